@@ -1,0 +1,320 @@
+"""The broker that has the store in its own process: validates, stamps, calls the store, wakes who waits."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar, cast
+
+from msgspec import structs
+
+from penstock.broker.system import Entropy, SystemClock, SystemEntropy
+from penstock.broker.validation import validate
+from penstock.broker.waiting import Waiting
+from penstock.core.clock import Clock, to_ms
+from penstock.core.effects import Effects, FollowUp
+from penstock.core.messages import Draft
+from penstock.core.moves import Move, MoveStatus
+from penstock.core.operations import (
+    DONE,
+    Apply,
+    ApplyReply,
+    Cancel,
+    CancelMove,
+    CreateQueue,
+    DeleteQueue,
+    DeleteRecords,
+    DescribeQueue,
+    Done,
+    EventsReply,
+    Find,
+    FindRecords,
+    FindReply,
+    GetRecords,
+    GroupsReply,
+    IdsReply,
+    ListGroups,
+    ListMoves,
+    ListQueues,
+    MessagesReply,
+    MoveReply,
+    MovesReply,
+    Operation,
+    Peek,
+    PurgeQueue,
+    PurgeReply,
+    PutRecords,
+    PutRecordsReply,
+    QueueReply,
+    QueuesReply,
+    ReadEvents,
+    ReadHistory,
+    Receive,
+    ReceiveReply,
+    RecordPage,
+    RecordsReply,
+    ReleaseLeases,
+    ReleaseReply,
+    Reschedule,
+    Send,
+    SendReply,
+    Settle,
+    SettleReply,
+    StartMove,
+    UpdateGroup,
+    UpdateQueue,
+)
+from penstock.core.settlements import GiveBack, Settlement
+from penstock.store.contract import Received, Store
+
+Reply = TypeVar("Reply")
+_NO_REPLY = ReceiveReply(())
+
+
+class LocalBroker:
+    """Performs operations on a store.
+
+    Args:
+        store: where messages are kept; closed with the broker.
+        clock: tells the time and rings the alarms.
+        entropy: mints message ids and receipt tokens.
+    """
+
+    def __init__(self, store: Store, clock: Clock | None = None, entropy: Entropy | None = None) -> None:
+        self._store = store
+        self._clock = clock or SystemClock()
+        self._entropy = entropy or SystemEntropy()
+        self._waiting = Waiting(self._clock)
+        store.listen(self._waiting.wake)
+        self._performers: dict[type, Callable[[Any], Awaitable[Any]]] = {
+            CreateQueue: self._create_queue,
+            UpdateQueue: self._update_queue,
+            DeleteQueue: self._delete_queue,
+            DescribeQueue: self._describe_queue,
+            ListQueues: self._list_queues,
+            PurgeQueue: self._purge_queue,
+            ListGroups: self._list_groups,
+            UpdateGroup: self._update_group,
+            Send: self._send,
+            Receive: self._receive,
+            Settle: self._settle,
+            ReleaseLeases: self._release_leases,
+            Apply: self._apply,
+            Cancel: self._cancel,
+            Reschedule: self._reschedule,
+            Peek: self._peek,
+            Find: self._find,
+            StartMove: self._start_move,
+            CancelMove: self._cancel_move,
+            ListMoves: self._list_moves,
+            PutRecords: self._put_records,
+            GetRecords: self._get_records,
+            DeleteRecords: self._delete_records,
+            FindRecords: self._find_records,
+            ReadHistory: self._read_history,
+            ReadEvents: self._read_events,
+        }
+
+    async def perform(self, operation: Operation[Reply]) -> Reply:
+        validate(operation)
+        return cast(Reply, await self._performers[type(operation)](operation))
+
+    @property
+    def waiting_count(self) -> int:
+        """How many receives wait for a message."""
+        return len(self._waiting)
+
+    async def aclose(self) -> None:
+        await self._store.aclose()
+
+    # -- queues ------------------------------------------------------------------------------------------------------
+
+    async def _create_queue(self, asked: CreateQueue) -> QueueReply:
+        rest_ms = to_ms(asked.name_rest_seconds)
+        return QueueReply(*await self._store.create_queue(asked.queue, asked.settings, rest_ms, self._clock.now_ms()))
+
+    async def _update_queue(self, asked: UpdateQueue) -> QueueReply:
+        return QueueReply(await self._store.update_queue(asked.queue, asked.settings, self._clock.now_ms()))
+
+    async def _delete_queue(self, asked: DeleteQueue) -> Done:
+        await self._store.delete_queue(asked.queue, self._clock.now_ms())
+        return DONE
+
+    async def _describe_queue(self, asked: DescribeQueue) -> QueueReply:
+        return QueueReply(await self._store.describe_queue(asked.queue, self._clock.now_ms()))
+
+    async def _list_queues(self, asked: ListQueues) -> QueuesReply:
+        found = await self._store.list_queues(
+            asked.prefix, asked.after, asked.limit + 1, asked.dead_letter_queue, self._clock.now_ms()
+        )
+        page, more = _page(found, asked.limit)
+        return QueuesReply(page, page[-1].name if more else None)
+
+    async def _purge_queue(self, asked: PurgeQueue) -> PurgeReply:
+        rest_ms = to_ms(asked.rest_seconds)
+        return PurgeReply(await self._store.purge_queue(asked.queue, rest_ms, self._clock.now_ms()))
+
+    async def _list_groups(self, asked: ListGroups) -> GroupsReply:
+        found = await self._store.list_groups(
+            asked.queue, asked.after, asked.limit + 1, asked.only_parked, self._clock.now_ms()
+        )
+        page, more = _page(found, asked.limit)
+        return GroupsReply(page, page[-1].group_id if more else None)
+
+    async def _update_group(self, asked: UpdateGroup) -> Done:
+        await self._store.update_group(asked.queue, asked.group_id, asked.is_parked, self._clock.now_ms())
+        return DONE
+
+    # -- messages ----------------------------------------------------------------------------------------------------
+
+    async def _send(self, asked: Send) -> SendReply:
+        now = self._clock.now_ms()
+        return SendReply(await self._store.send(asked.queue, [self._stamp(each, now) for each in asked.messages], now))
+
+    async def _receive(self, asked: Receive) -> ReceiveReply:
+        version = self._waiting.version(asked.queue)
+        received = await self._look(asked)
+        if received.deliveries or asked.wait_seconds == 0:
+            return ReceiveReply(received.deliveries, received.is_over_limit)
+        wait_seconds = asked.wait_seconds
+        if wait_seconds is None:
+            described = await self._store.describe_queue(asked.queue, self._clock.now_ms())
+            wait_seconds = described.settings.receive_wait_seconds
+        until = self._clock.now_ms() + to_ms(wait_seconds)
+        while self._clock.now_ms() < until:
+            if not await self._waiting.wait(asked.queue, version, received.look_again_at, until):
+                break
+            version = self._waiting.version(asked.queue)
+            received = await self._look_unless_gone(asked)
+            if received.deliveries:
+                self._waiting.wake(asked.queue, 0)
+                return ReceiveReply(received.deliveries)
+        return ReceiveReply((), received.is_over_limit)
+
+    async def _look(self, asked: Receive) -> Received:
+        timeout = asked.visibility_timeout_seconds
+        return await self._store.receive(
+            asked.queue,
+            self._entropy.tokens(asked.max_messages),
+            None if timeout is None else to_ms(timeout),
+            self._clock.now_ms(),
+            owner=asked.owner,
+            attempt_id=asked.attempt_id,
+        )
+
+    async def _look_unless_gone(self, asked: Receive) -> Received:
+        """Look; if the caller goes away meanwhile, put back what was found: a dead long poll takes no message."""
+        looking = asyncio.ensure_future(self._look(asked))
+        try:
+            return await asyncio.shield(looking)
+        except asyncio.CancelledError:
+            received = await looking
+            if received.deliveries:
+                await self._store.settle(
+                    [Settlement(asked.queue, each.receipt_handle, GiveBack()) for each in received.deliveries],
+                    self._clock.now_ms(),
+                )
+            self._waiting.wake(asked.queue, 0)
+            raise
+
+    async def _settle(self, asked: Settle) -> SettleReply:
+        now = self._clock.now_ms()
+        settlements = [
+            structs.replace(each, effects=self._stamp_effects(each.effects, now))
+            if each.effects.sends or each.effects.joins
+            else each
+            for each in asked.settlements
+        ]
+        return SettleReply(await self._store.settle(settlements, now))
+
+    async def _release_leases(self, asked: ReleaseLeases) -> ReleaseReply:
+        return ReleaseReply(await self._store.release_leases(asked.owner, self._clock.now_ms()))
+
+    async def _apply(self, asked: Apply) -> ApplyReply:
+        now = self._clock.now_ms()
+        return await self._store.apply(self._stamp_effects(asked.effects, now), now)
+
+    async def _cancel(self, asked: Cancel) -> IdsReply:
+        return IdsReply(await self._store.cancel(asked.message_ids, self._clock.now_ms()))
+
+    async def _reschedule(self, asked: Reschedule) -> IdsReply:
+        return IdsReply(await self._store.reschedule(asked.message_ids, asked.deliver_at, self._clock.now_ms()))
+
+    async def _peek(self, asked: Peek) -> MessagesReply:
+        found, next_after = await self._store.peek(
+            asked.queue, asked.filter, asked.after, asked.limit, self._clock.now_ms()
+        )
+        return MessagesReply(tuple(found), next_after)
+
+    async def _find(self, asked: Find) -> FindReply:
+        return FindReply(await self._store.find(asked.message_ids, self._clock.now_ms()))
+
+    def _stamp(self, draft: Draft, now: int) -> Draft:
+        if draft.message_id is not None:
+            return draft
+        return structs.replace(draft, message_id=self._entropy.message_id(now))
+
+    def _stamp_effects(self, effects: Effects, now: int) -> Effects:
+        def stamped(follow_up: FollowUp) -> FollowUp:
+            return structs.replace(follow_up, message=self._stamp(follow_up.message, now))
+
+        return structs.replace(
+            effects,
+            sends=tuple(map(stamped, effects.sends)),
+            joins=tuple(structs.replace(join, follow_up=stamped(join.follow_up)) for join in effects.joins),
+        )
+
+    # -- moves -------------------------------------------------------------------------------------------------------
+
+    async def _start_move(self, asked: StartMove) -> MoveReply:
+        now = self._clock.now_ms()
+        move = Move(
+            move_id=self._entropy.message_id(now),
+            source=asked.source,
+            target=asked.target,
+            started_at=now,
+            status=MoveStatus.RUNNING,
+            to_move_count=0,
+            rate_per_second=asked.rate_per_second,
+            filter=asked.filter,
+        )
+        return MoveReply(await self._store.start_move(move, now))
+
+    async def _cancel_move(self, asked: CancelMove) -> MoveReply:
+        return MoveReply(await self._store.cancel_move(asked.move_id, self._clock.now_ms()))
+
+    async def _list_moves(self, asked: ListMoves) -> MovesReply:
+        return MovesReply(tuple(await self._store.list_moves(asked.source, asked.limit, self._clock.now_ms())))
+
+    # -- records -----------------------------------------------------------------------------------------------------
+
+    async def _put_records(self, asked: PutRecords) -> PutRecordsReply:
+        return PutRecordsReply(await self._store.put_records(asked.records, self._clock.now_ms()))
+
+    async def _get_records(self, asked: GetRecords) -> RecordsReply:
+        return RecordsReply(await self._store.get_records(asked.keys, self._clock.now_ms()))
+
+    async def _delete_records(self, asked: DeleteRecords) -> Done:
+        await self._store.delete_records(asked.keys, self._clock.now_ms())
+        return DONE
+
+    async def _find_records(self, asked: FindRecords) -> RecordPage:
+        found = await self._store.find_records(
+            asked.prefix, asked.tag, asked.after, asked.limit + 1, self._clock.now_ms()
+        )
+        page, more = _page(found, asked.limit)
+        return RecordPage(page, page[-1].key if more else None)
+
+    # -- history -----------------------------------------------------------------------------------------------------
+
+    async def _read_history(self, asked: ReadHistory) -> EventsReply:
+        return EventsReply(tuple(await self._store.read_history(asked.message_id)))
+
+    async def _read_events(self, asked: ReadEvents) -> EventsReply:
+        return EventsReply(tuple(await self._store.read_events(asked.after, asked.limit)))
+
+
+Item = TypeVar("Item")
+
+
+def _page(found: "Any", limit: int) -> tuple[tuple[Any, ...], bool]:
+    """Return the first ``limit`` of what was found and whether there is more."""
+    return tuple(found[:limit]), len(found) > limit

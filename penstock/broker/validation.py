@@ -1,0 +1,196 @@
+"""What an operation must look like before it is performed, whichever edge it came through."""
+
+import re
+from collections.abc import Iterable
+from functools import singledispatch
+from math import isfinite
+
+from penstock.core.effects import Effects
+from penstock.core.errors import InvalidRequest
+from penstock.core.messages import HIGHEST_PRIORITY, Draft
+from penstock.core.operations import (
+    Apply,
+    Cancel,
+    CreateQueue,
+    Find,
+    FindRecords,
+    ListGroups,
+    ListMoves,
+    ListQueues,
+    Operation,
+    Peek,
+    PutRecords,
+    ReadEvents,
+    Receive,
+    Reschedule,
+    Send,
+    Settle,
+    StartMove,
+    UpdateQueue,
+)
+from penstock.core.queues import QUEUE_NAME, QueueChanges
+from penstock.core.settlements import ChangeVisibility
+
+LONGEST_SECONDS = 100 * 366 * 86_400
+"""No duration is longer than a hundred years."""
+
+MOST_AT_ONCE = 1000
+_FARTHEST_INSTANT = 1 << 48
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+
+@singledispatch
+def validate(operation: Operation) -> None:  # type: ignore[type-arg]
+    """Raise InvalidRequest where an operation cannot be meant."""
+
+
+@validate.register
+def _(operation: CreateQueue) -> None:
+    if not QUEUE_NAME.fullmatch(operation.queue):
+        raise InvalidRequest(
+            f"{operation.queue[:100]!r} is no name for a queue.",
+            hint="Use 1 to 80 letters, digits, hyphens, underscores and dots.",
+            field="queue",
+        )
+    _duration(operation.name_rest_seconds, "name_rest_seconds")
+    _settings(operation.queue, operation.settings)
+
+
+@validate.register
+def _(operation: UpdateQueue) -> None:
+    _settings(operation.queue, operation.settings)
+
+
+@validate.register(ListQueues)
+@validate.register(ListGroups)
+@validate.register(ListMoves)
+@validate.register(Peek)
+@validate.register(FindRecords)
+@validate.register(ReadEvents)
+def _(operation: ListQueues | ListGroups | ListMoves | Peek | FindRecords | ReadEvents) -> None:
+    _between(operation.limit, 1, MOST_AT_ONCE, "limit")
+    if isinstance(operation, Peek | ReadEvents):
+        _between(operation.after, -1, _FARTHEST_INSTANT, "after")
+
+
+@validate.register
+def _(operation: Send) -> None:
+    _count(operation.messages, "messages")
+    for draft in operation.messages:
+        _draft(draft)
+
+
+@validate.register
+def _(operation: Receive) -> None:
+    _between(operation.max_messages, 1, MOST_AT_ONCE, "max_messages")
+    if operation.wait_seconds is not None:
+        _duration(operation.wait_seconds, "wait_seconds")
+    if operation.visibility_timeout_seconds is not None:
+        _duration(operation.visibility_timeout_seconds, "visibility_timeout_seconds")
+
+
+@validate.register
+def _(operation: Settle) -> None:
+    _count(operation.settlements, "settlements")
+    for settlement in operation.settlements:
+        if isinstance(settlement.action, ChangeVisibility):
+            _duration(settlement.action.visibility_timeout_seconds, "visibility_timeout_seconds")
+        _effects(settlement.effects)
+
+
+@validate.register
+def _(operation: Apply) -> None:
+    _effects(operation.effects)
+
+
+@validate.register(Cancel)
+@validate.register(Find)
+def _(operation: Cancel | Find) -> None:
+    _count(operation.message_ids, "message_ids")
+
+
+@validate.register
+def _(operation: Reschedule) -> None:
+    _count(operation.message_ids, "message_ids")
+    _between(operation.deliver_at, 0, _FARTHEST_INSTANT, "deliver_at")
+
+
+@validate.register
+def _(operation: PutRecords) -> None:
+    _count(operation.records, "records")
+
+
+@validate.register
+def _(operation: StartMove) -> None:
+    if operation.rate_per_second is not None:
+        _between(operation.rate_per_second, 1, 1_000_000, "rate_per_second")
+    if operation.source == operation.target:
+        raise InvalidRequest("The source cannot be its own target.", hint="Name another target.", field="target")
+
+
+def _draft(draft: Draft) -> None:
+    if draft.delay_seconds is not None:
+        _duration(draft.delay_seconds, "delay_seconds")
+    if draft.deliver_at is not None:
+        _between(draft.deliver_at, 0, _FARTHEST_INSTANT, "deliver_at")
+    if draft.time_to_live_seconds is not None:
+        _duration(draft.time_to_live_seconds, "time_to_live_seconds")
+    if draft.priority:
+        _between(draft.priority, 0, HIGHEST_PRIORITY, "priority")
+    if draft.group_id is not None:
+        _text(draft.group_id, "group_id")
+    if draft.deduplication_id is not None:
+        _text(draft.deduplication_id, "deduplication_id")
+    if draft.message_id is not None and not _UUID.fullmatch(draft.message_id):
+        raise InvalidRequest(
+            f"{draft.message_id[:100]!r} is no message id.",
+            hint="Use a UUID in lower case, or leave it out and one is minted.",
+            field="message_id",
+        )
+
+
+def _effects(effects: Effects) -> None:
+    for follow_up in effects.sends:
+        _draft(follow_up.message)
+    for join in effects.joins:
+        _draft(join.follow_up.message)
+        _between(join.parts, 1, 1_000_000, "parts")
+
+
+def _settings(queue: str, changes: QueueChanges) -> None:
+    for field in changes.__struct_fields__:
+        value = getattr(changes, field)
+        if field.endswith("_seconds") and isinstance(value, int | float):
+            _duration(value, field)
+        elif field in ("max_in_flight", "group_max_in_flight", "max_message_bytes") and isinstance(value, int):
+            _between(value, 1, 1 << 31, field)
+    if changes.redrive:
+        _between(changes.redrive.max_receive_count, 1, 1_000_000, "max_receive_count")
+        if changes.redrive.dead_letter_queue == queue:
+            raise InvalidRequest(
+                "A queue cannot be its own dead-letter queue.", hint="Name another queue.", field="dead_letter_queue"
+            )
+
+
+def _count(items: Iterable[object], field: str) -> None:
+    _between(len(tuple(items)), 1, MOST_AT_ONCE, field)
+
+
+def _duration(seconds: float, field: str) -> None:
+    if not isfinite(seconds):
+        raise InvalidRequest(f"{field} must be a number.", hint="Give it in seconds.", field=field)
+    _between(seconds, 0, LONGEST_SECONDS, field)
+
+
+def _between(value: float, low: int, high: int, field: str) -> None:
+    if not low <= value <= high:
+        raise InvalidRequest(
+            f"{field} must be between {low} and {high}, not {value}.", hint=f"Choose another {field}.", field=field
+        )
+
+
+def _text(value: str, field: str) -> None:
+    if not 1 <= len(value) <= 1000:
+        raise InvalidRequest(
+            f"{field} must have 1 to 1000 characters.", hint="Shorten it, or leave it out.", field=field
+        )

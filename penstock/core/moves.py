@@ -1,0 +1,63 @@
+"""Move tasks: redriving the messages of a queue to another, step by step, at a rate (SQS ``StartMessageMoveTask``)."""
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from penstock.core.filters import MessageFilter
+
+
+class MoveStatus(StrEnum):
+    """Where a move task is in its life (SQS API reference, ``ListMessageMoveTasks``)."""
+
+    RUNNING = "running"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+class Move(Struct, frozen=True, omit_defaults=True):
+    """A move task and how far it is.
+
+    Attributes:
+        move_id: a UUID.
+        source: the queue that is emptied.
+        target: where its messages go; ``None``: each back to the queue it was dead-lettered from.
+        rate_per_second: at most so many messages each second; ``None`` as fast as it goes.
+        filter: only messages that match; ``None`` all.
+        to_move_count: how many messages the source held at the start.
+        moved_count: how many have been moved.
+        cursor: sequence number up to which the source has been looked through.
+        until: the last sequence number the source had given out at the start; what comes later is not moved.
+        failure: why it failed.
+    """
+
+    move_id: str
+    source: str
+    target: str | None
+    started_at: int
+    status: MoveStatus
+    to_move_count: int
+    moved_count: int = 0
+    rate_per_second: int | None = None
+    filter: MessageFilter | None = None
+    cursor: int = 0
+    until: int = 0
+    failure: str | None = None
+
+
+def allowance(move: Move, now: int, limit: int) -> int:
+    """Return how many messages a step at ``now`` may move, at most ``limit``: the first second's worth at once."""
+    if move.rate_per_second is None:
+        return limit
+    seconds = 1 + max(0, now - move.started_at) / 1000
+    return max(0, min(limit, int(move.rate_per_second * seconds) - move.moved_count))
+
+
+def next_step_at(move: Move, now: int) -> int:
+    """Return the instant at which the next message of a running move is due, not before ``now``."""
+    if move.rate_per_second is None:
+        return now
+    # the smallest whole ms at which int(rate * (1 + elapsed / 1000)) exceeds what has been moved
+    elapsed = -(-(move.moved_count + 1) * 1000 // move.rate_per_second) - 1000
+    return max(now, move.started_at + elapsed)

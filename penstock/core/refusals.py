@@ -1,0 +1,50 @@
+"""The words of the refusals that every store answers alike."""
+
+from penstock.core.errors import (
+    InvalidRequest,
+    MoveConflict,
+    MoveNotFound,
+    PurgeInProgress,
+    QueueConflict,
+    QueueDeletedRecently,
+    QueueNotFound,
+)
+
+
+def queue_not_found(name: str) -> QueueNotFound:
+    """The error of naming a queue that is not there."""
+    return QueueNotFound(f"There is no queue {name!r}.", hint="Create it, or mind its spelling.", field="queue")
+
+
+def queue_conflict(name: str, field: str) -> QueueConflict:
+    """The error of creating a queue that exists with another value of ``field``."""
+    return QueueConflict(
+        f"Queue {name!r} exists with another {field}.",
+        hint="Create it with the settings it has, or change them with UpdateQueue.",
+        field=field,
+    )
+
+
+def queue_deleted_recently(name: str) -> QueueDeletedRecently:
+    """The error of creating a queue whose name is still resting."""
+    return QueueDeletedRecently(f"Queue {name!r} was deleted a moment ago.", hint="Wait a minute and try again.")
+
+
+def setting_is_fixed(field: str) -> InvalidRequest:
+    """The error of changing what is fixed at creation."""
+    return InvalidRequest(f"{field} is fixed when a queue is created.", hint="Create another queue.", field=field)
+
+
+def purge_in_progress(name: str) -> PurgeInProgress:
+    """The error of purging again too soon."""
+    return PurgeInProgress(f"Queue {name!r} was purged a moment ago.", hint="Wait a minute and try again.")
+
+
+def move_conflict(source: str) -> MoveConflict:
+    """The error of starting a second move of a source."""
+    return MoveConflict(f"A move of {source!r} is running already.", hint="Wait for it or cancel it.")
+
+
+def move_not_found(move_id: str) -> MoveNotFound:
+    """The error of cancelling a move that does not run."""
+    return MoveNotFound(f"No move {move_id!r} is running.")

@@ -1,0 +1,79 @@
+"""How a delivery ends: deleted, held longer or given back, or dead-lettered; with effects, all or nothing."""
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from penstock.core.effects import NO_EFFECTS, Effects
+from penstock.core.errors import Problem
+
+
+class Delete(Struct, frozen=True, tag="delete", tag_field="action"):
+    """It is done, forget it."""
+
+
+class ChangeVisibility(Struct, frozen=True, tag="change_visibility", tag_field="action"):
+    """Hold the lease so much longer from now, or with 0 give it back at once."""
+
+    visibility_timeout_seconds: float
+
+
+class GiveBack(Struct, frozen=True, tag="give_back", tag_field="action"):
+    """It was not touched: receivable at once, with the receive count it had before this delivery."""
+
+
+class DeadLetter(Struct, frozen=True, tag="dead_letter", tag_field="action"):
+    """It can never succeed: move it to the queue's dead-letter queue now; without one it is deleted.
+
+    ``reason`` goes into the message's history.
+    """
+
+    reason: str = ""
+
+
+Action = Delete | ChangeVisibility | GiveBack | DeadLetter
+DELETE = Delete()
+
+
+class Settlement(Struct, frozen=True, omit_defaults=True):
+    """What shall become of one delivery.
+
+    Attributes:
+        queue: where it was received from.
+        receipt_handle: the proof of holding it.
+        action: what to do with it.
+        is_fenced: refuse (``EXPIRED``) when the lease has ended, even if nobody else took it since. Workers are fenced;
+            a standard SQS queue is not (SQS API reference, ``DeleteMessage``).
+        parks_group: also park the message's group, so that nothing of it is received until it is unparked.
+        effects: what happens in the same atomic step; only when the outcome is ``DONE``.
+    """
+
+    queue: str
+    receipt_handle: str
+    action: Action = DELETE
+    is_fenced: bool = False
+    parks_group: bool = False
+    effects: Effects = NO_EFFECTS
+
+
+class Settled(StrEnum):
+    """What became of a settlement. Only ``DONE`` changed anything.
+
+    DONE: it happened. GONE: the message is no longer kept. STALE: a later delivery of it exists, or the message was
+    dead-lettered or rescheduled since. EXPIRED: the lease is over and the settlement is fenced, or it changes the
+    visibility of, or deletes, a message of a FIFO queue. REFUSED: see the problem.
+    """
+
+    DONE = "done"
+    GONE = "gone"
+    STALE = "stale"
+    EXPIRED = "expired"
+    REFUSED = "refused"
+
+
+class SettleOutcome(Struct, frozen=True, omit_defaults=True):
+    """Outcome of one settlement. ``message_id`` is known unless the message is gone."""
+
+    result: Settled
+    message_id: str | None = None
+    problem: Problem | None = None

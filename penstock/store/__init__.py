@@ -1,0 +1,1 @@
+"""How messages are kept: one contract, several stores, chosen by URL."""

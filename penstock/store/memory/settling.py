@@ -1,0 +1,120 @@
+"""How messages leave or come back by name: settle a delivery, release an owner's leases, cancel, reschedule."""
+
+from msgspec import structs
+
+from penstock.core.clock import to_ms
+from penstock.core.errors import PenstockError
+from penstock.core.events import EventKind
+from penstock.core.messages import State
+from penstock.core.operations import IdOutcome
+from penstock.core.receipts import decode_receipt
+from penstock.core.settlements import ChangeVisibility, DeadLetter, GiveBack, Settled, Settlement, SettleOutcome
+from penstock.store.memory.rows import Queue, Row
+from penstock.store.memory.shelf import Shelf
+
+
+def settle(shelf: Shelf, settlement: Settlement, now: int) -> SettleOutcome:
+    """End one delivery, with its effects, or say why not."""
+    try:
+        queue = shelf.queue(settlement.queue)
+        receipt = decode_receipt(settlement.queue, settlement.receipt_handle)
+    except PenstockError as error:
+        return SettleOutcome(Settled.REFUSED, problem=error.problem)
+    row = queue.rows.get(receipt.sequence_number)
+    if row is None:
+        return SettleOutcome(Settled.GONE)
+    if row.token != receipt.token:
+        return SettleOutcome(Settled.STALE, row.message_id)
+    if row.visible_at <= now and (settlement.is_fenced or queue.is_strict):
+        return SettleOutcome(Settled.EXPIRED, row.message_id)
+    refused = shelf.refusal_of(settlement.effects)
+    if refused is not None:
+        return SettleOutcome(Settled.REFUSED, row.message_id, refused.problem)
+    _end(shelf, queue, row, settlement, now)
+    shelf.apply(settlement.effects, now)
+    return SettleOutcome(Settled.DONE, row.message_id)
+
+
+def _end(shelf: Shelf, queue: Queue, row: Row, settlement: Settlement, now: int) -> None:
+    action = settlement.action
+    if settlement.parks_group and row.draft.group_id is not None:
+        queue.groups[row.draft.group_id].is_parked = True
+    if isinstance(action, ChangeVisibility):
+        shelf.change_visibility(queue, row, now + to_ms(action.visibility_timeout_seconds), now)
+        detail = f"{action.visibility_timeout_seconds:g} s"
+        shelf.note(queue, EventKind.VISIBILITY_CHANGED, row.message_id, now, detail)
+        return
+    if isinstance(action, GiveBack):
+        row.receive_count -= 1
+        shelf.change_visibility(queue, row, now, now)
+        shelf.note(queue, EventKind.VISIBILITY_CHANGED, row.message_id, now, "given back")
+        return
+    shelf.settle_busy(queue, row, now)
+    if isinstance(action, DeadLetter) and shelf.dead_letter(queue, row, action.reason, now):
+        shelf.wake(queue.name, now)
+        return
+    shelf.forget(queue, row, now)
+    queue.deleted_total += 1
+    shelf.note(queue, EventKind.DELETED, row.message_id, now)
+    if row.draft.group_id is not None:
+        shelf.wake(queue.name, now)
+
+
+def release_leases(shelf: Shelf, owner: str, now: int) -> int:
+    """Give back what an owner holds; return how many."""
+    held = [
+        (queue, row)
+        for queue, row in shelf.messages.values()
+        if row.owner == owner and row.token is not None and row.visible_at > now
+    ]
+    for queue, row in held:
+        shelf.change_visibility(queue, row, now, now)
+        shelf.note(queue, EventKind.VISIBILITY_CHANGED, row.message_id, now, "its owner died")
+    return len(held)
+
+
+def cancel(shelf: Shelf, message_id: str, now: int) -> IdOutcome:
+    """Forget a message nobody holds."""
+    if message_id in shelf.blocked:
+        shelf.close_join(shelf.blocked[message_id])
+        return IdOutcome.DONE
+    found = _unheld(shelf, message_id, now)
+    if isinstance(found, IdOutcome):
+        return found
+    queue, row = found
+    shelf.forget(queue, row, now)
+    shelf.note(queue, EventKind.CANCELLED, message_id, now)
+    if row.draft.group_id is not None:
+        shelf.wake(queue.name, now)
+    return IdOutcome.DONE
+
+
+def reschedule(shelf: Shelf, message_id: str, deliver_at: int, now: int) -> IdOutcome:
+    """Set when a message nobody holds may be received."""
+    if message_id in shelf.blocked:
+        join_id = shelf.blocked[message_id]
+        join, parts = shelf.joins[join_id]
+        message = structs.replace(join.follow_up.message, deliver_at=deliver_at)
+        follow_up = structs.replace(join.follow_up, message=message)
+        shelf.joins[join_id] = (structs.replace(join, follow_up=follow_up), parts)
+        return IdOutcome.DONE
+    found = _unheld(shelf, message_id, now)
+    if isinstance(found, IdOutcome):
+        return found
+    queue, row = found
+    queue.take_out(row, now)
+    row.token = row.owner = None
+    row.visible_at = max(now, deliver_at)
+    queue.place(row, now)
+    shelf.note(queue, EventKind.RESCHEDULED, message_id, now, str(row.visible_at))
+    shelf.wake(queue.name, row.visible_at)
+    return IdOutcome.DONE
+
+
+def _unheld(shelf: Shelf, message_id: str, now: int) -> tuple[Queue, Row] | IdOutcome:
+    if message_id not in shelf.messages:
+        return IdOutcome.GONE
+    queue, row = shelf.messages[message_id]
+    if queue.view(row, now).state is State.IN_FLIGHT:
+        return IdOutcome.IN_FLIGHT
+    return queue, row

@@ -1,0 +1,66 @@
+"""What a dialect reads and writes: a request, a response, and the operations to perform between the two."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, Union
+
+from msgspec import Struct
+
+from penstock.core.errors import PenstockError
+from penstock.core.operations import Operation
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+
+class Request(Struct, gc=False):
+    """An HTTP request, whole.
+
+    Attributes:
+        method: upper case.
+        path: percent-decoded, without the query.
+        query: as it came, not decoded.
+        headers: by lower-case name; the last of a name.
+        body: at most as large as the server lets through.
+        scheme: ``http`` or ``https``.
+        account, region: on whose behalf, as the server's authentication found; twelve digits and an AWS region name.
+        request_id: names this request in the answer and in the log.
+    """
+
+    method: str
+    path: str
+    query: bytes
+    headers: Mapping[bytes, bytes]
+    body: bytes
+    scheme: str
+    account: str
+    region: str
+    request_id: str
+
+
+class Response(Struct, frozen=True, gc=False):
+    """An HTTP response, whole; ``content-length`` is added by the server."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
+class Call(Struct, frozen=True, gc=False):
+    """An operation to perform, and what its reply leads to: the response, or the next call."""
+
+    operation: Operation[Any]
+    then: Callable[[Any], "Step"]
+
+
+Step = Union[Response, Call]
+
+
+class Dialect(Protocol):
+    """One wire language."""
+
+    def decode(self, request: Request) -> Step:
+        """Return what a request asks for. Raises PenstockError for one that cannot be understood."""
+        ...
+
+    def refuse(self, request: Request, error: PenstockError) -> Response:
+        """Return an error in this dialect's words."""
+        ...
