@@ -20,6 +20,7 @@ from penstock.core.operations import (
     Cancel,
     CancelMove,
     CreateQueue,
+    DeleteMessages,
     DeleteQueue,
     DeleteRecords,
     DescribeQueue,
@@ -99,6 +100,7 @@ class LocalBroker:
             ReleaseLeases: self._release_leases,
             Apply: self._apply,
             Cancel: self._cancel,
+            DeleteMessages: self._delete_messages,
             Reschedule: self._reschedule,
             Peek: self._peek,
             Find: self._find,
@@ -171,7 +173,7 @@ class LocalBroker:
 
     async def _receive(self, asked: Receive) -> ReceiveReply:
         version = self._waiting.version(asked.queue)
-        received = await self._look(asked)
+        received = await (self._look(asked) if asked.wait_seconds == 0 else self._look_unless_gone(asked))
         if received.deliveries or asked.wait_seconds == 0:
             return ReceiveReply(received.deliveries, received.is_over_limit)
         wait_seconds = asked.wait_seconds
@@ -187,6 +189,9 @@ class LocalBroker:
             if received.deliveries:
                 self._waiting.wake(asked.queue, 0)
                 return ReceiveReply(received.deliveries)
+        if received.look_again_at is not None:
+            # others may wait on: what this one last saw coming becomes their alarm
+            self._waiting.wake(asked.queue, received.look_again_at)
         return ReceiveReply((), received.is_over_limit)
 
     async def _look(self, asked: Receive) -> Received:
@@ -234,6 +239,11 @@ class LocalBroker:
 
     async def _cancel(self, asked: Cancel) -> IdsReply:
         return IdsReply(await self._store.cancel(asked.message_ids, self._clock.now_ms()))
+
+    async def _delete_messages(self, asked: DeleteMessages) -> IdsReply:
+        return IdsReply(
+            await self._store.delete_messages(asked.message_ids, asked.only_in_flight, self._clock.now_ms())
+        )
 
     async def _reschedule(self, asked: Reschedule) -> IdsReply:
         return IdsReply(await self._store.reschedule(asked.message_ids, asked.deliver_at, self._clock.now_ms()))

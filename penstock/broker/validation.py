@@ -12,6 +12,7 @@ from penstock.core.operations import (
     Apply,
     Cancel,
     CreateQueue,
+    DeleteMessages,
     Find,
     FindRecords,
     ListGroups,
@@ -19,6 +20,7 @@ from penstock.core.operations import (
     ListQueues,
     Operation,
     Peek,
+    PurgeQueue,
     PutRecords,
     ReadEvents,
     Receive,
@@ -53,12 +55,21 @@ def _(operation: CreateQueue) -> None:
             field="queue",
         )
     _duration(operation.name_rest_seconds, "name_rest_seconds")
+    if operation.settings.is_fifo is True and operation.settings.group_order == "fair":
+        raise InvalidRequest(
+            "A FIFO queue orders its groups strictly.", hint="Leave group_order out.", field="group_order"
+        )
     _settings(operation.queue, operation.settings)
 
 
 @validate.register
 def _(operation: UpdateQueue) -> None:
     _settings(operation.queue, operation.settings)
+
+
+@validate.register
+def _(operation: PurgeQueue) -> None:
+    _duration(operation.rest_seconds, "rest_seconds")
 
 
 @validate.register(ListQueues)
@@ -104,8 +115,9 @@ def _(operation: Apply) -> None:
 
 
 @validate.register(Cancel)
+@validate.register(DeleteMessages)
 @validate.register(Find)
-def _(operation: Cancel | Find) -> None:
+def _(operation: Cancel | DeleteMessages | Find) -> None:
     _count(operation.message_ids, "message_ids")
 
 

@@ -45,7 +45,7 @@ class Waiting:
 
     async def wait(self, queue: str, version: int, look_again_at: int | None, until: int) -> bool:
         """Wait for a wake-up later than ``version``, or until an instant; return whether there was a wake-up."""
-        if self._versions[queue] != version:
+        if self._versions[queue] != version or (look_again_at is not None and look_again_at <= self._clock.now_ms()):
             return True
         if look_again_at is not None and look_again_at < until:
             self._set_alarm(queue, look_again_at)

@@ -50,14 +50,14 @@ def allowance(move: Move, now: int, limit: int) -> int:
     """Return how many messages a step at ``now`` may move, at most ``limit``: the first second's worth at once."""
     if move.rate_per_second is None:
         return limit
-    seconds = 1 + max(0, now - move.started_at) / 1000
-    return max(0, min(limit, int(move.rate_per_second * seconds) - move.moved_count))
+    elapsed = 1000 + max(0, now - move.started_at)
+    return max(0, min(limit, move.rate_per_second * elapsed // 1000 - move.moved_count))
 
 
 def next_step_at(move: Move, now: int) -> int:
     """Return the instant at which the next message of a running move is due, not before ``now``."""
     if move.rate_per_second is None:
         return now
-    # the smallest whole ms at which int(rate * (1 + elapsed / 1000)) exceeds what has been moved
+    # the smallest whole ms at which rate * (1000 + elapsed) // 1000 exceeds what has been moved
     elapsed = -(-(move.moved_count + 1) * 1000 // move.rate_per_second) - 1000
     return max(now, move.started_at + elapsed)

@@ -121,6 +121,12 @@ class Store(Protocol):
         """Forget messages nobody holds."""
         ...
 
+    async def delete_messages(
+        self, message_ids: Sequence[str], only_in_flight: bool, now: int
+    ) -> tuple[IdOutcome, ...]:
+        """Forget messages whatever their state; ``only_in_flight``: those that nobody holds stay and are GONE."""
+        ...
+
     async def reschedule(self, message_ids: Sequence[str], deliver_at: int, now: int) -> tuple[IdOutcome, ...]:
         """Set ``visible_at`` of messages nobody holds; an instant in the past means now. A receipt handle of before
         is stale."""

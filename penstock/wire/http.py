@@ -23,6 +23,8 @@ class Request(Struct, gc=False):
         scheme: ``http`` or ``https``.
         account, region: on whose behalf, as the server's authentication found; twelve digits and an AWS region name.
         request_id: names this request in the answer and in the log.
+        raw_path: the path as it came, percent-encoded: it tells a slash in a name from one between names.
+            Empty: the same as ``path``.
     """
 
     method: str
@@ -34,6 +36,7 @@ class Request(Struct, gc=False):
     account: str
     region: str
     request_id: str
+    raw_path: bytes = b""
 
 
 class Response(Struct, frozen=True, gc=False):

@@ -32,19 +32,22 @@ def receive(
     if settings.max_in_flight is not None:
         free = settings.max_in_flight - queue.in_flight(now)
         if free <= 0:
-            return Received((), queue.next_ready_at(now), is_over_limit=True)
+            return Received((), queue.below_limit_at(now), is_over_limit=True)
         tokens = tokens[:free]
-    leased = _lease_next(shelf, queue, tokens, until, owner, now)
+    leased, is_cut_short = _lease_next(shelf, queue, tokens, until, owner, now)
     if attempt_id is not None and queue.is_strict and leased:
         names = [(row.sequence_number, row.token or b"") for row in leased]
         queue.attempts[attempt_id] = (names, now + ATTEMPT_WINDOW_MS)
     deliveries = tuple(queue.delivery(row) for row in leased)
-    return Received(deliveries, None if deliveries else queue.next_ready_at(now))
+    if deliveries:
+        return Received(deliveries)
+    return Received((), now if is_cut_short else queue.next_ready_at(now))
 
 
 def _lease_next(
     shelf: Shelf, queue: Queue, tokens: Sequence[bytes], until: int, owner: str | None, now: int
-) -> list[Row]:
+) -> tuple[list[Row], bool]:
+    """Return what was leased, and whether it stopped because there was too much to clear away."""
     leased: list[Row] = []
     budget = SPENT_BUDGET
     while len(leased) < len(tokens) and budget > 0:
@@ -59,7 +62,7 @@ def _lease_next(
                 shelf.lease(queue, row, tokens[len(leased)], until, owner, now)
                 leased.append(row)
             row = queue.following(candidate, row, now) if isinstance(candidate, Group) else None
-    return leased
+    return leased, budget == 0
 
 
 def _same_attempt(shelf: Shelf, queue: Queue, attempt_id: str, until: int, now: int) -> list[Row]:

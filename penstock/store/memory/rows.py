@@ -66,11 +66,11 @@ class Queue:
         self.last_sequence_number = 0
         self.last_turn = 0
         self.sent_total = self.received_total = self.deleted_total = 0
-        self.busy = BusyTime()
         self.forget_messages()
 
     def forget_messages(self) -> None:
         """Start empty."""
+        self.busy = BusyTime()
         self.rows: dict[int, Row] = {}
         self.groups: dict[str, Group] = {}
         self.duplicates: dict[tuple[str, str], tuple[str, int, int]] = {}
@@ -185,6 +185,11 @@ class Queue:
         """Return the first instant after ``now`` at which something becomes receivable, or ``None``."""
         instants = [entry[1] for lists in (self._ungrouped, self._heads) for entry in lists if entry[1] > now]
         return min(instants, default=None)
+
+    def below_limit_at(self, now: int) -> int | None:
+        """Return when so many leases have ended that the queue, which holds all it may, may hold another."""
+        limit = self.settings.max_in_flight
+        return None if limit is None else self._leased[-limit][0]
 
     def next_candidate(self, now: int) -> Row | Group | None:
         """Return what is to be received next: an ungrouped message or the group whose turn it is."""

@@ -1,4 +1,4 @@
-"""How messages leave or come back by name: settle a delivery, release an owner's leases, cancel, reschedule."""
+"""How messages leave or come back by name: settle a delivery, release an owner's leases, cancel, delete, reschedule."""
 
 from msgspec import structs
 
@@ -45,8 +45,7 @@ def _end(shelf: Shelf, queue: Queue, row: Row, settlement: Settlement, now: int)
         shelf.note(queue, EventKind.VISIBILITY_CHANGED, row.message_id, now, detail)
         return
     if isinstance(action, GiveBack):
-        row.receive_count -= 1
-        shelf.change_visibility(queue, row, now, now)
+        shelf.give_back(queue, row, now)
         shelf.note(queue, EventKind.VISIBILITY_CHANGED, row.message_id, now, "given back")
         return
     shelf.settle_busy(queue, row, now)
@@ -56,8 +55,7 @@ def _end(shelf: Shelf, queue: Queue, row: Row, settlement: Settlement, now: int)
     shelf.forget(queue, row, now)
     queue.deleted_total += 1
     shelf.note(queue, EventKind.DELETED, row.message_id, now)
-    if row.draft.group_id is not None:
-        shelf.wake(queue.name, now)
+    shelf.wake_if_freed(queue, row, now)
 
 
 def release_leases(shelf: Shelf, owner: str, now: int) -> int:
@@ -84,8 +82,26 @@ def cancel(shelf: Shelf, message_id: str, now: int) -> IdOutcome:
     queue, row = found
     shelf.forget(queue, row, now)
     shelf.note(queue, EventKind.CANCELLED, message_id, now)
-    if row.draft.group_id is not None:
-        shelf.wake(queue.name, now)
+    shelf.wake_if_freed(queue, row, now)
+    return IdOutcome.DONE
+
+
+def delete(shelf: Shelf, message_id: str, only_in_flight: bool, now: int) -> IdOutcome:
+    """Forget a message, whoever holds it; ``only_in_flight``: only if somebody does."""
+    if message_id in shelf.blocked and not only_in_flight:
+        shelf.close_join(shelf.blocked[message_id])
+        return IdOutcome.DONE
+    if message_id not in shelf.messages:
+        return IdOutcome.GONE
+    queue, row = shelf.messages[message_id]
+    if queue.view(row, now).state is State.IN_FLIGHT:
+        shelf.settle_busy(queue, row, now)
+    elif only_in_flight:
+        return IdOutcome.GONE
+    shelf.forget(queue, row, now)
+    queue.deleted_total += 1
+    shelf.note(queue, EventKind.DELETED, message_id, now)
+    shelf.wake_if_freed(queue, row, now)
     return IdOutcome.DONE
 
 

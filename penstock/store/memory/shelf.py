@@ -138,6 +138,20 @@ class Shelf:
         queue.place(row, now)
         self.wake(queue.name, until)
 
+    def give_back(self, queue: Queue, row: Row, now: int) -> None:
+        """Undo a delivery. Its token goes, so that it cannot be undone twice."""
+        queue.take_out(row, now)
+        row.receive_count -= 1
+        row.token = row.owner = None
+        row.visible_at = now
+        queue.place(row, now)
+        self.wake(queue.name, now)
+
+    def wake_if_freed(self, queue: Queue, row: Row, now: int) -> None:
+        """Wake who waits, if forgetting ``row`` let its group go on or made room under the limit."""
+        if row.draft.group_id is not None or queue.settings.max_in_flight is not None:
+            self.wake(queue.name, now)
+
     def settle_busy(self, queue: Queue, row: Row, now: int) -> None:
         """Count the processing time of a delivery that has ended against its tenant."""
         if row.draft.group_id is None or queue.is_strict or row.received_at is None:
@@ -166,7 +180,7 @@ class Shelf:
         kept = self.put_records(effects.records, now)
         for join in effects.joins:
             message_id = join.follow_up.message.message_id
-            if join.join_id not in self.joins and message_id not in self.messages:
+            if join.join_id not in self.joins and message_id not in self.messages and message_id not in self.blocked:
                 assert message_id is not None
                 self.joins[join.join_id] = (join, set())
                 self.blocked[message_id] = join.join_id

@@ -62,8 +62,12 @@ class MemoryStore:
         for fixed in FIXED_AT_CREATION:
             if getattr(settings, fixed) != getattr(queue.settings, fixed):
                 raise setting_is_fixed(fixed)
+        limits_groups_anew = settings.group_max_in_flight != queue.settings.group_max_in_flight
         queue.settings = settings
         queue.modified_at = now
+        if limits_groups_anew:
+            for group in list(queue.groups.values()):
+                queue.reseat(group, now)
         self._wake(name, now)
         return queue.describe(now)
 
@@ -151,6 +155,11 @@ class MemoryStore:
 
     async def cancel(self, message_ids: Sequence[str], now: int) -> tuple[IdOutcome, ...]:
         return tuple(settling.cancel(self._shelf, message_id, now) for message_id in message_ids)
+
+    async def delete_messages(
+        self, message_ids: Sequence[str], only_in_flight: bool, now: int
+    ) -> tuple[IdOutcome, ...]:
+        return tuple(settling.delete(self._shelf, message_id, only_in_flight, now) for message_id in message_ids)
 
     async def reschedule(self, message_ids: Sequence[str], deliver_at: int, now: int) -> tuple[IdOutcome, ...]:
         return tuple(settling.reschedule(self._shelf, message_id, deliver_at, now) for message_id in message_ids)
@@ -245,6 +254,8 @@ class MemoryStore:
             for row in dict.fromkeys(over):
                 shelf.clear(queue, row, now)
                 forgotten += 1
+            if over:
+                self._wake(queue.name, now)
             forgotten += _drop_expired(queue.duplicates, {k: v[2] for k, v in queue.duplicates.items()}, now)
             forgotten += _drop_expired(queue.attempts, {k: v[1] for k, v in queue.attempts.items()}, now)
         forgotten += _drop_expired(shelf.records, {k: r.expires_at for k, r in shelf.records.items()}, now)

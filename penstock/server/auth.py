@@ -1,0 +1,99 @@
+"""Who is calling: the gate every request goes through, and the keys that open it.
+
+With keys configured a request proves itself by AWS Signature Version 4, or with ``Authorization: Bearer
+<key id>:<secret>``, or by HTTP Basic with the same pair. Without keys everybody may call, on behalf of the account and
+region that the request claims. ``field`` of the NotAuthenticated raised tells what is wrong: ``authorization`` (none
+given), ``signature_form``, ``access_key``, ``signature`` or ``date``.
+"""
+
+import binascii
+import hmac
+import re
+from collections.abc import Callable, Iterable
+from time import time
+
+from penstock.core.errors import NotAuthenticated
+from penstock.server.options import Key
+from penstock.server.sigv4 import SigV4, invalid_access_key
+from penstock.server.sigv4_claims import ALGORITHM
+from penstock.wire.http import Request
+
+_ACCOUNT = re.compile(rb"\d{12}")
+_REGION = re.compile(r"[a-z0-9-]{1,40}")
+_CLAIM = re.compile(rb"Credential=([^/,\s&]{1,128})/\d{8}/([a-z0-9-]{1,40})/")
+_CLAIM_IN_QUERY = re.compile(
+    rb"X-Amz-Credential=([^/&%]{1,128})(?:/|%2[Ff])\d{8}(?:/|%2[Ff])([a-z0-9-]{1,40})(?:/|%2[Ff])"
+)
+
+
+class Gate:
+    """Finds out who is calling.
+
+    Args:
+        keys: who may call; none: everybody.
+        account, region: on whose behalf requests are that do not say.
+        now: the time in seconds since the epoch, against which signatures are checked.
+    """
+
+    def __init__(self, keys: Iterable[Key], *, account: str, region: str, now: Callable[[], float] = time) -> None:
+        self.account = account
+        self.region = region
+        self._keys = {key.access_key_id: key for key in keys}
+        self._sigv4 = SigV4(self._keys, now)
+
+    def identify(self, request: Request, headers: list[tuple[bytes, bytes]]) -> None:
+        """Write into a request on whose behalf it is.
+
+        Args:
+            request: whole.
+            headers: all of the request's, in order.
+
+        Raises:
+            NotAuthenticated: keys are needed, and the caller did not prove to have one.
+        """
+        authorization = request.headers.get(b"authorization", b"")
+        if not self._keys:
+            self._believe(request, authorization)
+        elif authorization.startswith(ALGORITHM) or b"X-Amz-Signature=" in request.query:
+            key, region = self._sigv4.verify(request, headers)
+            request.account = key.account
+            request.region = region if _REGION.fullmatch(region) else self.region
+        elif authorization:
+            request.account = self._key_of_pair(authorization).account
+        else:
+            raise NotAuthenticated(
+                "Request is missing Authentication Token",
+                hint="Sign it as AWS SDKs do, or send 'Authorization: Bearer <key id>:<secret>'.",
+                field="authorization",
+            )
+
+    def _believe(self, request: Request, authorization: bytes) -> None:
+        if authorization:
+            claim = _CLAIM.search(authorization)
+        elif b"X-Amz-Credential=" in request.query:
+            claim = _CLAIM_IN_QUERY.search(request.query)
+        else:
+            return
+        if claim is not None:
+            access_key_id, region = claim.groups()
+            if _ACCOUNT.fullmatch(access_key_id):
+                request.account = access_key_id.decode()
+            request.region = region.decode()
+
+    def _key_of_pair(self, authorization: bytes) -> Key:
+        scheme, _, pair = authorization.partition(b" ")
+        pair = pair.strip()
+        if scheme.lower() == b"basic":
+            try:
+                pair = binascii.a2b_base64(pair, strict_mode=True)
+            except ValueError:
+                pair = b""
+        elif scheme.lower() != b"bearer":
+            pair = b""
+        access_key_id, colon, secret = pair.partition(b":")
+        key = self._keys.get(access_key_id.decode(errors="replace"))
+        expected = b"" if key is None else key.secret.encode()
+        is_right = hmac.compare_digest(secret, expected)
+        if key is None or not is_right or not colon:
+            raise invalid_access_key()
+        return key

@@ -1,0 +1,124 @@
+"""One HTTP connection: uvicorn's httptools protocol, with what it lacks against slow, silent and endless clients."""
+
+import asyncio
+from math import inf
+from typing import TYPE_CHECKING
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+if TYPE_CHECKING:
+    from penstock.server.listener import Listener
+
+MAX_HEADER_BYTES = 128 << 10
+"""Request line and headers together; httptools takes no longer URL than 64 KiB."""
+
+
+class Connection(HttpToolsProtocol):
+    """Closes itself when a request does not arrive in time, when nothing happens, and when nobody reads its answers.
+
+    One timer of the listener looks after all connections: a timer for each request costs more than routing it.
+    """
+
+    def __init__(self, listener: "Listener") -> None:
+        super().__init__(listener.uvicorn_config, listener.state, {}, listener.loop)
+        self._listener = listener
+        self._deadline = inf
+        self._is_reading = False
+        self._in_headers = False
+        self._header_bytes = 0
+        self._unread_bytes = 0
+        self._stalled_since = inf
+
+    # -- what the event loop calls -------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._deadline = self.loop.time() + self._listener.idle_seconds
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._listener.lost(self)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            pass  # offers of HTTP/2 or WebSocket are declined by answering in HTTP/1.1 (RFC 9110, 7.8)
+        except httptools.HttpParserError:
+            self._refuse_malformed()
+            return
+        if self._in_headers:
+            self._header_bytes += len(data)
+            if self._header_bytes > MAX_HEADER_BYTES:
+                self._answer_and_close(b"431 Request Header Fields Too Large", b"The headers are too long.\n")
+
+    # -- what the parser calls -----------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._deadline = self.loop.time() + self._listener.read_seconds
+        self._is_reading = self._in_headers = True
+        self._header_bytes = 0
+
+    def on_headers_complete(self) -> None:
+        self._in_headers = False
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._is_reading = False
+        self._deadline = inf
+        super().on_message_complete()
+
+    # -- what the request cycle and the listener call ------------------------------------------------------------------
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request. As uvicorn's, but for its keep-alive timer."""
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)
+        elif not self._is_reading:
+            self._deadline = self.loop.time() + self._listener.idle_seconds
+
+    def close_if_overdue(self, now: float) -> None:
+        """Close when the deadline has passed, or when the client has read nothing of its answers for too long.
+
+        Args:
+            now: the event loop's time in seconds.
+        """
+        unread_bytes = self.transport.get_write_buffer_size()
+        if unread_bytes and unread_bytes == self._unread_bytes:
+            self._stalled_since = min(self._stalled_since, now)
+            if now - self._stalled_since >= self._listener.idle_seconds:
+                self.transport.abort()
+            return
+        self._unread_bytes = unread_bytes
+        self._stalled_since = inf
+        if now < self._deadline or unread_bytes:
+            return
+        if self._is_reading:
+            self._answer_and_close(b"408 Request Timeout", b"The request did not arrive in time.\n")
+        else:
+            self.transport.close()
+
+    def _refuse_malformed(self) -> None:
+        is_answering = self.cycle is not None and not self.cycle.response_complete
+        if is_answering and not self.cycle.more_body:
+            # rubbish behind a good request: the good one still gets its answer, as the last on this connection
+            self.cycle.keep_alive = False
+            self.flow.pause_reading()
+        else:
+            self._answer_and_close(b"400 Bad Request", b"This is not HTTP/1.1.\n")
+
+    def _answer_and_close(self, status: bytes, text: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        if self.cycle is None or not self.cycle.response_started:
+            self.transport.write(
+                b"HTTP/1.1 %s\r\ncontent-type: text/plain\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%s"
+                % (status, len(text), text)
+            )
+        self.transport.close()

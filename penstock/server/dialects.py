@@ -1,0 +1,92 @@
+"""The dialects this server speaks, and which of them a request is in."""
+
+import re
+from importlib import import_module
+from typing import Any
+
+from penstock.core.operations import CreateQueue
+from penstock.server.options import ServerOptions
+from penstock.server.welcome import Welcome
+from penstock.wire.http import Dialect, Request
+from penstock.wire.rest import Rest
+from penstock.wire.sqs_limits import SqsOptions
+
+AWEQ_QUEUE = "aweq"
+WQ_QUEUE = "wq"
+
+_QUEUE_URL_PATH = re.compile(r"/(?:queue/[a-z0-9-]+/)?\d{12}/[^/]+/?")
+_ACTION_IN_QUERY = re.compile(rb"(?:^|&)Action=")
+_ACTION_IN_FORM = re.compile(rb"(?:[\w.%+-]+=[^&]*&)*?Action=")
+
+
+class Dialects:
+    """All dialects of one server.
+
+    Args:
+        options: who answers at the root, and what the dialects need to know.
+    """
+
+    def __init__(self, options: ServerOptions) -> None:
+        sqs = SqsOptions(
+            limits=options.limits,
+            public_url=options.public_url,
+            default_account=options.account,
+            default_region=options.region,
+        )
+        self.sqs_json = _load("sqs_json", "SqsJson", sqs)
+        self.sqs_query = _load("sqs_query", "SqsQuery", sqs)
+        self.sqs_peek = _load("sqs_peek", "SqsPeek", sqs)
+        self.rest: Dialect = Rest("/v1")
+        self.aweq = _load("aweq", "Aweq", "/aweq", AWEQ_QUEUE)
+        self.wq = _load("wq", "Wq", "/wq", WQ_QUEUE)
+        self._welcome = Welcome(self.sqs_query)
+        self._mounts = {"v1": self.rest, "aweq": self.aweq, "wq": self.wq, "_aws": self.sqs_peek}
+        self._root_is_wq = options.root_dialect == "wq"
+        self._root: Dialect | None = None
+        if options.root_dialect == "aweq":
+            self._root = _load("aweq", "Aweq", "", AWEQ_QUEUE)
+        elif options.root_dialect == "wq":
+            self._root = _load("wq", "Wq", "", WQ_QUEUE)
+
+    def of(self, request: Request) -> Dialect:
+        """Return the dialect a request is in."""
+        if b"x-amz-target" in request.headers:
+            return self.sqs_json
+        path = request.path
+        if path != "/":
+            mounted = self._mounts.get(path.split("/", 2)[1])
+            if mounted is not None:
+                return mounted
+        if self._root is None:
+            return self._welcome if _is_browser_at_root(request) else self.sqs_query
+        if _asks_for_action(request) or _QUEUE_URL_PATH.fullmatch(path):
+            return self.sqs_query
+        return self._welcome if not self._root_is_wq and _is_browser_at_root(request) else self._root
+
+    def home_queue(self, dialect: Dialect) -> CreateQueue | None:
+        """Return how to create the one queue of a dialect that has no word for queues, or ``None``."""
+        settings = getattr(dialect, "queue_settings", None)
+        return None if settings is None else settings()
+
+
+def _asks_for_action(request: Request) -> bool:
+    if _ACTION_IN_QUERY.search(request.query):
+        return True
+    is_form = request.headers.get(b"content-type", b"").startswith(b"application/x-www-form-urlencoded")
+    return is_form and _ACTION_IN_FORM.match(request.body) is not None
+
+
+def _is_browser_at_root(request: Request) -> bool:
+    return (
+        request.path == "/"
+        and request.method in ("GET", "HEAD")
+        and b"text/html" in request.headers.get(b"accept", b"")
+        and not _ACTION_IN_QUERY.search(request.query)
+    )
+
+
+def _load(module: str, name: str, *arguments: Any) -> Any:
+    try:
+        return getattr(import_module(f"penstock.wire.{module}"), name)(*arguments)
+    except (ImportError, AttributeError):  # TODO remove when every dialect is there
+        return Rest("/v1")

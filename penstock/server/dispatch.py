@@ -1,0 +1,139 @@
+"""Who answers a request, and the walk from request over operations to response.
+
+The one place where errors of every kind become answers: a caller never sees a stack trace.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+
+from msgspec import structs
+
+from penstock.broker.contract import Broker
+from penstock.core.errors import PenstockError, QueueNotFound
+from penstock.core.operations import Receive
+from penstock.server.auth import Gate
+from penstock.server.dialects import Dialects
+from penstock.server.long_polls import LongPolls
+from penstock.wire.http import Call, Dialect, Request, Response
+
+log = logging.getLogger("penstock.server")
+
+Page = Callable[[Request], Awaitable[Response]]
+"""Answers for the server itself, not for its queues."""
+
+_QUIET_SECONDS = 10
+
+
+class Dispatch:
+    """Answers requests.
+
+    Args:
+        broker: performs the operations.
+        dialects: what requests may be written in.
+        gate: finds out who is calling.
+        open_pages: by path, for everybody.
+        closed_pages: by path, for those who may call.
+        account, region: on whose behalf requests are that do not say.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        dialects: Dialects,
+        gate: Gate,
+        *,
+        open_pages: Mapping[str, Page],
+        closed_pages: Mapping[str, Page],
+    ) -> None:
+        self.account = gate.account
+        self.region = gate.region
+        self.long_polls = LongPolls(broker)
+        self._perform = broker.perform
+        self._dialects = dialects
+        self._gate = gate
+        self._pages = {**open_pages, **closed_pages}
+        self._open_paths = frozenset(open_pages)
+        self._quiet_until: dict[str, float] = {}
+
+    async def answer(
+        self,
+        request: Request,
+        headers: list[tuple[bytes, bytes]],
+        receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
+    ) -> Response:
+        """Return the answer to a request, whatever happens.
+
+        Args:
+            request: whole.
+            headers: all of the request's, in order.
+            receive: tells when the client goes (ASGI).
+
+        Raises:
+            ClientGone: the client went before there was an answer.
+        """
+        if request.path in self._pages and b"x-amz-target" not in request.headers:
+            return await self._show(request, headers)
+        dialect = self._dialects.of(request)
+        try:
+            self._gate.identify(request, headers)
+            try:
+                return await self._walk(dialect, request, receive)
+            except QueueNotFound:
+                home = self._dialects.home_queue(dialect)
+                if home is None:
+                    raise
+                await self._perform(home)
+                return await self._walk(dialect, request, receive)
+        except PenstockError as error:
+            if error.fault == "server":
+                self._note(request, error)
+            return dialect.refuse(request, error)
+        except Exception:
+            return self._failure(dialect, request)
+
+    def refuse(self, request: Request, error: PenstockError) -> Response:
+        """Return an error in the words of the dialect a request is in."""
+        return self._dialects.of(request).refuse(request, error)
+
+    async def _walk(
+        self, dialect: Dialect, request: Request, receive: Callable[[], Awaitable[MutableMapping[str, Any]]]
+    ) -> Response:
+        step = dialect.decode(request)
+        while isinstance(step, Call):
+            operation = step.operation
+            if type(operation) is Receive and operation.wait_seconds != 0:
+                reply: Any = await self.long_polls.perform(operation, receive)
+            else:
+                reply = await self._perform(operation)
+            step = step.then(reply)
+        return step
+
+    async def _show(self, request: Request, headers: list[tuple[bytes, bytes]]) -> Response:
+        try:
+            if request.path not in self._open_paths:
+                self._gate.identify(request, headers)
+            if request.method not in ("GET", "HEAD"):
+                return Response(405, ((b"allow", b"GET, HEAD"), (b"content-type", b"text/plain")), b"Use GET.\n")
+            return await self._pages[request.path](request)
+        except PenstockError as error:
+            return self._dialects.rest.refuse(request, error)
+        except Exception:
+            return self._failure(self._dialects.rest, request)
+
+    def _failure(self, dialect: Dialect, request: Request) -> Response:
+        log.exception("request %s failed: %s %s", request.request_id, request.method, request.path[:200])
+        error = PenstockError(
+            "Something went wrong inside the server; nothing is known to have changed.",
+            hint=f"Its log tells more under {request.request_id}.",
+        )
+        response = dialect.refuse(request, error)
+        return response if response.status >= 500 else structs.replace(response, status=500)
+
+    def _note(self, request: Request, error: PenstockError) -> None:
+        """Log a failure of the server, but not one of the same kind for every request while it lasts."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._quiet_until.get(error.code, 0):
+            self._quiet_until[error.code] = now + _QUIET_SECONDS
+            log.error("request %s failed: %s: %s", request.request_id, error.code, error)

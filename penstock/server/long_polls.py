@@ -1,0 +1,109 @@
+"""Receives that wait: they end when their client goes, and are answered at once when the server stops.
+
+What a cancelled receive has found meanwhile, the broker gives back.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from msgspec import structs
+
+from penstock.broker.contract import Broker
+from penstock.core.operations import Receive, ReceiveReply
+
+_PATIENCE_SECONDS = 0.01
+"""Receives that are answered sooner are not watched, which costs them nothing but a timer that never fires."""
+
+_NOTHING = ReceiveReply(())
+
+
+class ClientGone(Exception):
+    """The client closed the connection; nobody waits for the answer."""
+
+
+class LongPolls:
+    """The waiting receives of one server.
+
+    Args:
+        broker: performs them.
+    """
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._is_draining = False
+        self._waiting: set[_LongPoll] = set()
+
+    def drain(self) -> None:
+        """Let every receive be answered at once from now on, those that wait now with nothing."""
+        self._is_draining = True
+        for poll in list(self._waiting):
+            poll.stop()
+
+    async def perform(
+        self, operation: Receive, receive: Callable[[], Awaitable[MutableMapping[str, Any]]]
+    ) -> ReceiveReply:
+        """Perform a receive that may wait.
+
+        Args:
+            operation: the receive.
+            receive: tells when the client goes (ASGI); the request's body must have been taken.
+
+        Raises:
+            ClientGone: the client did.
+        """
+        if self._is_draining:
+            return await self._broker.perform(structs.replace(operation, wait_seconds=0))
+        poll = _LongPoll(self._waiting, receive)
+        timer = asyncio.get_running_loop().call_later(_PATIENCE_SECONDS, poll.watch)
+        try:
+            return await self._broker.perform(operation)
+        except asyncio.CancelledError:
+            if poll.is_client_gone:
+                poll.task.uncancel()
+                raise ClientGone from None
+            if poll.is_stopped:
+                poll.task.uncancel()
+                return _NOTHING
+            raise
+        finally:
+            timer.cancel()
+            poll.end()
+
+
+class _LongPoll:
+    """One receive that may wait, performed by the task that made this."""
+
+    __slots__ = ("_receive", "_waiting", "_watcher", "is_client_gone", "is_stopped", "task")
+
+    def __init__(self, waiting: "set[_LongPoll]", receive: Callable[[], Awaitable[MutableMapping[str, Any]]]) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self.task: asyncio.Task[Any] = task
+        self.is_client_gone = False
+        self.is_stopped = False
+        self._waiting = waiting
+        self._receive = receive
+        self._watcher: asyncio.Task[None] | None = None
+
+    def watch(self) -> None:
+        """Begin to look out for the client's going."""
+        self._waiting.add(self)
+        self._watcher = self.task.get_loop().create_task(self._await_disconnect())
+
+    def stop(self) -> None:
+        """Answer with nothing."""
+        self.is_stopped = True
+        self.task.cancel()
+
+    def end(self) -> None:
+        """It is over, whichever way."""
+        self._waiting.discard(self)
+        if self._watcher is not None:
+            self._watcher.cancel()
+
+    async def _await_disconnect(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.is_client_gone = True
+        self.task.cancel()

@@ -1,0 +1,66 @@
+"""How a server serves, as values; where they come from (file, environment, flags) is not its matter."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+RootDialect = Literal["sqs", "aweq", "wq"]
+Limits = Literal["strict", "relaxed"]
+
+DEFAULT_ACCOUNT = "000000000000"
+DEFAULT_REGION = "us-east-1"
+DEFAULT_PORT = 3000
+DEFAULT_MAX_BODY_BYTES = 4 << 20
+
+
+class Key(Struct, frozen=True):
+    """A pair that proves who is calling.
+
+    Attributes:
+        access_key_id: the public half, as in ``AWS_ACCESS_KEY_ID``.
+        secret: the other half, as in ``AWS_SECRET_ACCESS_KEY``.
+        account: twelve digits; the account whose queues the key reaches.
+        name: for the log.
+    """
+
+    access_key_id: str
+    secret: str
+    account: str = DEFAULT_ACCOUNT
+    name: str = ""
+
+
+class ServerOptions(Struct, frozen=True, kw_only=True):
+    """How a server serves.
+
+    Attributes:
+        host: address or name to listen on.
+        port: TCP port; 0 lets the system choose one.
+        root_dialect: who answers at ``/`` what is not plainly for another.
+        limits: ``strict``: AWS's limits and cool-downs at the SQS edge; ``relaxed``: Penstock's own.
+        keys: who may call. Empty: everybody.
+        account: twelve digits; whom callers without a key of their own speak for.
+        region: AWS region of requests that name none.
+        public_url: start of the queue URLs given out; ``None``: as the request's ``Host`` says.
+        max_body_bytes: largest request body taken. The default holds an SQS batch of 1 MiB, form-encoded.
+        read_seconds: a request must have arrived whole so long after its first byte.
+        idle_seconds: a connection on which nothing happens is closed after so long.
+        drain_seconds: requests under way get so long to finish when the server stops.
+        backlog: how many connections may wait to be accepted.
+        tls_certificate, tls_key: PEM files; with both the server speaks HTTPS.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = DEFAULT_PORT
+    root_dialect: RootDialect = "sqs"
+    limits: Limits = "strict"
+    keys: tuple[Key, ...] = ()
+    account: str = DEFAULT_ACCOUNT
+    region: str = DEFAULT_REGION
+    public_url: str | None = None
+    max_body_bytes: int = DEFAULT_MAX_BODY_BYTES
+    read_seconds: float = 30
+    idle_seconds: float = 75
+    drain_seconds: float = 25
+    backlog: int = 4096
+    tls_certificate: str | None = None
+    tls_key: str | None = None

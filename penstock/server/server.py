@@ -1,0 +1,72 @@
+"""One HTTP server on one broker: put together, started, drained."""
+
+from collections.abc import Awaitable, Callable
+
+from penstock.broker.contract import Broker
+from penstock.broker.observed import Observed
+from penstock.broker.system import SystemClock
+from penstock.core.clock import Clock
+from penstock.server.app import App
+from penstock.server.auth import Gate
+from penstock.server.dialects import Dialects
+from penstock.server.dispatch import Dispatch
+from penstock.server.health import Health
+from penstock.server.listener import Listener
+from penstock.server.metrics import Counting, Metrics
+from penstock.server.options import ServerOptions
+
+
+class Server:
+    """Serves a broker over HTTP. Make it on the event loop it will run on.
+
+    Args:
+        broker: performs the operations; left open when the server stops.
+        options: how to serve.
+        check_store: raises PenstockError when the store cannot be written.
+        waiting_count: how many long polls the broker holds.
+        clock: tells the ages of messages. Signatures are checked against the machine's clock in any case.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        options: ServerOptions,
+        *,
+        check_store: Callable[[], Awaitable[None]],
+        waiting_count: Callable[[], int],
+        clock: Clock | None = None,
+    ) -> None:
+        counting = Counting()
+        self._broker = Observed(broker, counting)
+        self._options = options
+        self._health = Health(check_store)
+        self._dialects = Dialects(options)
+        metrics = Metrics(broker, counting, waiting_count, clock or SystemClock())
+        self._dispatch = Dispatch(
+            self._broker,
+            self._dialects,
+            Gate(options.keys, account=options.account, region=options.region),
+            open_pages={"/health/live": self._health.live, "/health/ready": self._health.ready},
+            closed_pages={"/metrics": metrics.page},
+        )
+        self._listener = Listener(App(self._dispatch, options.max_body_bytes), options)
+        self.port = options.port
+
+    async def start(self) -> None:
+        """Begin to listen. Raises OSError when the address cannot be had, or the TLS files cannot be read."""
+        self.port = await self._listener.start()
+
+    async def stop(self) -> None:
+        """Accept no more, answer long polls at once, let the requests under way finish, close the connections."""
+        self._health.is_draining = True
+        self._dispatch.long_polls.drain()
+        await self._listener.stop()
+
+    @property
+    def url(self) -> str:
+        """Where the server is reached from this machine."""
+        scheme = "http" if self._options.tls_certificate is None else "https"
+        host = self._options.host
+        if host in ("", "0.0.0.0", "::"):
+            host = "localhost"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"

@@ -1,0 +1,125 @@
+"""Opening the database file: settings, schema version, and what SQLite's errors mean here."""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal, get_args
+
+import apsw
+
+from penstock.core.errors import InvalidRequest, PenstockError, StoreDamaged, StoreTooNew, StoreUnavailable
+from penstock.store.sqlite.turns import Turns
+
+Durability = Literal["full", "os"]
+"""``full``: the log is fsynced before each answer; survives power loss. ``os``: handed to the operating system before
+each answer; survives the end of every process, may lose the last moments when the machine goes down."""
+
+APPLICATION_ID = 0x50454E53
+"""Marks a database file as Penstock's ("PENS")."""
+
+_SYNCHRONOUS = {"full": "FULL", "os": "NORMAL"}
+_CACHE_KIB = 16_384
+_CHECKPOINT_PAGES = 4_000
+BUSY_MS = 10_000
+"""How long to wait for a program that holds the database without taking turns."""
+
+
+def open_writer(path: Path, durability: Durability, turns: Turns) -> apsw.Connection:
+    """Open the file for reading and writing, create or migrate its schema.
+
+    Raises:
+        StoreTooNew: a newer Penstock wrote it.
+        StoreDamaged: it is no database, or one that cannot be read. It is left as it is.
+        StoreUnavailable: it cannot be opened.
+    """
+    if durability not in get_args(Durability):
+        raise InvalidRequest(
+            f"There is no durability {durability!r}.", hint='Choose "full" or "os".', field="durability"
+        )
+    turns.take()
+    try:
+        connection = _connect(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
+        _check_owner(connection, path)
+        for setting in (
+            "journal_mode = WAL",
+            f"synchronous = {_SYNCHRONOUS[durability]}",
+            f"wal_autocheckpoint = {_CHECKPOINT_PAGES}",
+        ):
+            _pragma(connection, setting)
+        _migrate(connection, path)
+        return connection
+    except (apsw.Error, OSError) as error:
+        raise translate(error, path) from error
+    finally:
+        turns.give()
+
+
+def open_reader(path: Path) -> apsw.Connection:
+    """Open the file for reading only."""
+    connection = _connect(path, apsw.SQLITE_OPEN_READWRITE)
+    _pragma(connection, "query_only = 1")
+    return connection
+
+
+def translate(error: Exception, path: Path) -> PenstockError:
+    """Return what an error of SQLite or the operating system means to the caller."""
+    if isinstance(error, apsw.CorruptError | apsw.NotADBError):
+        return StoreDamaged(
+            f"The database {path} is damaged: {error}.",
+            hint="Nothing was replaced. Restore a backup, or move the file away to start empty.",
+        )
+    hint = "Try again; nothing was changed."
+    if isinstance(error, apsw.FullError):
+        hint = "The disk is full. Make room; nothing was changed."
+    elif isinstance(error, apsw.CantOpenError | apsw.PermissionsError | apsw.ReadOnlyError | OSError):
+        hint = "Check the path and its permissions."
+    elif isinstance(error, apsw.BusyError):
+        hint = "Another process holds the database for long. Try again."
+    return StoreUnavailable(f"The database {path} cannot do that now: {error}.", hint=hint)
+
+
+def _connect(path: Path, flags: int) -> apsw.Connection:
+    connection = apsw.Connection(str(path), flags=flags, statementcachesize=256)
+    connection.set_busy_timeout(BUSY_MS)
+    # plans do not depend on parameters; without this SQLite plans anew at each new LIMIT or bound (30 us instead of 3)
+    connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
+    _pragma(connection, f"cache_size = -{_CACHE_KIB}")
+    _pragma(connection, "temp_store = MEMORY")
+    return connection
+
+
+def _check_owner(connection: apsw.Connection, path: Path) -> None:
+    owner = _pragma(connection, "application_id")
+    tables = connection.execute("SELECT count(*) FROM sqlite_schema").get
+    if owner != APPLICATION_ID and tables:
+        raise StoreDamaged(f"{path} is a database of another program.", hint="Choose another file for the store.")
+
+
+def _migrate(connection: apsw.Connection, path: Path) -> None:
+    """Bring the schema up to date; several processes may try at once and one does it."""
+    steps = sorted(
+        (step for step in files(__package__).joinpath("migrations").iterdir() if step.name.endswith(".sql")),
+        key=lambda step: step.name,
+    )
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        version = _pragma(connection, "user_version")
+        if version > len(steps):
+            raise StoreTooNew(
+                f"{path} has schema version {version}; this Penstock knows up to {len(steps)}.",
+                hint="Use the Penstock that wrote it, or a later one.",
+            )
+        for step in steps[version:]:
+            for _ in connection.execute(step.read_text("utf-8")):
+                pass
+        if version < len(steps):
+            _pragma(connection, f"user_version = {len(steps)}")
+            _pragma(connection, f"application_id = {APPLICATION_ID}")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def _pragma(connection: apsw.Connection, text: str) -> int:
+    answer = connection.execute(f"PRAGMA {text}").get
+    return answer if isinstance(answer, int) else 0

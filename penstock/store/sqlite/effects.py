@@ -1,0 +1,113 @@
+"""What happens together with a settlement: sends, records, joins opened and arrived at."""
+
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import structs
+
+from penstock.core.effects import Arrival, Effects, FollowUp, Join, Record
+from penstock.core.errors import PenstockError, QueueNotFound
+from penstock.core.lifecycle import refusal
+from penstock.core.operations import ApplyReply, SendOutcome
+from penstock.store.sqlite.ids import to_blob
+from penstock.store.sqlite.keeping import kept_message, send
+from penstock.store.sqlite.queries import SQL
+from penstock.store.sqlite.records import put_record
+from penstock.store.sqlite.transaction import Transaction
+
+_INSERT_JOIN = SQL["insert_join"]
+_JOIN_BY_ID = SQL["join_by_id"]
+_JOIN_BY_MESSAGE = SQL["join_by_message"]
+_UPDATE_JOIN = SQL["update_join"]
+_DELETE_JOIN = SQL["delete_join"]
+_DELETE_JOIN_PARTS = SQL["delete_join_parts"]
+_INSERT_JOIN_PART = SQL["insert_join_part"]
+_COUNT_JOIN_PARTS = SQL["count_join_parts"]
+
+_pack = msgspec.msgpack.Encoder().encode
+unpack_follow_up = msgspec.msgpack.Decoder(FollowUp).decode
+
+
+def refusal_of(tx: Transaction, effects: Effects) -> PenstockError | None:
+    """Return why effects cannot happen, or ``None``. What is checked here cannot fail later."""
+    for follow_up in (*effects.sends, *(join.follow_up for join in effects.joins)):
+        try:
+            error = refusal(tx.queue(follow_up.queue).settings, follow_up.message)
+        except QueueNotFound as not_found:
+            error = not_found
+        if error is not None:
+            return error
+    return None
+
+
+def apply_alone(tx: Transaction, effects: Effects, now: int) -> ApplyReply:
+    """Let effects happen on their own. Raises what refuses the first that cannot."""
+    error = refusal_of(tx, effects)
+    if error is not None:
+        raise error
+    return ApplyReply(*apply(tx, effects, now))
+
+
+def apply(tx: Transaction, effects: Effects, now: int) -> tuple[tuple[SendOutcome, ...], tuple[bool, ...]]:
+    """Let effects happen that were not refused."""
+    sent = tuple(send(tx, tx.queue(each.queue), each.message, now) for each in effects.sends)
+    kept = put_records(tx, effects.records, now)
+    for join in effects.joins:
+        _open(tx, join)
+    for arrival in effects.arrivals:
+        _arrive(tx, arrival, now)
+    return sent, kept
+
+
+def put_records(tx: Transaction, records: Sequence[Record], now: int) -> tuple[bool, ...]:
+    """Keep records; return for each whether it was kept."""
+    return tuple(put_record(tx, record, now) for record in records)
+
+
+def cancel_blocked(tx: Transaction, blob: bytes) -> bool:
+    """Forget the join that holds a message; return whether there was one."""
+    row = tx.execute(_JOIN_BY_MESSAGE, (blob,)).fetchone() if tx.has_joins else None
+    if row is None:
+        return False
+    close_join(tx, row[0])
+    return True
+
+
+def reschedule_blocked(tx: Transaction, blob: bytes, deliver_at: int) -> bool:
+    """Set when a message that a join holds may be received; return whether there is one."""
+    row = tx.execute(_JOIN_BY_MESSAGE, (blob,)).fetchone() if tx.has_joins else None
+    if row is None:
+        return False
+    follow_up = unpack_follow_up(row[1])
+    message = structs.replace(follow_up.message, deliver_at=deliver_at)
+    tx.execute(_UPDATE_JOIN, (_pack(structs.replace(follow_up, message=message)), row[0]))
+    return True
+
+
+def close_join(tx: Transaction, join_id: str) -> None:
+    """Forget a join."""
+    tx.execute(_DELETE_JOIN, (join_id,))
+    tx.execute(_DELETE_JOIN_PARTS, (join_id,))
+    tx.joins_changed()
+
+
+def _open(tx: Transaction, join: Join) -> None:
+    assert join.follow_up.message.message_id is not None
+    blob = to_blob(join.follow_up.message.message_id)
+    if kept_message(tx, blob) is None:
+        tx.execute(_INSERT_JOIN, (join.join_id, join.parts, blob, _pack(join.follow_up), join.expires_at))
+        tx.joins_changed()
+
+
+def _arrive(tx: Transaction, arrival: Arrival, now: int) -> None:
+    row = tx.execute(_JOIN_BY_ID, (arrival.join_id,)).fetchone()
+    if row is None:
+        return
+    tx.execute(_INSERT_JOIN_PART, (arrival.join_id, arrival.part_id))
+    arrived = tx.execute(_COUNT_JOIN_PARTS, (arrival.join_id,)).fetchone()
+    if arrived is not None and arrived[0] >= row[0]:
+        close_join(tx, arrival.join_id)
+        follow_up = unpack_follow_up(row[1])
+        target = tx.find_queue(follow_up.queue)
+        if target is not None:
+            send(tx, target, follow_up.message, now)

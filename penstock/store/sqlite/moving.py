@@ -1,0 +1,110 @@
+"""Move tasks: redriving messages step by step."""
+
+from typing import Any
+
+import msgspec
+from msgspec import structs
+
+from penstock.core.events import EventKind
+from penstock.core.filters import matches
+from penstock.core.messages import Draft, State
+from penstock.core.moves import Move, MoveStatus, allowance, next_step_at
+from penstock.core.refusals import move_conflict, move_not_found
+from penstock.store.contract import PEEK_BUDGET
+from penstock.store.sqlite.ids import KEY_SHIFT, SEQUENCE_MASK, to_text
+from penstock.store.sqlite.keeping import forget, group_of, insert
+from penstock.store.sqlite.queries import SQL
+from penstock.store.sqlite.rows import COLUMNS, MessageRow, unpack_extras, view
+from penstock.store.sqlite.transaction import QueueState, Transaction
+
+_MESSAGES_AFTER = SQL["messages_after"]
+_encode = msgspec.json.Encoder().encode
+decode_move = msgspec.json.Decoder(Move).decode
+_CHUNK = 200
+
+
+def start_move(tx: Transaction, move: Move) -> Move:
+    """Keep a running move."""
+    source = tx.queue(move.source)
+    if move.target is not None:
+        tx.queue(move.target)
+    if tx.execute(SQL["running_move_of"], (move.source,)).fetchone() is not None:
+        raise move_conflict(move.source)
+    move = structs.replace(move, to_move_count=source.message_count, until=source.last_sequence)
+    _put(tx, move)
+    return move
+
+
+def cancel_move(tx: Transaction, move_id: str) -> Move:
+    """Stop a running move."""
+    row = tx.execute(SQL["move_by_id"], (move_id,)).fetchone()
+    move = None if row is None else decode_move(row[0])
+    if move is None or move.status is not MoveStatus.RUNNING:
+        raise move_not_found(move_id)
+    move = structs.replace(move, status=MoveStatus.CANCELLED)
+    _put(tx, move)
+    return move
+
+
+def step_moves(tx: Transaction, unused: list[str], now: int) -> int | None:
+    """Take every running move one step on; return when to step next."""
+    running = [decode_move(row[0]) for row in tx.execute(SQL["running_moves"]).fetchall()]
+    after = [_step(tx, move, unused, now) for move in running]
+    for move in after:
+        _put(tx, move)
+    return min((next_step_at(move, now) for move in after if move.status is MoveStatus.RUNNING), default=None)
+
+
+def _step(tx: Transaction, move: Move, unused: list[str], now: int) -> Move:
+    source = tx.find_queue(move.source)
+    if source is None or (move.target is not None and tx.find_queue(move.target) is None):
+        return structs.replace(move, status=MoveStatus.FAILED, failure="The source or the target was deleted.")
+    may_move = allowance(move, now, len(unused))
+    moved, looked_at, cursor = 0, 0, move.cursor
+    end = min(source.number << KEY_SHIFT | move.until + 1, source.key_range[1])
+    while looked_at < PEEK_BUDGET:
+        most = min(_CHUNK, PEEK_BUDGET - looked_at)
+        rows = tx.execute(_MESSAGES_AFTER, (source.number << KEY_SHIFT | cursor, end, most)).fetchall()
+        for row in rows:
+            if moved == may_move:
+                return structs.replace(move, cursor=cursor, moved_count=move.moved_count + moved)
+            target = tx.find_queue(move.target or row[12] or "")
+            if target and _is_wanted(move, view(source.name, row, now)):
+                _move(tx, source, row, target, unused.pop(0), now)
+                moved += 1
+            cursor, looked_at = row[0] & SEQUENCE_MASK, looked_at + 1
+        if len(rows) < most:
+            status = MoveStatus.COMPLETED
+            return structs.replace(move, status=status, cursor=cursor, moved_count=move.moved_count + moved)
+    return structs.replace(move, cursor=cursor, moved_count=move.moved_count + moved)
+
+
+def _is_wanted(move: Move, message: Any) -> bool:
+    return message.state is State.READY and (move.filter is None or matches(move.filter, message))
+
+
+def _move(
+    tx: Transaction, source: QueueState, row: tuple[Any, ...], target: QueueState, message_id: str, now: int
+) -> None:
+    message = MessageRow(*row[:COLUMNS])
+    old_id = to_text(message.message_id)
+    forget(tx, source, group_of(tx, message), message, now)
+    tx.note(source, EventKind.MOVED, old_id, now, f"to {target.name} as {message_id}")
+    extras = unpack_extras(row[COLUMNS + 1])
+    draft = Draft(
+        row[COLUMNS],
+        extras.attributes,
+        extras.system_attributes,
+        extras.sender_id,
+        priority=message.priority,
+        group_id=extras.group_id,
+        deduplication_id=extras.deduplication_id,
+        message_id=message_id,
+    )
+    insert(tx, target, draft, now, message.expires_at, now)
+    tx.note(target, EventKind.SENT, message_id, now, f"moved from {source.name}, was {old_id}")
+
+
+def _put(tx: Transaction, move: Move) -> None:
+    is_running = move.status is MoveStatus.RUNNING
+    tx.execute(SQL["put_move"], (move.move_id, move.source, move.started_at, is_running, _encode(move)))

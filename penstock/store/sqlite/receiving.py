@@ -1,0 +1,223 @@
+"""Receive: choose what comes next, clear away the spent and the expired, lease the rest."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from penstock.core.clock import to_ms
+from penstock.core.deduplication import ATTEMPT_WINDOW_MS
+from penstock.core.events import EventKind
+from penstock.core.lifecycle import has_expired, is_spent
+from penstock.core.messages import Delivery
+from penstock.store.contract import SPENT_BUDGET, Received
+from penstock.store.sqlite.groups import (
+    NOISY_LANE,
+    group_by_key,
+    head_of,
+    judge,
+    lanes_of,
+    least_noisy,
+    next_group,
+    save_and_reseat,
+)
+from penstock.store.sqlite.ids import KEY_SHIFT, to_text
+from penstock.store.sqlite.keeping import change_visibility, clear, count, group_of, uncount
+from penstock.store.sqlite.queries import SQL
+from penstock.store.sqlite.rows import COLUMNS, GroupRow, MessageRow, delivery
+from penstock.store.sqlite.transaction import HANDED_OUT, QueueState, Transaction
+
+_NEXT_IN_LANE = SQL["next_in_lane"]
+_NEXT_IN_STRICT_GROUP = SQL["next_in_strict_group"]
+_FIRST_READY_IN_LANE = SQL["first_ready_in_lane"]
+_WHOLE_MESSAGE = SQL["whole_message"]
+_LEASE = SQL["lease"]
+_LEASE_IN_STRICT_GROUP = SQL["lease_in_strict_group"]
+_NEXT_DUE_IN_LANE = SQL["next_due_in_lane"]
+_NEXT_DUE_HEAD = SQL["next_due_head"]
+_LEASE_END = SQL["lease_end"]
+_ATTEMPT = SQL["attempt"]
+_REMEMBER_ATTEMPT = SQL["remember_attempt"]
+
+_pack = msgspec.msgpack.Encoder().encode
+_unpack_leases = msgspec.msgpack.Decoder(list[tuple[int, bytes]]).decode
+
+
+def receive(
+    tx: Transaction,
+    queue: QueueState,
+    tokens: Sequence[bytes],
+    visibility_timeout_ms: int | None,
+    now: int,
+    owner: str | None,
+    attempt_id: str | None,
+) -> Received:
+    """Lease messages of a queue."""
+    settings = queue.settings
+    if settings.is_paused:
+        return Received(())
+    if visibility_timeout_ms is None:
+        visibility_timeout_ms = to_ms(settings.visibility_timeout_seconds)
+    until = now + max(1, visibility_timeout_ms)
+    is_an_attempt = attempt_id is not None and queue.is_strict
+    if is_an_attempt:
+        again = _same_attempt(tx, queue, attempt_id, until, now)
+        if again:
+            return Received(again)
+    if settings.max_in_flight is not None:
+        tx.advance(queue, now)
+        free = settings.max_in_flight - queue.in_flight
+        if free <= 0:
+            return Received((), _below_limit_at(tx, queue, -free, now), is_over_limit=True)
+        tokens = tokens[:free]
+    lease = _Lease(tx, queue, tokens, until, owner, now)
+    if queue.group_count == 0:
+        lease.take_ungrouped()
+    else:
+        tx.advance(queue, now)
+        lease.take_in_turn()
+    if lease.deliveries:
+        if is_an_attempt:
+            leases = [(each.sequence_number, token) for each, token in zip(lease.deliveries, tokens, strict=False)]
+            tx.execute(_REMEMBER_ATTEMPT, (queue.number, attempt_id, _pack(leases), now + ATTEMPT_WINDOW_MS))
+        return Received(tuple(lease.deliveries))
+    return Received((), now if lease.is_cut_short else next_ready_at(tx, queue, now))
+
+
+def _below_limit_at(tx: Transaction, queue: QueueState, too_many: int, now: int) -> int | None:
+    """Return when so many leases have ended that the queue, which holds all it may, may hold another."""
+    row = tx.execute(_LEASE_END, (queue.number, now, too_many)).fetchone()
+    return None if row is None else int(row[0])
+
+
+def next_ready_at(tx: Transaction, queue: QueueState, now: int) -> int | None:
+    """Return the first instant after ``now`` at which something becomes receivable, or ``None``."""
+    instants = []
+    for lane in lanes_of(queue):
+        instants += tx.execute(_NEXT_DUE_IN_LANE, (-queue.number, lane, now)).fetchall()
+    if queue.group_count:
+        for lane in (*lanes_of(queue), NOISY_LANE):
+            instants += tx.execute(_NEXT_DUE_HEAD, (queue.number, lane, now)).fetchall()
+    return min((instant for (instant,) in instants), default=None)
+
+
+class _Lease:
+    """One receive at work: as many messages as there are tokens, at most ``SPENT_BUDGET`` cleared away."""
+
+    def __init__(
+        self, tx: Transaction, queue: QueueState, tokens: Sequence[bytes], until: int, owner: str | None, now: int
+    ) -> None:
+        self.deliveries: list[Delivery] = []
+        self._tx, self._queue, self._tokens = tx, queue, tokens
+        self._until, self._owner, self._now = until, owner, now
+        self._budget = SPENT_BUDGET
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether it stopped because there was too much to clear away."""
+        return self._budget == 0
+
+    @property
+    def _is_done(self) -> bool:
+        return len(self.deliveries) == len(self._tokens) or self._budget == 0
+
+    def take_ungrouped(self) -> None:
+        """Take from a queue without groups, lane by lane."""
+        for lane in lanes_of(self._queue):
+            while not self._is_done:
+                wanted = len(self._tokens) - len(self.deliveries)
+                rows = self._tx.execute(_NEXT_IN_LANE, (-self._queue.number, lane, self._now, wanted)).fetchall()
+                for row in rows:
+                    if not self._is_done:
+                        self._take(row, None)
+                if len(rows) < wanted:
+                    break
+
+    def take_in_turn(self) -> None:
+        """Take from a queue with groups: ungrouped messages and groups by their turn."""
+        while not self._is_done:
+            found = self._next_ungrouped()
+            group = next_group(self._tx, self._queue, self._now)
+            if found is not None and (group is None or found[0] <= group[0]):
+                self._take(self._whole(found[1]), None)
+            elif group is not None:
+                row = group_by_key(self._tx, group[1])
+                if self._queue.is_strict:
+                    self._take_strictly(row)
+                elif not judge(self._tx, self._queue, row, self._now):
+                    self._take_one_of(row)
+            else:
+                noisy = least_noisy(self._tx, self._queue, self._now)
+                if noisy is None:
+                    return
+                self._take_one_of(noisy)
+
+    def _next_ungrouped(self) -> tuple[tuple[int, int], int] | None:
+        if self._queue.settings.is_fifo:
+            return None
+        for lane in lanes_of(self._queue):
+            row = self._tx.execute(_FIRST_READY_IN_LANE, (-self._queue.number, lane, self._now)).fetchone()
+            if row is not None:
+                return (lane, row[0]), row[1]
+        return None
+
+    def _take_strictly(self, group: GroupRow) -> None:
+        """Take the messages of a strict group in order, up to the first that is not receivable."""
+        most = len(self._tokens) - len(self.deliveries) + self._budget
+        for row in self._tx.execute(_NEXT_IN_STRICT_GROUP, (group.group_key, most)).fetchall():
+            if self._is_done or row[3] > self._now:
+                break
+            self._take(row, group)
+        if group.message_count:
+            save_and_reseat(self._tx, self._queue, group, self._now)
+
+    def _take_one_of(self, group: GroupRow) -> None:
+        """Take one message of a fair group."""
+        self._take(self._whole(head_of(self._tx, self._queue, group, self._now)[0]), group)
+
+    def _whole(self, message_key: int) -> tuple[Any, ...]:
+        row: tuple[Any, ...] | None = self._tx.execute(_WHOLE_MESSAGE, (message_key,)).fetchone()
+        assert row is not None
+        return row
+
+    def _take(self, row: tuple[Any, ...], group: GroupRow | None) -> None:
+        """Lease a message, or clear it away."""
+        tx, queue, now = self._tx, self._queue, self._now
+        is_over = has_expired(queue.settings, row[6], row[7], now) or is_spent(queue.settings, row[8] - row[9])
+        if is_over and clear(tx, queue, group, MessageRow(*row[:COLUMNS]), now):
+            self._budget -= 1
+            return
+        token, until = self._tokens[len(self.deliveries)], self._until
+        is_ordered = group is not None and queue.is_strict
+        if is_ordered:
+            tx.execute(_LEASE_IN_STRICT_GROUP, (until, token, self._owner, now, now, row[0]))
+        else:
+            tx.execute(_LEASE, (until, until, token, self._owner, now, now, row[0]))
+        uncount(queue, group, row[4], row[3])
+        count(queue, group, HANDED_OUT, until)
+        if group is not None and not is_ordered:
+            save_and_reseat(tx, queue, group, now)
+        queue.received_total += 1
+        if queue.settings.history != "off":
+            tx.note(queue, EventKind.RECEIVED, to_text(row[1]), now, self._owner)
+        self.deliveries.append(delivery(queue.name, row, token, until, now))
+
+
+def _same_attempt(
+    tx: Transaction, queue: QueueState, attempt_id: str | None, until: int, now: int
+) -> tuple[Delivery, ...]:
+    """Return the deliveries of an attempt made before, their leases renewed, if all of them last."""
+    remembered = tx.execute(_ATTEMPT, (queue.number, attempt_id, now)).fetchone()
+    if remembered is None:
+        return ()
+    held = []
+    for sequence, token in _unpack_leases(remembered[0]):
+        row = tx.execute(_WHOLE_MESSAGE, (queue.number << KEY_SHIFT | sequence,)).fetchone()
+        if row is None or row[13] != token or row[3] <= now:
+            return ()
+        held.append(row)
+    for row in held:
+        message = MessageRow(*row[:COLUMNS])
+        change_visibility(tx, queue, group_of(tx, message), message, until, now)
+    # shown as they were handed out: the count of that delivery, not one more
+    return tuple(delivery(queue.name, (*row[:8], row[8] - 1, *row[9:]), row[13], until, row[11] or now) for row in held)

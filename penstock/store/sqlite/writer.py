@@ -1,0 +1,187 @@
+"""The one writer of a process: many callers' changes share one transaction and one fsync (group commit).
+
+Statements run on the event loop, where nothing contends for the interpreter; the commit, which waits for the disk, runs
+in a thread. What is asked for meanwhile makes up the next transaction. A change that fails in an unforeseen way is
+undone alone: its transaction is rolled back and the others' changes are made again without it.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import apsw
+
+from penstock.core.errors import PenstockError, StoreUnavailable
+from penstock.store.sqlite.connection import BUSY_MS, translate
+from penstock.store.sqlite.transaction import Transaction
+from penstock.store.sqlite.turns import Turns
+
+T = TypeVar("T")
+Work = Callable[[Transaction], T]
+Batch = list[tuple[Work[Any], "asyncio.Future[Any]", bool]]
+_MOST_TOGETHER = 256
+
+
+class Writer:
+    """Runs changes on the writing connection, in order, each durable when its future is done.
+
+    Args:
+        connection: used by nothing else.
+        path: the file, for error messages.
+        turns: whose turn it is to write; closed with the writer.
+        on_commit: told the queues and instants of a transaction's wake-ups, on the event loop.
+    """
+
+    def __init__(
+        self, connection: apsw.Connection, path: Path, turns: Turns, on_commit: Callable[[dict[str, int]], None]
+    ) -> None:
+        self._connection = connection
+        self._path = path
+        self._on_commit = on_commit
+        self._loop = asyncio.get_running_loop()
+        self._thread = ThreadPoolExecutor(1, "penstock-commit")
+        self._transaction = Transaction(connection)
+        self._turns = turns
+        self._pending: Batch = []
+        self._is_scheduled = False
+        self._is_committing = False
+        self._is_closed = False
+        self._drained: asyncio.Future[None] | None = None
+
+    def submit(self, work: Work[T], *, is_long: bool = False) -> "asyncio.Future[T]":
+        """Return the future of a change. Long ones run in the thread, so that the event loop goes on."""
+        future: asyncio.Future[T] = self._loop.create_future()
+        if self._is_closed:
+            future.set_exception(StoreUnavailable("The store is closed."))
+            return future
+        self._pending.append((work, future, is_long))
+        if not self._is_scheduled and not self._is_committing:
+            self._is_scheduled = True
+            self._loop.call_soon(self._run)
+        return future
+
+    async def aclose(self) -> None:
+        """Finish what was submitted and close the connection."""
+        self._is_closed = True
+        if self._pending or self._is_committing:
+            self._drained = self._loop.create_future()
+            await self._drained
+        await self._loop.run_in_executor(self._thread, self._connection.close)
+        self._thread.shutdown(wait=False)
+        self._turns.close()
+
+    # -- one transaction ---------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        self._is_scheduled = False
+        if not self._pending:
+            return
+        batch = self._next_batch()
+        if batch[0][2] or not self._turns.take_at_once():
+            self._offload(lambda: self._wait_and_run(batch), batch)
+            return
+        try:
+            self._transaction.begin(busy_timeout_ms=0)
+            outcomes = self._change(batch)
+        except apsw.BusyError:
+            # a program that takes no turns is writing
+            self._offload(lambda: self._wait_and_run(batch), batch)
+        except Exception as error:
+            self._turns.give()
+            self._fail(batch, error)
+        else:
+            if self._transaction.has_changes:
+                self._offload(lambda: self._commit(outcomes), batch)
+            else:
+                self._answer(batch, self._commit(outcomes))
+                self._go_on()
+
+    def _next_batch(self) -> Batch:
+        count = 0
+        for _, _, is_long in self._pending[:_MOST_TOGETHER]:
+            if is_long:
+                break
+            count += 1
+        count = max(1, count)
+        batch, self._pending = self._pending[:count], self._pending[count:]
+        return batch
+
+    def _change(self, batch: Batch) -> list[Any]:
+        """Make the changes of a batch; return for each its result or its error. The transaction stays open."""
+        failed: dict[int, Exception] = {}
+        while True:
+            outcomes: list[Any] = []
+            for index, (work, future, _) in enumerate(batch):
+                if index in failed or future.cancelled():
+                    outcomes.append(failed.get(index))
+                    continue
+                try:
+                    outcomes.append(work(self._transaction))
+                except PenstockError as refused:
+                    outcomes.append(refused)
+                except Exception as error:
+                    failed[index] = translate(error, self._path) if isinstance(error, apsw.Error) else error
+                    break
+            else:
+                return outcomes
+            self._transaction.rollback()
+            self._transaction.begin(busy_timeout_ms=BUSY_MS)
+
+    def _wait_and_run(self, batch: Batch) -> list[Any]:
+        self._turns.take()
+        try:
+            self._transaction.begin(busy_timeout_ms=BUSY_MS)
+            outcomes = self._change(batch)
+        except BaseException:
+            self._turns.give()
+            raise
+        return self._commit(outcomes)
+
+    def _commit(self, outcomes: list[Any]) -> list[Any]:
+        try:
+            self._transaction.commit()
+        finally:
+            self._turns.give()
+        return outcomes
+
+    def _offload(self, task: Callable[[], list[Any]], batch: Batch) -> None:
+        self._is_committing = True
+        self._loop.run_in_executor(self._thread, task).add_done_callback(lambda done: self._committed(done, batch))
+
+    def _committed(self, done: "asyncio.Future[list[Any]]", batch: Batch) -> None:
+        self._is_committing = False
+        error = done.exception()
+        if error is not None:
+            self._fail(batch, error)
+            return
+        self._answer(batch, done.result())
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._pending:
+            if not self._is_scheduled:
+                self._is_scheduled = True
+                self._loop.call_soon(self._run)
+        elif self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+
+    def _answer(self, batch: Batch, outcomes: list[Any]) -> None:
+        for (_, future, _), outcome in zip(batch, outcomes, strict=True):
+            if future.done():
+                continue
+            if isinstance(outcome, Exception):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)
+        wakeups = self._transaction.take_wakeups()
+        if wakeups:
+            self._on_commit(wakeups)
+
+    def _fail(self, batch: Batch, error: BaseException) -> None:
+        self._transaction.rollback()
+        for _, future, _ in batch:
+            if not future.done():
+                future.set_exception(translate(error, self._path) if isinstance(error, apsw.Error) else error)
+        self._go_on()

@@ -1,0 +1,61 @@
+"""The table of implementations: every conformance test runs on every line of it."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from penstock.broker.local import LocalBroker
+from penstock.store.contract import Store
+from penstock.store.memory import MemoryStore
+from penstock.store.sqlite import SqliteStore
+from penstock.testing import ManualClock
+from tests.support.entropy import CountingEntropy
+from tests.support.world import World
+
+OpenStore = Callable[[Path], AbstractAsyncContextManager[Store]]
+
+
+@dataclass(frozen=True)
+class Implementation:
+    """A way to get a broker.
+
+    Attributes:
+        name: what the test report calls it.
+        open_store: opens an empty store in a directory of its own.
+        is_remote: whether operations travel through a server; a cancelled call may then be lost on the way back.
+    """
+
+    name: str
+    open_store: OpenStore
+    is_remote: bool = False
+
+
+@asynccontextmanager
+async def memory_store(directory: Path) -> AsyncIterator[Store]:
+    store = MemoryStore()
+    yield store
+    await store.aclose()
+
+
+@asynccontextmanager
+async def sqlite_store(directory: Path) -> AsyncIterator[Store]:
+    store = await SqliteStore.open(directory / "penstock.db", durability="os")
+    yield store
+    await store.aclose()
+
+
+IMPLEMENTATIONS = (Implementation("memory", memory_store), Implementation("sqlite", sqlite_store))
+IN_PROCESS = tuple(each for each in IMPLEMENTATIONS if not each.is_remote)
+STORES = {each.name: each.open_store for each in IN_PROCESS}
+
+
+@asynccontextmanager
+async def opened(implementation: Implementation, directory: Path) -> AsyncIterator[World]:
+    """Open a world on an implementation."""
+    clock, entropy = ManualClock(), CountingEntropy()
+    async with implementation.open_store(directory) as store:
+        local = LocalBroker(store, clock, entropy)
+        world = World(local, local, store, clock, entropy)
+        yield world
+        await world.aclose()

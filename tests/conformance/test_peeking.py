@@ -1,0 +1,132 @@
+"""Peek: looking at messages without receiving them, by any condition, page by page."""
+
+import json
+from typing import Any
+
+import pytest
+
+from penstock.core.filters import MessageFilter
+from penstock.core.messages import Attribute, State
+from penstock.core.operations import Peek
+from tests.support.entropy import message_id
+from tests.support.world import World, bodies
+
+
+@pytest.fixture
+async def filled(world: World) -> World:
+    """A queue ``q`` of messages that differ in all that can be asked for."""
+    await world.create("q")
+    await world.send("q", "plain text")
+    world.advance(1)
+    await world.send("q", json.dumps({"order": {"lines": [{"sku": "x1"}, {"sku": "x2"}], "paid": None}}))
+    await world.send("q", json.dumps([1, {"a": 1.0}]), group_id="g")
+    world.advance(1)
+    await world.send(
+        "q", "red", attributes={"colour": Attribute(string_value="red"), "b": Attribute("Binary", None, b"r")}
+    )
+    await world.send("q", "blue", attributes={"colour": Attribute(string_value="blue")}, group_id="g")
+    await world.send("q", "late", delay_seconds=1000)
+    await world.send("q", "held", priority=9)
+    await world.receive("q", 1)
+    await world.send("q", "twice", priority=9)
+    await world.receive("q", 1, visibility_timeout_seconds=1)
+    world.advance(1)
+    await world.receive("q", 1, visibility_timeout_seconds=1)
+    world.advance(1)
+    return world
+
+
+ORDER = json.dumps({"order": {"lines": [{"sku": "x1"}, {"sku": "x2"}], "paid": None}})
+LIST = json.dumps([1, {"a": 1.0}])
+
+
+@pytest.mark.parametrize(
+    ("conditions", "expected"),
+    [
+        ({}, ["plain text", ORDER, LIST, "red", "blue", "late", "held", "twice"]),
+        ({"state": State.READY}, ["plain text", ORDER, LIST, "red", "blue", "twice"]),
+        ({"state": State.DELAYED}, ["late"]),
+        ({"state": State.IN_FLIGHT}, ["held"]),
+        ({"state": State.BLOCKED}, []),
+        ({"text": "e"}, ["plain text", ORDER, "red", "blue", "late", "held", "twice"]),
+        ({"text": "x t"}, []),
+        ({"text": "n t"}, ["plain text"]),
+        ({"json_path": "order"}, [ORDER]),
+        ({"json_path": "order.lines.0.sku"}, [ORDER]),
+        ({"json_path": "order.lines.0.sku", "json_value": '"x1"'}, [ORDER]),
+        ({"json_path": "order.lines.0.sku", "json_value": '"x2"'}, []),
+        ({"json_path": "order.lines.2.sku"}, []),
+        ({"json_path": "order.paid"}, [ORDER]),
+        ({"json_path": "order.paid", "json_value": "null"}, [ORDER]),
+        ({"json_path": "1.a", "json_value": "1"}, [LIST]),
+        ({"json_path": "0", "json_value": "1"}, [LIST]),
+        ({"json_path": "$.order"}, [ORDER]),
+        ({"json_path": "order", "json_value": "not json"}, []),
+        ({"attribute": "colour"}, ["red", "blue"]),
+        ({"attribute": "colour", "attribute_value": "blue"}, ["blue"]),
+        ({"attribute": "b"}, ["red"]),
+        ({"attribute": "b", "attribute_value": "r"}, []),
+        ({"attribute": "none"}, []),
+        ({"group_id": "g"}, [LIST, "blue"]),
+        ({"group_id": "none"}, []),
+        ({"min_receive_count": 1}, ["held", "twice"]),
+        ({"min_receive_count": 2}, ["twice"]),
+        ({"message_ids": (message_id(4), message_id(1), "none")}, ["plain text", "red"]),
+        ({"message_ids": ()}, []),
+        ({"group_id": "g", "attribute": "colour"}, ["blue"]),
+    ],
+    ids=str,
+)
+async def test_a_filter_lets_through_what_meets_every_condition(
+    filled: World, conditions: dict[str, Any], expected: list[str]
+) -> None:
+    assert bodies(await filled.peek("q", **conditions)) == expected
+
+
+async def test_a_filter_by_time_excludes_its_bounds(filled: World) -> None:
+    first, second, *_, last = [each.sent_at for each in await filled.peek("q")]
+    assert bodies(await filled.peek("q", sent_before=second)) == ["plain text"]
+    assert bodies(await filled.peek("q", sent_after=first, sent_before=last)) == [ORDER, LIST]
+    assert await filled.peek("q", sent_after=last) == ()
+
+
+async def test_peeking_changes_nothing(filled: World) -> None:
+    before = await filled.describe("q")
+    first = await filled.peek("q")
+    assert await filled.peek("q") == first
+    assert await filled.describe("q") == before
+
+
+async def pages(world: World, limit: int, **conditions: Any) -> list[str]:
+    found: list[str] = []
+    after: int | None = 0
+    for _ in range(100):
+        if after is None:
+            return found
+        page = await world.perform(Peek("q", MessageFilter(**conditions), after, limit))
+        assert len(page.messages) <= limit
+        found += bodies(page.messages)
+        after = page.next_after
+    raise AssertionError("pages without end")
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 8, 9])
+async def test_pages_show_everything_once(filled: World, limit: int) -> None:
+    assert await pages(filled, limit) == [ORDER if "order" in each else each for each in bodies(await filled.peek("q"))]
+    assert await pages(filled, limit, group_id="g") == [LIST, "blue"]
+    assert await pages(filled, limit, text="nowhere") == []
+
+
+async def test_pages_go_on_after_what_was_shown_is_deleted(filled: World) -> None:
+    page = await filled.perform(Peek("q", limit=2))
+    await filled.purge("q")
+    await filled.send("q", "new")
+    assert bodies((await filled.perform(Peek("q", after=page.next_after))).messages) == ["new"]
+
+
+async def test_the_last_page_says_so(world: World) -> None:
+    await world.create("q")
+    await world.send("q", "a", "b")
+    assert (await world.perform(Peek("q", limit=2))).next_after is None
+    page = await world.perform(Peek("q", limit=1))
+    assert (bodies(page.messages), page.next_after) == (["a"], 1)

@@ -1,0 +1,317 @@
+"""Settle: how deliveries end, and who may no longer end them."""
+
+import pytest
+
+from penstock.core.errors import InvalidRequest
+from penstock.core.messages import State
+from penstock.core.operations import Settle
+from penstock.core.queues import QueueCounts, RedrivePolicy
+from penstock.core.settlements import (
+    DELETE,
+    Action,
+    ChangeVisibility,
+    DeadLetter,
+    Delete,
+    GiveBack,
+    Settled,
+    Settlement,
+    SettleOutcome,
+)
+from tests.support.world import World
+
+ACTIONS = (Delete(), ChangeVisibility(10), GiveBack(), DeadLetter("x"))
+
+
+def named(action: Action) -> str:
+    return type(action).__name__
+
+
+async def test_deleting_forgets_the_message(world: World) -> None:
+    await world.create("q")
+    (sent,) = await world.send("q", "a")
+    held = await world.take("q")
+    assert await world.settle("q", held) == SettleOutcome(Settled.DONE, sent.message_id)
+    assert await world.counts("q") == QueueCounts(0, 0, 0)
+    assert await world.find(sent.message_id) is None
+    world.advance(1000)
+    assert await world.receive("q") == ()
+
+
+@pytest.mark.parametrize("action", ACTIONS, ids=named)
+async def test_what_was_deleted_is_gone(world: World, action: Action) -> None:
+    await world.create("q")
+    await world.send("q", "a")
+    held = await world.take("q")
+    await world.delete("q", held)
+    assert await world.settle("q", held, action) == SettleOutcome(Settled.GONE)
+
+
+@pytest.mark.parametrize("action", ACTIONS, ids=named)
+async def test_a_stale_receipt_settles_nothing(world: World, action: Action) -> None:
+    await world.create("q")
+    await world.send("q", "a")
+    stale = await world.take("q", visibility_timeout_seconds=1)
+    world.advance(1)
+    held = await world.take("q", visibility_timeout_seconds=100)
+    before = await world.peek("q")
+    assert (await world.settle("q", stale, action)).result is Settled.STALE
+    assert await world.peek("q") == before
+    assert await world.delete("q", held) == [Settled.DONE]
+
+
+async def test_a_stale_receipt_cannot_delete_what_nobody_holds_any_more(world: World) -> None:
+    await world.create("q")
+    await world.send("q", "a")
+    first = await world.take("q", visibility_timeout_seconds=1)
+    world.advance(1)
+    await world.take("q", visibility_timeout_seconds=1)
+    world.advance(1)
+    assert await world.delete("q", first) == [Settled.STALE]
+
+
+async def test_an_expired_lease_still_deletes_where_order_is_fair(world: World) -> None:
+    await world.create("q")
+    await world.send("q", "a")
+    held = await world.take("q", visibility_timeout_seconds=1)
+    world.advance(1)
+    assert await world.delete("q", held) == [Settled.DONE]
+    assert await world.counts("q") == QueueCounts(0, 0, 0)
+
+
+async def test_an_expired_lease_still_changes_visibility_where_order_is_fair(world: World) -> None:
+    await world.create("q")
+    await world.send("q", "a")
+    held = await world.take("q", visibility_timeout_seconds=1)
+    world.advance(1)
+    assert await world.change_visibility("q", held, 10) is Settled.DONE
+    assert await world.counts("q") == QueueCounts(0, 0, 1)
+    assert await world.delete("q", held) == [Settled.DONE]
+
+
+@pytest.mark.parametrize("group_order", ["fair", "strict"])
+@pytest.mark.parametrize("action", ACTIONS, ids=named)
+async def test_a_fenced_settlement_fails_when_the_lease_is_over(world: World, action: Action, group_order: str) -> None:
+    await world.create("q", group_order=group_order)
+    (sent,) = await world.send("q", "a", group_id="g")
+    held = await world.take("q", visibility_timeout_seconds=1)
+    world.advance(1)
+    before = await world.peek("q")
+    outcome = await world.settle("q", held, action, is_fenced=True)
+    assert outcome == SettleOutcome(Settled.EXPIRED, sent.message_id)
+    assert await world.peek("q") == before
+
+
+async def test_a_fenced_settlement_is_done_while_the_lease_lasts(world: World) -> None:
+    await world.create("q")
+    await world.send("q", "a")
+    held = await world.take("q", visibility_timeout_seconds=1)
+    world.advance(0.999)
+    assert (await world.settle("q", held, is_fenced=True)).result is Settled.DONE
+
+
+@pytest.mark.parametrize("action", ACTIONS, ids=named)
+async def test_garbage_is_refused(world: World, action: Action) -> None:
+    await world.create("q")
+    outcome = await world.settle("q", "garbage", action)
+    assert outcome.result is Settled.REFUSED
+    assert outcome.problem is not None
+    assert outcome.problem.code == "receipt_handle_invalid"
+
+
+async def test_a_receipt_of_another_queue_is_refused(world: World) -> None:
+    await world.create("q")
+    await world.create("r")
+    await world.send("q", "a")
+    held = await world.take("q")
+    outcome = await world.settle("r", held)
+    assert outcome.problem is not None
+    assert (outcome.result, outcome.problem.code) == (Settled.REFUSED, "receipt_handle_invalid")
+
+
+async def test_a_missing_queue_is_refused(world: World) -> None:
+    await world.create("q")
+    await world.send("q", "a")
+    held = await world.take("q")
+    outcome = await world.settle("none", held)
+    assert outcome.problem is not None
+    assert (outcome.result, outcome.problem.code) == (Settled.REFUSED, "queue_not_found")
+
+
+async def test_each_settlement_of_a_batch_stands_alone(world: World) -> None:
+    await world.create("q")
+    await world.create("r")
+    await world.send("q", "a", "b")
+    await world.send("r", "c")
+    (a, b), c = await world.receive("q"), await world.take("r")
+    reply = await world.perform(
+        Settle(
+            (
+                Settlement("q", a.receipt_handle),
+                Settlement("q", "garbage"),
+                Settlement("q", a.receipt_handle),
+                Settlement("none", b.receipt_handle),
+                Settlement("r", c.receipt_handle, ChangeVisibility(0)),
+                Settlement("q", b.receipt_handle, GiveBack()),
+            )
+        )
+    )
+    assert [outcome.result.value for outcome in reply.outcomes] == [
+        "done",
+        "refused",
+        "gone",
+        "refused",
+        "done",
+        "done",
+    ]
+    assert await world.receive_bodies("q") == ["b"]
+    assert await world.receive_bodies("r") == ["c"]
+
+
+async def test_changing_visibility_holds_longer_from_now(world: World) -> None:
+    await world.create("q")
+    await world.send("q", "a")
+    held = await world.take("q", visibility_timeout_seconds=10)
+    world.advance(9)
+    assert await world.change_visibility("q", held, 10) is Settled.DONE
+    world.advance(9.999)
+    assert await world.receive("q") == ()
+    world.advance(0.001)
+    assert (await world.take("q")).receive_count == 2
+
+
+async def test_visibility_0_gives_back_at_once_and_the_delivery_counts(world: World) -> None:
+    await world.create("q")
+    await world.send("q", "a")
+    held = await world.take("q")
+    await world.change_visibility("q", held, 0)
+    assert await world.counts("q") == QueueCounts(1, 0, 0)
+    assert (await world.take("q")).receive_count == 2
+
+
+async def test_what_was_given_back_with_visibility_0_may_still_be_deleted_by_its_receipt(world: World) -> None:
+    await world.create("q")
+    await world.send("q", "a")
+    held = await world.take("q")
+    await world.change_visibility("q", held, 0)
+    assert await world.delete("q", held) == [Settled.DONE]
+
+
+async def test_giving_back_does_not_count_the_delivery(world: World) -> None:
+    await world.create("q")
+    await world.send("q", "a")
+    held = await world.take("q")
+    assert (await world.settle("q", held, GiveBack())).result is Settled.DONE
+    (seen,) = await world.peek("q")
+    assert (seen.state, seen.receive_count, seen.visible_at) == (State.READY, 0, world.now)
+    assert (await world.take("q")).receive_count == 1
+
+
+@pytest.mark.parametrize("action", ACTIONS, ids=named)
+async def test_a_delivery_given_back_never_was(world: World, action: Action) -> None:
+    await world.create("q")
+    await world.send("q", "a")
+    held = await world.take("q")
+    await world.settle("q", held, GiveBack())
+    assert (await world.settle("q", held, action)).result is Settled.STALE
+    (seen,) = await world.peek("q")
+    assert (seen.state, seen.receive_count) == (State.READY, 0)
+
+
+async def test_a_message_given_back_is_not_spent(world: World) -> None:
+    await world.create("dead")
+    await world.create("q", redrive=RedrivePolicy("dead", 1))
+    await world.send("q", "a")
+    for _ in range(3):
+        await world.settle("q", await world.take("q"), GiveBack())
+    assert await world.counts("q") == QueueCounts(1, 0, 0)
+
+
+async def test_dead_lettering_moves_the_message_now(world: World) -> None:
+    await world.create("dead")
+    await world.create("q", redrive=RedrivePolicy("dead", 5))
+    (sent,) = await world.send("q", "a", priority=3)
+    held = await world.take("q")
+    assert (await world.settle("q", held, DeadLetter("broken"))).result is Settled.DONE
+    assert await world.counts("q") == QueueCounts(0, 0, 0)
+    dead = await world.take("dead")
+    assert (dead.message_id, dead.body, dead.priority) == (sent.message_id, "a", 3)
+    assert (dead.dead_letter_source, dead.receive_count) == ("q", 2)
+
+
+@pytest.mark.parametrize("redrive", [None, RedrivePolicy("none", 5)], ids=["no policy", "no queue"])
+async def test_dead_lettering_without_a_dead_letter_queue_deletes(world: World, redrive: RedrivePolicy | None) -> None:
+    await world.create("q", redrive=redrive)
+    (sent,) = await world.send("q", "a")
+    assert (await world.settle("q", await world.take("q"), DeadLetter("broken"))).result is Settled.DONE
+    assert await world.find(sent.message_id) is None
+    assert await world.counts("q") == QueueCounts(0, 0, 0)
+
+
+async def test_a_receipt_of_before_dead_lettering_means_nothing(world: World) -> None:
+    await world.create("dead")
+    await world.create("q", redrive=RedrivePolicy("dead", 1))
+    await world.send("q", "a")
+    held = await world.take("q", visibility_timeout_seconds=1)
+    world.advance(1)
+    await world.receive("q")
+    assert await world.delete("q", held) in ([Settled.GONE], [Settled.STALE])
+    assert (await world.settle("dead", held)).result is Settled.REFUSED
+    assert await world.counts("dead") == QueueCounts(1, 0, 0)
+
+
+async def test_a_settlement_may_park_the_group(world: World) -> None:
+    await world.create("q", group_order="strict")
+    await world.send("q", "a", "b", group_id="g")
+    held = await world.take("q")
+    outcome = await world.settle("q", held, ChangeVisibility(0), parks_group=True)
+    assert outcome.result is Settled.DONE
+    assert await world.receive("q") == ()
+    view = (await world.groups("q"))["g"]
+    assert (view.is_parked, view.ready_at, view.waiting) == (True, None, 2)
+    await world.park("q", "g", is_parked=False)
+    assert await world.receive_bodies("q") == ["a", "b"]
+
+
+@pytest.mark.parametrize("action", [DELETE, DeadLetter()], ids=named)
+async def test_a_group_is_parked_even_with_its_last_message(world: World, action: Action) -> None:
+    await world.create("q")
+    await world.send("q", "a", group_id="g")
+    await world.settle("q", await world.take("q"), action, parks_group=True)
+    assert (await world.groups("q"))["g"].is_parked
+    await world.send("q", "b", group_id="g")
+    assert await world.receive("q") == ()
+
+
+async def test_a_settlement_that_is_not_done_parks_nothing(world: World) -> None:
+    await world.create("q")
+    await world.send("q", "a", group_id="g")
+    held = await world.take("q", visibility_timeout_seconds=1)
+    world.advance(1)
+    await world.settle("q", held, parks_group=True, is_fenced=True)
+    assert not (await world.groups("q"))["g"].is_parked
+
+
+async def test_parking_means_nothing_without_a_group(world: World) -> None:
+    await world.create("q")
+    await world.send("q", "a")
+    outcome = await world.settle("q", await world.take("q"), ChangeVisibility(0), parks_group=True)
+    assert outcome.result is Settled.DONE
+    assert await world.receive_bodies("q") == ["a"]
+
+
+@pytest.mark.parametrize("seconds", [-1, 1e12])
+async def test_a_visibility_out_of_range_fails_the_whole_call(world: World, seconds: float) -> None:
+    await world.create("q")
+    await world.send("q", "a", "b")
+    a, b = await world.receive("q")
+    with pytest.raises(InvalidRequest):
+        await world.perform(
+            Settle((Settlement("q", a.receipt_handle), Settlement("q", b.receipt_handle, ChangeVisibility(seconds))))
+        )
+    assert await world.counts("q") == QueueCounts(0, 0, 2)
+
+
+@pytest.mark.parametrize("count", [0, 1001])
+async def test_a_batch_has_1_to_1000_settlements(world: World, count: int) -> None:
+    with pytest.raises(InvalidRequest):
+        await world.perform(Settle((Settlement("q", "x"),) * count))
