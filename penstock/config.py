@@ -129,7 +129,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     def queue_changes(self) -> dict[str, QueueChanges]:
         """Return the declared queues and their settings, dead-letter queues first."""
-        declared = {name: _queue_changes(name, table) for name, table in self.queues.items()}
+        declared = {name: queue_changes(name, table) for name, table in self.queues.items()}
         targets = {each.redrive.dead_letter_queue for each in declared.values() if each.redrive}
         return dict(sorted(declared.items(), key=lambda item: item[0] not in targets))
 
@@ -137,9 +137,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 _OPTIONS = frozenset(ServerOptions.__struct_fields__) - {"keys"}
 _NAMES = frozenset(Settings.__struct_fields__)
 _IN_FILE_ONLY = frozenset({"queues"})
-_OTHER_VARIABLES = frozenset(
-    {"PENSTOCK_CONFIG", "PENSTOCK_URL", "PENSTOCK_ACCESS_KEY_ID", "PENSTOCK_SECRET_ACCESS_KEY"}
-)
+_OTHER_VARIABLES = frozenset({"PENSTOCK_CONFIG", "PENSTOCK_URL", "PENSTOCK_KEY"})
 _OF_KUBERNETES = re.compile(r"PENSTOCK(?:_[A-Z0-9_]+)?_(?:SERVICE_(?:HOST|PORT)(?:_\w+)?|PORT_\d+_\w+)")
 """Variables that Kubernetes sets for a service called ``penstock``; ``PENSTOCK_PORT=tcp://...`` is one too."""
 
@@ -179,7 +177,7 @@ def check_exposure(settings: Settings) -> None:
     Raises:
         ConfigurationInvalid: saying what to do.
     """
-    if settings.auth is None and not settings.keys and not _is_loopback(settings.host):
+    if settings.auth is None and not settings.keys and not is_loopback(settings.host):
         raise ConfigurationInvalid(
             f"Without keys, everybody who reaches {settings.host} could read and delete every message.",
             hint="Set keys ([[keys]] in the file, or PENSTOCK_KEYS=id:secret), or say --no-auth to serve everybody.",
@@ -187,7 +185,8 @@ def check_exposure(settings: Settings) -> None:
         )
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine reaches an address or name."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -294,7 +293,12 @@ def _require(holds: object, name: str, text: str) -> None:
         raise ConfigurationInvalid(f"{name} {text}.", hint=_meaning(name), field=name)
 
 
-def _queue_changes(queue: str, table: Mapping[str, Any]) -> QueueChanges:
+def queue_changes(queue: str, table: Mapping[str, Any]) -> QueueChanges:
+    """Return the settings that a queue's table in the file names.
+
+    Raises:
+        ConfigurationInvalid: a setting is unknown or cannot be meant.
+    """
     known = {*QueueChanges.__struct_fields__, "dead_letter_queue", "max_receive_count"} - {"redrive", "edge_attributes"}
     _check_names(table, known, f"[queues.{queue}]")
     rest = dict(table)
@@ -303,7 +307,7 @@ def _queue_changes(queue: str, table: Mapping[str, Any]) -> QueueChanges:
         changes = msgspec.convert(rest, QueueChanges)
         redrive = None if target is None else msgspec.convert([target, count or 0], tuple[str, int])
     except msgspec.ValidationError as error:
-        raise ConfigurationInvalid(f"[queues.{queue}]: {error}.", field="queues") from None
+        raise ConfigurationInvalid(f"[queues.{queue}]: {str(error).replace('`', '')}.", field="queues") from None
     if (target is None) != (count is None):
         raise ConfigurationInvalid(
             f"[queues.{queue}]: dead_letter_queue and max_receive_count go together.",

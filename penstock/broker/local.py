@@ -11,6 +11,7 @@ from penstock.broker.validation import validate
 from penstock.broker.waiting import Waiting
 from penstock.core.clock import Clock, to_ms
 from penstock.core.effects import Effects, FollowUp
+from penstock.core.errors import QueueNotFound
 from penstock.core.messages import Draft
 from penstock.core.moves import Move, MoveStatus
 from penstock.core.operations import (
@@ -63,7 +64,6 @@ from penstock.core.operations import (
     UpdateGroup,
     UpdateQueue,
 )
-from penstock.core.settlements import GiveBack, Settlement
 from penstock.store.contract import Received, Store
 
 Reply = TypeVar("Reply")
@@ -85,7 +85,7 @@ class LocalBroker:
         self._entropy = entropy or SystemEntropy()
         self._waiting = Waiting(self._clock)
         store.listen(self._waiting.wake)
-        self._performers: dict[type, Callable[[Any], Awaitable[Any]]] = {
+        performers: dict[type, Callable[[Any], Awaitable[Any]]] = {
             CreateQueue: self._create_queue,
             UpdateQueue: self._update_queue,
             DeleteQueue: self._delete_queue,
@@ -114,10 +114,12 @@ class LocalBroker:
             ReadHistory: self._read_history,
             ReadEvents: self._read_events,
         }
+        self._performers = {kind: (validate.dispatch(kind), do) for kind, do in performers.items()}
 
     async def perform(self, operation: Operation[Reply]) -> Reply:
-        validate(operation)
-        return cast(Reply, await self._performers[type(operation)](operation))
+        check, do = self._performers[type(operation)]
+        check(operation)
+        return cast(Reply, await do(operation))
 
     @property
     def waiting_count(self) -> int:
@@ -172,23 +174,24 @@ class LocalBroker:
         return SendReply(await self._store.send(asked.queue, [self._stamp(each, now) for each in asked.messages], now))
 
     async def _receive(self, asked: Receive) -> ReceiveReply:
-        version = self._waiting.version(asked.queue)
-        received = await (self._look(asked) if asked.wait_seconds == 0 else self._look_unless_gone(asked))
-        if received.deliveries or asked.wait_seconds == 0:
-            return ReceiveReply(received.deliveries, received.is_over_limit)
-        wait_seconds = asked.wait_seconds
-        if wait_seconds is None:
-            described = await self._store.describe_queue(asked.queue, self._clock.now_ms())
-            wait_seconds = described.settings.receive_wait_seconds
-        until = self._clock.now_ms() + to_ms(wait_seconds)
-        while self._clock.now_ms() < until:
-            if not await self._waiting.wait(asked.queue, version, received.look_again_at, until):
-                break
+        try:
             version = self._waiting.version(asked.queue)
-            received = await self._look_unless_gone(asked)
-            if received.deliveries:
-                self._waiting.wake(asked.queue, 0)
-                return ReceiveReply(received.deliveries)
+            received = await self._look(asked)
+            if received.deliveries or asked.wait_seconds == 0:
+                return ReceiveReply(received.deliveries, received.is_over_limit)
+            wait_ms = received.wait_ms if asked.wait_seconds is None else to_ms(asked.wait_seconds)
+            until = self._clock.now_ms() + wait_ms
+            while self._clock.now_ms() < until:
+                if not await self._waiting.wait(asked.queue, version, received.look_again_at, until):
+                    break
+                version = self._waiting.version(asked.queue)
+                received = await self._look_again(asked)
+                if received.deliveries:
+                    self._waiting.wake(asked.queue, 0)
+                    return ReceiveReply(received.deliveries)
+        except QueueNotFound:
+            self._waiting.forget(asked.queue)
+            raise
         if received.look_again_at is not None:
             # others may wait on: what this one last saw coming becomes their alarm
             self._waiting.wake(asked.queue, received.look_again_at)
@@ -205,18 +208,11 @@ class LocalBroker:
             attempt_id=asked.attempt_id,
         )
 
-    async def _look_unless_gone(self, asked: Receive) -> Received:
-        """Look; if the caller goes away meanwhile, put back what was found: a dead long poll takes no message."""
-        looking = asyncio.ensure_future(self._look(asked))
+    async def _look_again(self, asked: Receive) -> Received:
+        """Look after a wake-up; if the caller goes away meanwhile, the wake-up is for the next one."""
         try:
-            return await asyncio.shield(looking)
+            return await self._look(asked)
         except asyncio.CancelledError:
-            received = await looking
-            if received.deliveries:
-                await self._store.settle(
-                    [Settlement(asked.queue, each.receipt_handle, GiveBack()) for each in received.deliveries],
-                    self._clock.now_ms(),
-                )
             self._waiting.wake(asked.queue, 0)
             raise
 

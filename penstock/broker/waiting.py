@@ -5,7 +5,7 @@ waiters as it feeds, and a message nobody gets wakes none twice.
 """
 
 import asyncio
-from collections import defaultdict, deque
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 
 from penstock.core.clock import Clock
@@ -16,7 +16,7 @@ class Waiting:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._waiters: defaultdict[str, deque[asyncio.Future[None]]] = defaultdict(deque)
+        self._waiters: defaultdict[str, OrderedDict[asyncio.Future[None], None]] = defaultdict(OrderedDict)
         self._alarms: dict[str, tuple[int, Callable[[], None]]] = {}
         self._versions: dict[str, int] = {}
 
@@ -28,6 +28,11 @@ class Waiting:
         """Return a number that changes with every wake-up of the queue: read it before you look, pass it to wait."""
         return self._versions.setdefault(queue, 0)
 
+    def forget(self, queue: str) -> None:
+        """Keep nothing of a queue that is not there."""
+        if queue not in self._waiters:
+            self._versions.pop(queue, None)
+
     def wake(self, queue: str, at: int) -> None:
         """Something may be receivable in ``queue`` from the instant ``at`` on."""
         if queue not in self._versions:
@@ -38,20 +43,22 @@ class Waiting:
         self._versions[queue] += 1
         waiters = self._waiters.get(queue)
         while waiters:
-            waiter = waiters.popleft()
+            waiter, _ = waiters.popitem(last=False)
             if not waiter.done():
                 waiter.set_result(None)
                 break
 
     async def wait(self, queue: str, version: int, look_again_at: int | None, until: int) -> bool:
         """Wait for a wake-up later than ``version``, or until an instant; return whether there was a wake-up."""
-        if self._versions[queue] != version or (look_again_at is not None and look_again_at <= self._clock.now_ms()):
+        if self._versions.get(queue) != version or (
+            look_again_at is not None and look_again_at <= self._clock.now_ms()
+        ):
             return True
         if look_again_at is not None and look_again_at < until:
             self._set_alarm(queue, look_again_at)
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         cancel_timer = self._clock.call_at(until, lambda: _give_up(waiter))
-        self._waiters[queue].append(waiter)
+        self._waiters[queue][waiter] = None
         try:
             await asyncio.wait((waiter,))
         except asyncio.CancelledError:
@@ -66,8 +73,7 @@ class Waiting:
 
     def _leave(self, queue: str, waiter: "asyncio.Future[None]") -> None:
         waiters = self._waiters[queue]
-        if waiter in waiters:
-            waiters.remove(waiter)
+        waiters.pop(waiter, None)
         if not waiters:
             del self._waiters[queue]
 

@@ -4,7 +4,7 @@ import asyncio
 import math
 import ssl
 from typing import Any, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 import msgspec
 
@@ -33,7 +33,7 @@ class HttpBroker:
 
     Args:
         base_url: where the server is, ``http://host:port`` or ``https://...``, and the path it is mounted under.
-        token: proves who we are.
+        token: proves who we are, ``<key id>:<secret>``; keep to https with it.
         tls: how to check the server's certificate; the system's way if not given.
         connect_seconds: how long connecting may take.
         answer_seconds: how long an answer may take, beyond the time a receive waits.
@@ -54,20 +54,15 @@ class HttpBroker:
         clock: Clock | None = None,
         entropy: Entropy | None = None,
     ) -> None:
-        parts = urlsplit(base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise InvalidRequest(
-                f"{base_url!r} is no address of a server.", hint="Write http://host:port.", field="base_url"
-            )
+        parts, port = _address(base_url)
         if token is not None and not (token.isascii() and token.isprintable()):
             raise InvalidRequest("The token has characters that no header may have.", field="token")
-        is_tls = parts.scheme == "https"
         self._base_url = base_url
         self._path = quote(parts.path.rstrip("/"), safe="/%") + "/v1"
         self._pool = Pool(
-            parts.hostname,
-            parts.port or (443 if is_tls else 80),
-            (tls or ssl.create_default_context()) if is_tls else None,
+            parts.hostname or "",
+            port,
+            (tls or ssl.create_default_context()) if parts.scheme == "https" else None,
             connect_seconds=connect_seconds,
         )
         host = parts.netloc.rpartition("@")[2]
@@ -150,3 +145,15 @@ class HttpBroker:
             f"The connection to {self._base_url} broke before the answer came.",
             hint="Whether it happened is not known. Look before you ask again.",
         )
+
+
+def _address(base_url: str) -> tuple[SplitResult, int]:
+    """Return the parts of a server's address, and its port. Raises InvalidRequest."""
+    try:
+        parts = urlsplit(base_url)
+        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+        if parts.hostname and base_url.isascii() and base_url.isprintable():
+            return parts, port
+    except (ValueError, KeyError):
+        pass
+    raise InvalidRequest(f"{base_url!r} is no address of a server.", hint="Write http://host:port.", field="base_url")

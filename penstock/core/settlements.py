@@ -44,6 +44,8 @@ class Settlement(Struct, frozen=True, omit_defaults=True):
         action: what to do with it.
         is_fenced: refuse (``EXPIRED``) when the lease has ended, even if nobody else took it since. Workers are fenced;
             a standard SQS queue is not (SQS API reference, ``DeleteMessage``).
+        any_delivery: the receipt handle of an earlier delivery of the message counts too, as long as somebody has held
+            it since (standard SQS queues, for a change of visibility only; sqs-facts 14).
         parks_group: also park the message's group, so that nothing of it is received until it is unparked.
         effects: what happens in the same atomic step; only when the outcome is ``DONE``.
     """
@@ -54,6 +56,7 @@ class Settlement(Struct, frozen=True, omit_defaults=True):
     is_fenced: bool = False
     parks_group: bool = False
     effects: Effects = NO_EFFECTS
+    any_delivery: bool = False
 
 
 class Settled(StrEnum):

@@ -7,9 +7,11 @@ from typing import Any
 from penstock.core.operations import CreateQueue
 from penstock.server.options import ServerOptions
 from penstock.server.welcome import Welcome
+from penstock.wire.aweq import Aweq
 from penstock.wire.http import Dialect, Request
 from penstock.wire.rest import Rest
 from penstock.wire.sqs_limits import SqsOptions
+from penstock.wire.wq import Wq
 
 AWEQ_QUEUE = "aweq"
 WQ_QUEUE = "wq"
@@ -33,20 +35,20 @@ class Dialects:
             default_account=options.account,
             default_region=options.region,
         )
-        self.sqs_json = _load("sqs_json", "SqsJson", sqs)
-        self.sqs_query = _load("sqs_query", "SqsQuery", sqs)
-        self.sqs_peek = _load("sqs_peek", "SqsPeek", sqs)
+        self.sqs_json: Dialect = _load("sqs_json", "SqsJson", sqs)
+        self.sqs_query: Dialect = _load("sqs_query", "SqsQuery", sqs)
+        self.sqs_peek: Dialect = _load("sqs_peek", "SqsPeek", sqs)
         self.rest: Dialect = Rest("/v1")
-        self.aweq = _load("aweq", "Aweq", "/aweq", AWEQ_QUEUE)
-        self.wq = _load("wq", "Wq", "/wq", WQ_QUEUE)
+        self.aweq: Dialect = Aweq("/aweq", AWEQ_QUEUE)
+        self.wq: Dialect = Wq("/wq", WQ_QUEUE)
         self._welcome = Welcome(self.sqs_query)
         self._mounts = {"v1": self.rest, "aweq": self.aweq, "wq": self.wq, "_aws": self.sqs_peek}
         self._root_is_wq = options.root_dialect == "wq"
         self._root: Dialect | None = None
         if options.root_dialect == "aweq":
-            self._root = _load("aweq", "Aweq", "", AWEQ_QUEUE)
+            self._root = Aweq("", AWEQ_QUEUE)
         elif options.root_dialect == "wq":
-            self._root = _load("wq", "Wq", "", WQ_QUEUE)
+            self._root = Wq("", WQ_QUEUE)
 
     def of(self, request: Request) -> Dialect:
         """Return the dialect a request is in."""
@@ -67,6 +69,10 @@ class Dialects:
         """Return how to create the one queue of a dialect that has no word for queues, or ``None``."""
         settings = getattr(dialect, "queue_settings", None)
         return None if settings is None else settings()
+
+    def home_queue_at_root(self) -> CreateQueue | None:
+        """Return the same for the dialect at the root."""
+        return None if self._root is None else self.home_queue(self._root)
 
 
 def _asks_for_action(request: Request) -> bool:

@@ -26,6 +26,9 @@ class Listener:
     Args:
         app: answers the requests.
         options: where to listen, and the deadlines.
+
+    Raises:
+        OSError: the TLS files cannot be used.
     """
 
     def __init__(self, app: App, options: ServerOptions) -> None:
@@ -46,6 +49,7 @@ class Listener:
         )
         self.uvicorn_config.load()
         self._options = options
+        self._tls = tls_context(options)
         self._server: asyncio.AbstractServer | None = None
         self._tick_handle: asyncio.TimerHandle | None = None
         self._tick_seconds = min(_TICK_SECONDS, options.idle_seconds / 4, options.read_seconds / 4)
@@ -59,7 +63,7 @@ class Listener:
             lambda: Connection(self),
             options.host,
             options.port,
-            ssl=tls_context(options),
+            ssl=self._tls,
             backlog=options.backlog,
             reuse_address=True,
         )

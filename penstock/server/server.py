@@ -1,11 +1,13 @@
 """One HTTP server on one broker: put together, started, drained."""
 
+import contextlib
 from collections.abc import Awaitable, Callable
 
 from penstock.broker.contract import Broker
 from penstock.broker.observed import Observed
 from penstock.broker.system import SystemClock
 from penstock.core.clock import Clock
+from penstock.core.errors import QueueConflict
 from penstock.server.app import App
 from penstock.server.auth import Gate
 from penstock.server.dialects import Dialects
@@ -25,6 +27,9 @@ class Server:
         check_store: raises PenstockError when the store cannot be written.
         waiting_count: how many long polls the broker holds.
         clock: tells the ages of messages. Signatures are checked against the machine's clock in any case.
+
+    Raises:
+        OSError: the TLS files cannot be used.
     """
 
     def __init__(
@@ -53,7 +58,11 @@ class Server:
         self.port = options.port
 
     async def start(self) -> None:
-        """Begin to listen. Raises OSError when the address cannot be had, or the TLS files cannot be read."""
+        """Begin to listen. Raises OSError when the address cannot be had."""
+        home = self._dialects.home_queue_at_root()
+        if home is not None:
+            with contextlib.suppress(QueueConflict):  # it is there, with settings of somebody's choice
+                await self._broker.perform(home)
         self.port = await self._listener.start()
 
     async def stop(self) -> None:

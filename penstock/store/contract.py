@@ -32,11 +32,13 @@ class Received(Struct, frozen=True):
         look_again_at: when ``deliveries`` is empty, the next instant at which something will become receivable if
             nothing else happens; ``None`` when nothing is due.
         is_over_limit: the queue holds as many leases as it may.
+        wait_ms: the long poll the queue is set to, for receives that name none.
     """
 
     deliveries: tuple[Delivery, ...]
     look_again_at: int | None = None
     is_over_limit: bool = False
+    wait_ms: int = 0
 
 
 class Store(Protocol):
@@ -100,7 +102,8 @@ class Store(Protocol):
 
         Order: lanes of priority first, within a lane what has been receivable longest. A strict group gives its
         messages in sequence, as many as fit, and then goes behind the other groups; it gives none past one that is
-        delayed or in flight. Fair groups give one at a time by the rules of ``core.fairness``. Raises QueueNotFound.
+        delayed or in flight. Fair groups give one at a time by the rules of ``core.fairness``. A receive that is
+        cancelled leaves nothing leased. Raises QueueNotFound.
         """
         ...
 

@@ -87,7 +87,7 @@ class Rest:
             return self._not_found(request)
         allowed = ", ".join(sorted(node.handles))
         return MethodNotAllowed(
-            f"{request.method[:20]} is no method of {request.path[:200]!r}.", allowed, hint=f"Use {allowed}."
+            f"{request.method[:20]} is no method of {request.path[:200]!r}.", hint=f"Use {allowed}.", allowed=allowed
         )
 
     def _describe(self) -> Response:

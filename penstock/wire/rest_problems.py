@@ -30,7 +30,7 @@ class MethodNotAllowed(PenstockError):
     code = "method_not_allowed"
     fault = "caller"
 
-    def __init__(self, message: str, allowed: str, *, hint: str | None = None, field: str | None = None) -> None:
+    def __init__(self, message: str, *, hint: str | None = None, field: str | None = None, allowed: str = "") -> None:
         super().__init__(message, hint=hint, field=field)
         self.allowed = allowed
 
@@ -113,7 +113,7 @@ def refusal(error: PenstockError) -> Response:
         field=problem.field,
     )
     headers: Headers = (_PROBLEM_JSON, *_MORE_HEADERS.get(status, ()))
-    if isinstance(error, MethodNotAllowed):
+    if isinstance(error, MethodNotAllowed) and error.allowed:
         headers += ((b"allow", error.allowed.encode()),)
     return Response(status, headers, _encode(details) + b"\n")
 

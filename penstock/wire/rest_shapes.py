@@ -55,7 +55,7 @@ def gate(kind: Any) -> Any:
         if all(member is Raw for member in members):
             return Raw
         # a union of texts and integers would need both checked; there is none, and a test would find it
-        return Union[(*members, None)]  # noqa: UP007
+        return Union[(*members, None)]
     if isinstance(origin, type) and issubclass(origin, Mapping):
         inner = gate(arguments[1])
         return Raw if inner is Raw else dict[str, inner]  # type: ignore[valid-type]

@@ -1,7 +1,7 @@
 """Queue attributes: from AWS's texts to the settings of a queue and back.
 
-Source: SQS API reference, ``CreateQueue``, ``SetQueueAttributes``, ``GetQueueAttributes``. What only SQS understands is kept
-verbatim in ``edge_attributes``.
+Source: SQS API reference, ``CreateQueue``, ``SetQueueAttributes``, ``GetQueueAttributes``. What only SQS understands is
+kept verbatim in ``edge_attributes``.
 """
 
 from collections.abc import Callable, Mapping
@@ -68,9 +68,7 @@ def wanted_at_creation(
     return Wanted(QueueChanges(**fields), redrive)
 
 
-def wanted_changes(
-    attributes: Mapping[str, str], queue: Address, limits: Limits, addresses: AddressBook
-) -> Wanted:
+def wanted_changes(attributes: Mapping[str, str], queue: Address, limits: Limits, addresses: AddressBook) -> Wanted:
     """Return how a queue is to be changed. Raises SqsError for what AWS refuses."""
     fields, redrive = _fields(attributes, queue, limits, addresses)
     if attributes.get(_THROUGHPUT) == _PER_MESSAGE_GROUP and attributes.get(_SCOPE, _PER_GROUP) != _PER_GROUP:
@@ -185,9 +183,7 @@ def _check_known(name: str, queue: Address) -> None:
     if name in (FIFO_QUEUE, _CONTENT_BASED):
         raise unknown_attribute(name)
     if name in _CHOICES:
-        raise SqsError(
-            f"You can specify the {name} only when FifoQueue is set to true.", kind=INVALID_ATTRIBUTE_NAME
-        )
+        raise SqsError(f"You can specify the {name} only when FifoQueue is set to true.", kind=INVALID_ATTRIBUTE_NAME)
 
 
 def _range(name: str, limits: Limits) -> tuple[int, int]:

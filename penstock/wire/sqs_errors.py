@@ -161,6 +161,7 @@ _KINDS = {
 }
 
 _WORDS = {
+    "message_too_large": "One or more parameters are invalid. Reason: Message must be shorter than 1048576 bytes.",
     "queue_not_found": NO_SUCH_QUEUE,
     "queue_deleted_recently": (
         "You must wait 60 seconds after deleting a queue before you can create another with the same name."

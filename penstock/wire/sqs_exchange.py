@@ -1,5 +1,7 @@
 """What an action knows of the request it serves, whichever protocol it came in, and how it answers."""
 
+import re
+
 from msgspec import Struct
 
 from penstock.wire.http import Request, Response
@@ -7,6 +9,8 @@ from penstock.wire.sqs_errors import missing
 from penstock.wire.sqs_limits import Limits, SqsOptions, limits_of
 from penstock.wire.sqs_model import Shape
 from penstock.wire.sqs_names import Address, AddressBook
+
+_QUEUE_PATH = re.compile(r"/[0-9]{12}/[^/]+/?\Z")
 
 
 class Edge:
@@ -53,7 +57,7 @@ class Exchange(Struct, gc=False):
     def path_queue_url(self) -> str | None:
         """Return the path the request was sent to if it is that of a queue URL."""
         path = self.request.path
-        return path if path.count("/") > 1 and not path.endswith("/") else None
+        return path if _QUEUE_PATH.search(path) else None
 
     def queue_url(self, address: Address) -> str:
         """Return the URL of a queue as this caller is to use it."""

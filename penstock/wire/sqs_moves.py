@@ -79,9 +79,7 @@ def cancel_message_move_task(asked: CancelMessageMoveTaskRequest, exchange: Exch
     if not asked.task_handle:
         raise missing("TaskHandle")
     try:
-        handle = msgspec.json.decode(
-            binascii.a2b_base64(asked.task_handle.encode(), strict_mode=True), type=_Handle
-        )
+        handle = msgspec.json.decode(binascii.a2b_base64(asked.task_handle.encode(), strict_mode=True), type=_Handle)
     except (ValueError, msgspec.DecodeError, RecursionError):
         raise SqsError("Value for parameter TaskHandle is invalid.") from None
     source = exchange.edge.addresses.of_arn(handle.source_arn)

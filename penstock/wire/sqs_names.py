@@ -76,7 +76,9 @@ class AddressBook:
 
     def of_queue(self, queue: str) -> Address:
         """Return the address of what the core calls ``queue``."""
-        region, account, name = queue.split("/") if "/" in queue else (self._default_region, self._default_account, queue)
+        region, account, name = (
+            queue.split("/") if "/" in queue else (self._default_region, self._default_account, queue)
+        )
         return Address(queue, name, account, region, name.endswith(FIFO_SUFFIX))
 
     def prefix(self, account: str, region: str) -> str:

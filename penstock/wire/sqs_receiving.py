@@ -16,6 +16,10 @@ from penstock.wire.sqs_results import Message, ReceiveMessageResult
 from penstock.wire.sqs_sending import sequence_number_of
 
 _LONGEST_ATTEMPT_ID = 128
+_COUNT_OVERRIDE = b"x-localstack-sqs-override-message-count"
+"""Asks for more messages than AWS would give; other local SQS servers have it."""
+
+_MOST_OVERRIDDEN = 1000
 _EMPTY = ReceiveMessageResult()
 _NONE: frozenset[str] = frozenset()
 
@@ -24,7 +28,9 @@ def receive_message(asked: ReceiveMessageRequest, exchange: Exchange) -> Step:
     """SQS API reference, ``ReceiveMessage``."""
     queue = exchange.queue(asked.queue_url)
     count = asked.max_number_of_messages
-    if count is None:
+    if _COUNT_OVERRIDE in exchange.request.headers:
+        count = _overriding_count(exchange.request.headers[_COUNT_OVERRIDE])
+    elif count is None:
         count = 1
     elif not 1 <= count <= MOST_ENTRIES:
         raise invalid("MaxNumberOfMessages", count, f"Must be between 1 and {MOST_ENTRIES}, if provided.")
@@ -128,6 +134,13 @@ def _system_names(asked: ReceiveMessageRequest) -> frozenset[str] | None:
     if asked.message_system_attribute_names and asked.attribute_names:
         names = names + asked.attribute_names
     return None if "All" in names or "ALL" in names else frozenset(names)
+
+
+def _overriding_count(header: bytes) -> int:
+    count = int(header) if header.isdigit() and len(header) < 9 else 0
+    if not 1 <= count <= _MOST_OVERRIDDEN:
+        raise invalid("MaxNumberOfMessages", header.decode("latin-1"), f"Must be between 1 and {_MOST_OVERRIDDEN}.")
+    return count
 
 
 def _check_attempt_id(attempt_id: str, queue: Address) -> None:

@@ -26,8 +26,8 @@ from penstock.wire.sqs_results import (
 )
 
 _ENTRY = "SendMessageBatchRequestEntry"
-_FIRST_SEQUENCE_NUMBER = 10**19
-"""AWS's sequence numbers have twenty digits."""
+_FIRST_SEQUENCE_NUMBER = 18_849_496_460_467_696_128
+"""AWS's sequence numbers have twenty digits; this is where those of its queues begin."""
 
 
 def sequence_number_of(sequence_number: int) -> str:
@@ -125,7 +125,9 @@ def _send_batch(
                 **failed,
                 **{entry_id: _error_of(outcome, queue, limit, is_entry=True) for entry_id, outcome in refused.items()},
             }
-            return _answer_batch(exchange, successful, [failed_entry(each, errors[each]) for each in ids if each in errors])
+            return _answer_batch(
+                exchange, successful, [failed_entry(each, errors[each]) for each in ids if each in errors]
+            )
 
         if any(outcome.problem.code == "message_too_large" for outcome in refused.values()):
             return Call(DescribeQueue(queue.queue), lambda described: told(described.queue.settings.max_message_bytes))

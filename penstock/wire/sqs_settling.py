@@ -92,13 +92,16 @@ def change_message_visibility_batch(asked: ChangeMessageVisibilityBatchRequest, 
     def settled(reply: SettleReply) -> Step:
         outcomes = iter(reply.outcomes)
         pairs = zip(errors, handles, strict=True)
-        return _answer(exchange, ids, [error or _change_error(next(outcomes), handle, queue) for error, handle in pairs])
+        return _answer(
+            exchange, ids, [error or _change_error(next(outcomes), handle, queue) for error, handle in pairs]
+        )
 
     return Call(Settle(tuple(settlements)), settled)
 
 
 def _change(queue: Address, handle: str, timeout_seconds: int) -> Settlement:
-    return Settlement(queue.queue, handle, ChangeVisibility(timeout_seconds))
+    """Handles of earlier deliveries count on standard queues: recorded of AWS."""
+    return Settlement(queue.queue, handle, ChangeVisibility(timeout_seconds), any_delivery=not queue.is_fifo)
 
 
 def _handles(handles: Sequence[str | None], shape: str) -> list[str]:
@@ -126,9 +129,7 @@ def _change_error(outcome: SettleOutcome, handle: str, queue: Address) -> SqsErr
         return None
     if result is Settled.REFUSED:
         return _refusal(outcome, handle, queue)
-    return invalid(
-        "ReceiptHandle", handle, "Message does not exist or is not available for visibility timeout change."
-    )
+    return invalid("ReceiptHandle", handle, "Message does not exist or is not available for visibility timeout change.")
 
 
 def _refusal(outcome: SettleOutcome, handle: str, queue: Address) -> SqsError:

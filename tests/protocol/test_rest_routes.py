@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.core.errors import PenstockError
@@ -36,6 +36,7 @@ def test_what_the_client_asks_the_server_understands(operation: Operation[Any]) 
 
 @pytest.mark.parametrize("kind", operation_types(), ids=lambda kind: kind.__name__)
 def test_what_the_server_answers_the_client_understands(kind: type[Operation[Any]]) -> None:
+    @settings(max_examples=30)
     @given(values(kind), values(reply_type(kind)))
     def check(operation: Operation[Any], reply: Any) -> None:
         asked = ask(operation)
@@ -53,11 +54,12 @@ def test_what_the_server_answers_the_client_understands(kind: type[Operation[Any
 def test_any_body_is_understood_or_refused(body: bytes, route: Any) -> None:
 
     target = "/v1" + route.path.replace("{", "").replace("}", "")
+    refused = None
     try:
         REST.decode(request(route.method, target, body))
     except PenstockError as error:
-        assert error.fault == "caller"
-        assert error.problem.hint
+        refused = error
+    assert refused is None or (refused.fault == "caller" and refused.problem.hint)
 
 
 def test_a_prefix_may_be_anything() -> None:

@@ -20,8 +20,9 @@ def receive(
 ) -> Received:
     """Lease messages of a queue."""
     settings = queue.settings
+    wait_ms = to_ms(settings.receive_wait_seconds)
     if settings.is_paused:
-        return Received(())
+        return Received((), wait_ms=wait_ms)
     if visibility_timeout_ms is None:
         visibility_timeout_ms = to_ms(settings.visibility_timeout_seconds)
     until = now + max(1, visibility_timeout_ms)
@@ -32,7 +33,7 @@ def receive(
     if settings.max_in_flight is not None:
         free = settings.max_in_flight - queue.in_flight(now)
         if free <= 0:
-            return Received((), queue.below_limit_at(now), is_over_limit=True)
+            return Received((), queue.below_limit_at(now), is_over_limit=True, wait_ms=wait_ms)
         tokens = tokens[:free]
     leased, is_cut_short = _lease_next(shelf, queue, tokens, until, owner, now)
     if attempt_id is not None and queue.is_strict and leased:
@@ -41,7 +42,7 @@ def receive(
     deliveries = tuple(queue.delivery(row) for row in leased)
     if deliveries:
         return Received(deliveries)
-    return Received((), now if is_cut_short else queue.next_ready_at(now))
+    return Received((), now if is_cut_short else queue.next_ready_at(now), wait_ms=wait_ms)
 
 
 def _lease_next(

@@ -23,7 +23,7 @@ def settle(shelf: Shelf, settlement: Settlement, now: int) -> SettleOutcome:
     row = queue.rows.get(receipt.sequence_number)
     if row is None:
         return SettleOutcome(Settled.GONE)
-    if row.token != receipt.token:
+    if row.token != receipt.token and not (settlement.any_delivery and row.token is not None):
         return SettleOutcome(Settled.STALE, row.message_id)
     if row.visible_at <= now and (settlement.is_fenced or queue.is_strict):
         return SettleOutcome(Settled.EXPIRED, row.message_id)

@@ -248,7 +248,8 @@ class MemoryStore:
         shelf = self._shelf
         forgotten = 0
         for queue in shelf.queues.values():
-            over = [row for row in queue.rows.values() if row.expires_at is not None and row.expires_at <= now]
+            short = [row for row in queue.rows.values() if row.expires_at is not None and row.expires_at <= now]
+            over = sorted(short, key=lambda row: (row.expires_at, row.sequence_number))
             settings = queue.settings
             over += takewhile(lambda r, s=settings: has_expired(s, r.sent_at, None, now), queue.rows.values())  # type: ignore[misc]
             for row in dict.fromkeys(over):

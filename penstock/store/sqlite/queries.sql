@@ -118,11 +118,11 @@ FROM messages JOIN contents USING (message_key)
 WHERE group_key = ? AND rank = ? AND position <= ? ORDER BY position, message_key LIMIT ?;
 
 -- name: next_in_strict_group
--- : group key, limit -> whole message rows in order of arrival
+-- : group key, after sequence number, limit -> whole message rows in order of arrival
 SELECT message_key, message_id, group_key, visible_at, phase, priority, sent_at, expires_at, receive_count,
        carried_count, first_received_at, received_at, dead_letter_source, token, body, extras
 FROM messages JOIN contents USING (message_key)
-WHERE group_key = ? AND rank = 0 ORDER BY position LIMIT ?;
+WHERE group_key = ? AND rank = 0 AND position > ? ORDER BY position LIMIT ?;
 
 -- name: whole_message
 -- : message key -> whole message row with content

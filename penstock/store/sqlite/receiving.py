@@ -21,7 +21,7 @@ from penstock.store.sqlite.groups import (
     next_group,
     save_and_reseat,
 )
-from penstock.store.sqlite.ids import KEY_SHIFT, to_text
+from penstock.store.sqlite.ids import KEY_SHIFT, SEQUENCE_MASK, to_text
 from penstock.store.sqlite.keeping import change_visibility, clear, count, group_of, uncount
 from penstock.store.sqlite.queries import SQL
 from penstock.store.sqlite.rows import COLUMNS, GroupRow, MessageRow, delivery
@@ -54,8 +54,9 @@ def receive(
 ) -> Received:
     """Lease messages of a queue."""
     settings = queue.settings
+    wait_ms = to_ms(settings.receive_wait_seconds)
     if settings.is_paused:
-        return Received(())
+        return Received((), wait_ms=wait_ms)
     if visibility_timeout_ms is None:
         visibility_timeout_ms = to_ms(settings.visibility_timeout_seconds)
     until = now + max(1, visibility_timeout_ms)
@@ -68,7 +69,7 @@ def receive(
         tx.advance(queue, now)
         free = settings.max_in_flight - queue.in_flight
         if free <= 0:
-            return Received((), _below_limit_at(tx, queue, -free, now), is_over_limit=True)
+            return Received((), _below_limit_at(tx, queue, -free, now), is_over_limit=True, wait_ms=wait_ms)
         tokens = tokens[:free]
     lease = _Lease(tx, queue, tokens, until, owner, now)
     if queue.group_count == 0:
@@ -81,7 +82,7 @@ def receive(
             leases = [(each.sequence_number, token) for each, token in zip(lease.deliveries, tokens, strict=False)]
             tx.execute(_REMEMBER_ATTEMPT, (queue.number, attempt_id, _pack(leases), now + ATTEMPT_WINDOW_MS))
         return Received(tuple(lease.deliveries))
-    return Received((), now if lease.is_cut_short else next_ready_at(tx, queue, now))
+    return Received((), now if lease.is_cut_short else next_ready_at(tx, queue, now), wait_ms=wait_ms)
 
 
 def _below_limit_at(tx: Transaction, queue: QueueState, too_many: int, now: int) -> int | None:
@@ -163,11 +164,17 @@ class _Lease:
 
     def _take_strictly(self, group: GroupRow) -> None:
         """Take the messages of a strict group in order, up to the first that is not receivable."""
-        most = len(self._tokens) - len(self.deliveries) + self._budget
-        for row in self._tx.execute(_NEXT_IN_STRICT_GROUP, (group.group_key, most)).fetchall():
-            if self._is_done or row[3] > self._now:
-                break
-            self._take(row, group)
+        after, goes_on = 0, True
+        while goes_on and not self._is_done:
+            wanted = len(self._tokens) - len(self.deliveries)
+            rows = self._tx.execute(_NEXT_IN_STRICT_GROUP, (group.group_key, after, wanted)).fetchall()
+            goes_on = len(rows) == wanted
+            for row in rows:
+                if self._is_done or row[3] > self._now:
+                    goes_on = False
+                    break
+                self._take(row, group)
+                after = row[0] & SEQUENCE_MASK
         if group.message_count:
             save_and_reseat(self._tx, self._queue, group, self._now)
 

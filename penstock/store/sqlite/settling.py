@@ -1,8 +1,11 @@
 """How messages leave or come back by name: settle a delivery, release an owner's leases, cancel, reschedule, delete."""
 
+from collections.abc import Sequence
+
 from penstock.core.clock import to_ms
 from penstock.core.errors import PenstockError
 from penstock.core.events import EventKind
+from penstock.core.messages import Delivery
 from penstock.core.operations import IdOutcome
 from penstock.core.receipts import decode_receipt
 from penstock.core.settlements import ChangeVisibility, DeadLetter, GiveBack, Settled, Settlement, SettleOutcome
@@ -45,7 +48,7 @@ def settle(tx: Transaction, settlement: Settlement, now: int) -> SettleOutcome:
         return SettleOutcome(Settled.GONE)
     message = MessageRow(*row)
     message_id = to_text(message.message_id)
-    if message.token != receipt.token:
+    if message.token != receipt.token and not (settlement.any_delivery and message.token is not None):
         return SettleOutcome(Settled.STALE, message_id)
     if message.visible_at <= now and (settlement.is_fenced or queue.is_strict):
         return SettleOutcome(Settled.EXPIRED, message_id)
@@ -89,6 +92,12 @@ def _count_busy(queue: QueueState, group: GroupRow | None, message: MessageRow, 
     busy_ms = max(0, now - message.received_at)
     queue.busy = queue.busy.plus(busy_ms, now)
     group.busy = group.busy.plus(busy_ms, now)
+
+
+def give_back_all(tx: Transaction, queue: str, deliveries: Sequence[Delivery], now: int) -> None:
+    """Undo deliveries that reached nobody."""
+    for each in deliveries:
+        settle(tx, Settlement(queue, each.receipt_handle, GiveBack()), now)
 
 
 def release_leases(tx: Transaction, owner: str, now: int) -> int:

@@ -11,7 +11,7 @@ import apsw
 from penstock.core.effects import Effects, Record
 from penstock.core.events import Event, EventKind
 from penstock.core.filters import MessageFilter, matches
-from penstock.core.messages import Draft, MessageView, blocked_view
+from penstock.core.messages import Delivery, Draft, MessageView, blocked_view
 from penstock.core.moves import Move
 from penstock.core.operations import ApplyReply, IdOutcome, SendOutcome
 from penstock.core.queues import GroupView, QueueChanges, QueueDescription
@@ -158,9 +158,18 @@ class SqliteStore:
         owner: str | None = None,
         attempt_id: str | None = None,
     ) -> Received:
-        return await self._writer.submit(
-            lambda tx: receive(tx, tx.queue(queue), tokens, visibility_timeout_ms, now, owner, attempt_id)
-        )
+        leased: list[Delivery] = []
+
+        def work(tx: Transaction) -> Received:
+            received = receive(tx, tx.queue(queue), tokens, visibility_timeout_ms, now, owner, attempt_id)
+            leased.extend(received.deliveries)
+            return received
+
+        try:
+            return await self._writer.submit(work)
+        except asyncio.CancelledError:
+            self._writer.submit(lambda tx: settling.give_back_all(tx, queue, leased, now))
+            raise
 
     async def settle(self, settlements: Sequence[Settlement], now: int) -> tuple[SettleOutcome, ...]:
         return await self._writer.submit(lambda tx: tuple([settling.settle(tx, each, now) for each in settlements]))

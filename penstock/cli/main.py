@@ -1,0 +1,154 @@
+"""The command line: ``penstock``. Commands import what they need when they run."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from penstock.cli import messages, queues
+from penstock.cli.output import print_error, print_json, say
+from penstock.cli.target import Json
+from penstock.core.errors import PenstockError
+
+FAILED = 1
+WRONG_USE = 2
+_HELP = {"help_option_names": ["-h", "--help"]}
+
+
+class Commands(TyperGroup):
+    """Runs a command and turns a PenstockError into one line and an exit status."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except PenstockError as error:
+            print_error(error)
+            raise typer.Exit(WRONG_USE if error.code == "configuration_invalid" else FAILED) from None
+
+
+app = typer.Typer(
+    cls=Commands,
+    help="A durable queue and its tools. `penstock serve` runs the server; the other commands speak to it.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings=_HELP,
+)
+app.add_typer(queues.app, name="queue")
+app.command("send")(messages.send)
+app.command("receive")(messages.receive)
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", help="Configuration file (TOML). [default: penstock.toml, if there is one]"),
+]
+Host = Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1, this machine only]")]
+Port = Annotated[int | None, typer.Option(help="TCP port; 0: any free one. [default: 3000, or $PORT]")]
+StoreUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--store", metavar="URL", help="sqlite:///file.db or memory://. [default: penstock.db in the data directory]"
+    ),
+]
+NoAuth = Annotated[bool, typer.Option("--no-auth", help="Serve everybody, whatever the address and the keys.")]
+
+
+@app.command(
+    epilog="Settings come from the configuration file, then PENSTOCK_<SETTING> in the environment, then these flags. "
+    "Keys and queues are set in the file; docs/configuration.md lists everything."
+)
+def serve(
+    config: ConfigFile = None,
+    host: Host = None,
+    port: Port = None,
+    store: StoreUrl = None,
+    data_directory: Annotated[
+        str | None, typer.Option(help="Where the default store is; created when missing. [default: data]")
+    ] = None,
+    dialect: Annotated[
+        str | None, typer.Option(metavar="sqs|aweq|wq", help="Who answers at the root. [default: sqs]")
+    ] = None,
+    limits: Annotated[
+        str | None,
+        typer.Option(metavar="strict|relaxed", help="AWS's limits and cool-downs, or wider. [default: strict]"),
+    ] = None,
+    no_auth: NoAuth = False,
+    public_url: Annotated[
+        str | None, typer.Option(metavar="URL", help="What queue URLs begin with. [default: as each request says]")
+    ] = None,
+    region: Annotated[str | None, typer.Option(help="Region of requests that name none. [default: us-east-1]")] = None,
+    account: Annotated[
+        str | None, typer.Option(help="Account of callers without one, twelve digits. [default: 000000000000]")
+    ] = None,
+    tls_certificate: Annotated[
+        str | None, typer.Option(metavar="FILE", help="PEM file; with --tls-key: HTTPS.")
+    ] = None,
+    tls_key: Annotated[str | None, typer.Option(metavar="FILE", help="PEM file.")] = None,
+    log_format: Annotated[
+        str | None, typer.Option(metavar="auto|human|json", help="[default: auto: human on a terminal]")
+    ] = None,
+) -> None:
+    """Run the server until SIGTERM or Ctrl-C."""
+    from penstock import config as configuration
+    from penstock.cli.serve import serve as run
+
+    flags = {
+        "host": host,
+        "port": port,
+        "store": store,
+        "data_directory": data_directory,
+        "dialect": dialect,
+        "limits": limits,
+        "auth": "none" if no_auth else None,
+        "public_url": public_url,
+        "region": region,
+        "account": account,
+        "tls_certificate": tls_certificate,
+        "tls_key": tls_key,
+        "log_format": log_format,
+    }
+    run(configuration.load(flags, file=config))
+
+
+@app.command()
+def check(
+    config: ConfigFile = None,
+    host: Host = None,
+    port: Port = None,
+    store: StoreUrl = None,
+    no_auth: NoAuth = False,
+    as_json: Json = False,
+) -> None:
+    """Check that the server could run: configuration, store, disk, port, keys. Says what to do."""
+    from penstock.cli.check import check as run
+
+    flags = {"host": host, "port": port, "store": store, "auth": "none" if no_auth else None}
+    if not run(flags, config, as_json=as_json):
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def version(as_json: Json = False) -> None:
+    """Tell the versions of Penstock and of what it runs on."""
+    import platform
+    from importlib.metadata import version as version_of
+
+    import apsw
+
+    versions = {
+        "penstock": version_of("penstock"),
+        "python": platform.python_version(),
+        "sqlite": apsw.sqlitelibversion(),
+    }
+    if as_json:
+        print_json(versions)
+    else:
+        say("penstock {penstock} (Python {python}, SQLite {sqlite})".format(**versions))
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    app(prog_name="penstock")

@@ -1,0 +1,145 @@
+"""The server process: put together from settings, run until a signal, drained.
+
+The first SIGTERM or SIGINT drains: no new connections, long polls answered at once, requests under way finished, the
+store closed. A second one ends the process at once; what was answered is kept all the same.
+"""
+
+import asyncio
+import errno
+import gc
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
+
+import uvloop
+
+from penstock.broker.contract import Broker
+from penstock.broker.local import LocalBroker
+from penstock.broker.sweeping import Sweeping
+from penstock.cli import logs
+from penstock.config import Settings, check_exposure
+from penstock.core.errors import PenstockError, QueueConflict
+from penstock.core.operations import CreateQueue, UpdateQueue
+from penstock.server.server import Server
+from penstock.store import open_store
+from penstock.store.contract import Store
+
+SECOND_SIGNAL = 130
+"""Exit status when a second signal did not wait for the drain."""
+
+
+class CannotListen(PenstockError):
+    """The address cannot be had."""
+
+    code = "cannot_listen"
+    fault = "caller"
+
+
+def serve(settings: Settings) -> None:
+    """Serve until a signal comes.
+
+    Raises:
+        PenstockError: it could not start.
+    """
+    check_exposure(settings)
+    logs.set_up(settings.log_format, settings.log_level)
+    if settings.store is None:
+        Path(settings.data_directory).mkdir(parents=True, exist_ok=True)
+    uvloop.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    store = await open_store(settings.store_url)
+    local = LocalBroker(store)
+    broker = Sweeping(local, store)
+    try:
+        server = _server(broker, local, store, settings)
+        await declare_queues(broker, settings)
+        await _start(server, settings)
+        gc.collect()
+        gc.freeze()  # what is loaded now lives as long as the process; the collector need not look at it again
+        _announce(server, settings)
+        await _signal()
+        await server.stop()
+    finally:
+        await broker.aclose()
+
+
+def _server(broker: Sweeping, local: LocalBroker, store: Store, settings: Settings) -> Server:
+    try:
+        return Server(
+            broker,
+            settings.server_options(),
+            check_store=store.check,
+            waiting_count=lambda: local.waiting_count,
+        )
+    except OSError as error:
+        raise CannotListen(
+            f"The TLS files cannot be used: {error}.", hint="Check tls_certificate and tls_key."
+        ) from None
+
+
+async def declare_queues(broker: Broker, settings: Settings) -> None:
+    """Create the queues of the configuration, or bring those that exist to what it says."""
+    for name, changes in settings.queue_changes().items():
+        try:
+            await broker.perform(CreateQueue(name, changes))
+        except QueueConflict:
+            await broker.perform(UpdateQueue(name, changes))
+
+
+async def _start(server: Server, settings: Settings) -> None:
+    try:
+        await server.start()
+    except OSError as error:
+        address = f"{settings.host}:{settings.port}"
+        if error.errno == errno.EADDRINUSE:
+            raise CannotListen(
+                f"{address} is taken by another process.", hint="Stop it, or choose another port with --port."
+            ) from None
+        raise CannotListen(f"Cannot listen on {address}: {error}.", hint="Choose --host and --port.") from None
+
+
+def _announce(server: Server, settings: Settings) -> None:
+    """Say on standard output, in one line, what is served where."""
+    said = {
+        "url": server.url,
+        "store": settings.store_url,
+        "durability": _durability(settings.store_url),
+        "root": settings.dialect,
+        "auth": f"{len(settings.keys)} keys" if settings.needs_keys else "none",
+    }
+    if logs.is_json(settings.log_format):
+        line = json.dumps({"event": "serving", **said})
+    else:
+        line = (
+            f"Penstock serves {said['url']} · store {said['store']} (durability {said['durability']}) · "
+            f"{said['root']} at the root, REST at /v1, AweQ at /aweq, WQ at /wq · auth {said['auth']}"
+        )
+    print(line, flush=True)
+
+
+def _durability(store_url: str) -> str:
+    parts = urlsplit(store_url)
+    if parts.scheme == "memory":
+        return "none"
+    return dict(parse_qsl(parts.query)).get("durability", "full")
+
+
+async def _signal() -> None:
+    """Return when the process is asked to stop; from then on asking again ends it at once."""
+    loop = asyncio.get_running_loop()
+    asked = asyncio.Event()
+
+    def ask() -> None:
+        if asked.is_set():
+            sys.stderr.flush()
+            os._exit(SECOND_SIGNAL)
+        asked.set()
+
+    for each in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(each, ask)
+    await asked.wait()

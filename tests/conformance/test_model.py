@@ -1,0 +1,125 @@
+"""Every store does what the memory store does: whatever happens, equal replies and in the end equal contents.
+
+``PENSTOCK_MODEL_EXAMPLES=5000`` looks longer, and each time elsewhere.
+"""
+
+import asyncio
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import strategies as st
+from msgspec import structs
+
+from penstock.core.errors import PenstockError, Problem
+from penstock.core.events import Event
+from penstock.core.messages import MessageView
+from penstock.core.operations import CreateQueue, FindRecords, ListGroups, ListMoves, ListQueues, Peek, ReadEvents
+from penstock.store.contract import Received
+from tests.conformance.implementations import IN_PROCESS, Implementation, opened
+from tests.support.scripts import NAMES, QUEUES, Advance, Past, Step, StepMoves, Sweep, next_step
+from tests.support.world import World
+
+MEMORY = next(each for each in IN_PROCESS if each.name == "memory")
+EXAMPLES = int(os.environ.get("PENSTOCK_MODEL_EXAMPLES", "0"))
+
+looking = settings(
+    max_examples=EXAMPLES or 30,
+    derandomize=not EXAMPLES,
+    database=None,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=(Phase.explicit, Phase.generate, Phase.shrink),
+)
+scripts = st.lists(st.integers(0, 1 << 64), min_size=40, max_size=150)
+
+
+@pytest.mark.parametrize("implementation", IN_PROCESS, ids=lambda each: each.name)
+@looking
+@given(script=scripts)
+def test_a_store_does_what_the_memory_store_does(implementation: Implementation, script: list[int]) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        asyncio.run(compare(implementation, script, Path(directory)))
+
+
+async def compare(implementation: Implementation, script: list[int], directory: Path) -> None:
+    """Play a script on both stores and compare as it goes."""
+    async with opened(MEMORY, directory) as model, opened(implementation, directory) as real:
+        seen = record(model), record(real)
+        for name in NAMES:
+            for world in (model, real):
+                await world.perform(CreateQueue(name, QUEUES[name]))
+        past = Past(model.now)
+        # hypothesis makes numbers 0 and does not shorten a script below its least length
+        for number in filter(None, script):
+            step = next_step(number, past)
+            note(repr(step))
+            expected, actual = await play(model, step), await play(real, step)
+            assert actual == expected
+            assert seen[1] == seen[0], "what a receive found, and when it says to look again"
+            for found in seen:
+                found.clear()
+            past.remember(step, expected)
+            past.now = model.now
+        assert await contents(real) == await contents(model)
+
+
+def record(world: World) -> list[Received]:
+    """Record what receives find in a world's store: the broker does not pass all of it on."""
+    found: list[Received] = []
+    receive = world.store.receive
+
+    async def recording(*args: Any, **details: Any) -> Received:
+        received = await receive(*args, **details)
+        found.append(received)
+        return received
+
+    world.store.receive = recording  # type: ignore[method-assign]
+    return found
+
+
+async def play(world: World, step: Step) -> Any:
+    """Take a step; return its reply or the problem it met."""
+    if isinstance(step, Advance):
+        return world.advance(step.seconds)
+    if isinstance(step, Sweep):
+        # how much there is to forget is the store's own affair
+        await world.sweep()
+        return None
+    if isinstance(step, StepMoves):
+        return await world.step_moves(step.limit)
+    return await answer(world, step)
+
+
+async def answer(world: World, operation: Any) -> Any:
+    try:
+        return await world.perform(operation)
+    except PenstockError as error:
+        return Problem(error.code, str(error), error.problem.hint, error.problem.field)
+
+
+async def contents(world: World) -> list[Any]:
+    """Return all that can be seen of a store."""
+    found: list[Any] = [await answer(world, ListQueues()), await answer(world, FindRecords(limit=1000))]
+    for name in NAMES:
+        found.append(await answer(world, ListGroups(name, limit=1000)))
+        found.append(await answer(world, ListMoves(name, limit=1000)))
+        found.append(await messages(world, name))
+    found.append(await histories(world))
+    return found
+
+
+async def histories(world: World) -> dict[str, list[Event]]:
+    """Return the events of each message. How the events of different messages lie to each other is not promised."""
+    of_message: dict[str, list[Event]] = {}
+    for event in (await world.perform(ReadEvents(limit=1000))).events:
+        of_message.setdefault(event.message_id, []).append(structs.replace(event, event_id=0))
+    return of_message
+
+
+async def messages(world: World, queue: str) -> tuple[MessageView, ...] | Problem:
+    reply = await answer(world, Peek(queue, limit=1000))
+    return reply if isinstance(reply, Problem) else reply.messages

@@ -1,0 +1,328 @@
+"""Random life for a store: from a number and what has happened so far, the next thing to do.
+
+A script is a list of numbers. Each makes one step by itself, so that hypothesis may leave any out when it looks for the
+shortest script that fails.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from penstock.core.effects import Arrival, Effects, FollowUp, Join, Record
+from penstock.core.filters import MessageFilter
+from penstock.core.messages import Attribute, Draft, State
+from penstock.core.operations import (
+    Apply,
+    Cancel,
+    CancelMove,
+    CreateQueue,
+    DeleteMessages,
+    DeleteQueue,
+    DeleteRecords,
+    DescribeQueue,
+    Find,
+    FindRecords,
+    GetRecords,
+    ListGroups,
+    ListMoves,
+    ListQueues,
+    MoveReply,
+    Operation,
+    Peek,
+    PurgeQueue,
+    PutRecords,
+    Receive,
+    ReceiveReply,
+    ReleaseLeases,
+    Reschedule,
+    Send,
+    SendReply,
+    Sent,
+    Settle,
+    StartMove,
+    UpdateGroup,
+    UpdateQueue,
+)
+from penstock.core.queues import QueueChanges, RedrivePolicy
+from penstock.core.settlements import ChangeVisibility, DeadLetter, Delete, GiveBack, Settlement
+from tests.support.entropy import own_id
+
+QUEUES = {
+    "standard": QueueChanges(redrive=RedrivePolicy("dead", 2), history="errors", visibility_timeout_seconds=5),
+    "limited": QueueChanges(max_in_flight=3, delay_seconds=0.5, retention_seconds=100, history="all"),
+    "fair": QueueChanges(group_max_in_flight=2, redrive=RedrivePolicy("dead", 3)),
+    "tenants": QueueChanges(visibility_timeout_seconds=40),
+    "strict": QueueChanges(group_order="strict", redrive=RedrivePolicy("dead", 2), history="all"),
+    "a.fifo": QueueChanges(is_fifo=True, content_based_deduplication=True, redrive=RedrivePolicy("b.fifo", 1)),
+    "b.fifo": QueueChanges(is_fifo=True, deduplicate_per_group=True, deduplication_window_seconds=10),
+    "dead": QueueChanges(redrive=RedrivePolicy("deader", 1)),
+    "deader": QueueChanges(retention_seconds=200, redrive=RedrivePolicy("standard", 4)),
+}
+NAMES = tuple(QUEUES)
+GROUPS = ("a", "b", "c", "ä")
+OWNERS = ("me", "you")
+
+
+@dataclass(frozen=True)
+class Advance:
+    """Time goes by."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The expired is forgotten."""
+
+
+@dataclass(frozen=True)
+class StepMoves:
+    """Running moves go on."""
+
+    limit: int
+
+
+Step = Operation[Any] | Advance | Sweep | StepMoves
+
+
+@dataclass
+class Past:
+    """What has happened so far, to choose from: deliveries given out, messages and moves that were or are there."""
+
+    now: int
+    handles: list[tuple[str, str]] = field(default_factory=list)
+    message_ids: list[str] = field(default_factory=list)
+    move_ids: list[str] = field(default_factory=list)
+
+    def remember(self, step: Step, reply: Any) -> None:
+        if isinstance(step, Receive) and isinstance(reply, ReceiveReply):
+            self.handles += [(step.queue, each.receipt_handle) for each in reply.deliveries]
+            del self.handles[:-60]
+        elif isinstance(reply, SendReply):
+            self.message_ids += [each.message_id for each in reply.outcomes if isinstance(each, Sent)]
+            del self.message_ids[:-60]
+        elif isinstance(reply, MoveReply):
+            self.move_ids.append(reply.move.move_id)
+
+
+def next_step(number: int, past: Past) -> Step:
+    """Return what a number makes of the present."""
+    rng = Random(number)
+    (make,) = rng.choices(list(_STEPS), list(_STEPS.values()))
+    return make(rng, past)
+
+
+# -- what may happen -------------------------------------------------------------------------------------------------
+
+
+def _send(rng: Random, past: Past) -> Step:
+    many = rng.random() < 0.05
+    count = rng.randint(30, 45) if many else rng.randint(1, 4)
+    same_group = rng.choice(GROUPS)
+    drafts = [_draft(rng, past) for _ in range(count)]
+    if many:
+        drafts = [Draft(f"many{number}", group_id=same_group) for number in range(count)]
+    return Send("tenants" if many else rng.choice(NAMES), tuple(drafts))
+
+
+def _receive(rng: Random, past: Past) -> Step:
+    return Receive(
+        rng.choice(NAMES),
+        max_messages=rng.choice((1, 1, 2, 3, 10, 35)),
+        wait_seconds=0,
+        visibility_timeout_seconds=rng.choice((None, 0, 1, 1, 5, 100)),
+        attempt_id=rng.choice((None, None, None, "x", "y")),
+        owner=rng.choice((None, *OWNERS)),
+    )
+
+
+def _settle(rng: Random, past: Past) -> Step:
+    handles = past.handles or [("standard", "garbage")]
+    settlements = []
+    for _ in range(rng.randint(1, 4)):
+        # mostly one of the latest deliveries, which are still held
+        queue, handle = handles[-1 - min(int(rng.expovariate(0.15)), len(handles) - 1)]
+        settlements.append(
+            Settlement(
+                queue if rng.random() < 0.97 else rng.choice(NAMES),
+                handle,
+                rng.choice((Delete(),) * 4 + (ChangeVisibility(0), ChangeVisibility(3), GiveBack(), DeadLetter("bad"))),
+                is_fenced=rng.random() < 0.3,
+                parks_group=rng.random() < 0.05,
+                effects=_effects(rng, past) if rng.random() < 0.2 else Effects(),
+            )
+        )
+    return Settle(tuple(settlements))
+
+
+def _advance(rng: Random, past: Past) -> Step:
+    return Advance(rng.choice((0.001, 0.001, 0.5, 1, 1, 1, 3, 5, 5, 30, 61, 300)))
+
+
+def _by_id(rng: Random, past: Past) -> Step:
+    ids = tuple(_message_id(rng, past) for _ in range(rng.randint(1, 3)))
+    kind = rng.choice((Cancel, DeleteMessages, Reschedule, Find, Find))
+    if kind is Reschedule:
+        return Reschedule(ids, past.now + rng.choice((-1000, 0, 1, 1000, 5000)))
+    if kind is DeleteMessages:
+        return DeleteMessages(ids, rng.random() < 0.5)
+    return kind(ids)  # type: ignore[no-any-return]
+
+
+def _queue(rng: Random, past: Past) -> Step:
+    name = rng.choice(NAMES)
+    kind = rng.random()
+    if kind < 0.1:
+        return DeleteQueue(name)
+    if kind < 0.2:
+        return PurgeQueue(name, rng.choice((0, 60)))
+    if kind < 0.5:
+        return CreateQueue(name, QUEUES[name], rng.choice((0, 0, 60)))
+    if kind < 0.6:
+        return UpdateGroup(name, rng.choice(GROUPS), True)
+    if kind < 0.8:
+        return UpdateGroup(name, rng.choice(GROUPS), False)
+    return UpdateQueue(name, _changes(rng))
+
+
+def _look(rng: Random, past: Past) -> Step:
+    name = rng.choice(NAMES)
+    return rng.choice(
+        (
+            DescribeQueue(name),
+            ListQueues(rng.choice(("", "d", "s")), limit=rng.randint(1, 9)),
+            ListQueues(dead_letter_queue=rng.choice(NAMES)),
+            ListGroups(name, rng.choice(("", "b")), rng.randint(1, 4), rng.random() < 0.3),
+            Peek(name, _filter(rng, past), rng.choice((0, 0, 3)), rng.choice((1, 3, 100))),
+            ListMoves(name, rng.choice((1, 10))),
+        )
+    )
+
+
+def _record(rng: Random, past: Past) -> Step:
+    keys = tuple(f"k{rng.randint(1, 4)}" for _ in range(rng.randint(1, 3)))
+    return rng.choice(
+        (
+            PutRecords(tuple(_a_record(rng, past) for _ in keys)),
+            PutRecords(tuple(_a_record(rng, past) for _ in keys)),
+            GetRecords(keys),
+            DeleteRecords(keys[:1]),
+            FindRecords(
+                rng.choice(("", "k", "k2")), rng.choice((None, "t=1", "t=2")), rng.choice(("", "k1")), rng.randint(1, 4)
+            ),
+        )
+    )
+
+
+def _move(rng: Random, past: Past) -> Step:
+    if past.move_ids and rng.random() < 0.2:
+        return CancelMove(rng.choice(past.move_ids[-3:]))
+    wanted = _filter(rng, past) if rng.random() < 0.4 else None
+    target = rng.choice((None, *NAMES))
+    return StartMove(rng.choice(("dead", "dead", "deader", "b.fifo", *NAMES)), target, rng.choice((None, 1, 3)), wanted)
+
+
+def _apply(rng: Random, past: Past) -> Step:
+    return Apply(_effects(rng, past))
+
+
+_STEPS: dict[Callable[[Random, Past], Step], int] = {
+    _send: 22,
+    _receive: 22,
+    _settle: 18,
+    _advance: 12,
+    _by_id: 5,
+    _queue: 6,
+    _look: 5,
+    _record: 2,
+    _apply: 4,
+    _move: 2,
+    lambda rng, past: StepMoves(rng.choice((1, 2, 10))): 3,
+    lambda rng, past: Sweep(): 2,
+    lambda rng, past: ReleaseLeases(rng.choice(OWNERS)): 1,
+}
+
+
+# -- what it is made of ----------------------------------------------------------------------------------------------
+
+
+def _draft(rng: Random, past: Past) -> Draft:
+    return Draft(
+        rng.choice(("a", "b", '{"n": 1}', "ä" * rng.randint(1, 3))),
+        attributes={"n": Attribute("Number", str(rng.randint(1, 2)))} if rng.random() < 0.1 else {},
+        delay_seconds=rng.choice((None, None, None, None, 0, 1, 5)),
+        deliver_at=past.now + rng.choice((-1000, 0, 2000)) if rng.random() < 0.05 else None,
+        priority=rng.choice((0, 0, 0, 0, 1, 5, 9)),
+        group_id=rng.choice((None, *GROUPS[:2], *GROUPS)),
+        deduplication_id=rng.choice((None, None, None, "x", "y", "z")),
+        time_to_live_seconds=rng.choice((None, None, None, None, None, 2, 40)),
+        message_id=own_id(rng.randint(1, 6)) if rng.random() < 0.1 else None,
+    )
+
+
+def _effects(rng: Random, past: Past) -> Effects:
+    def some(make: Callable[[], Any], chance: float) -> tuple[Any, ...]:
+        return tuple(make() for _ in range(rng.randint(1, 2))) if rng.random() < chance else ()
+
+    def follow_up() -> FollowUp:
+        return FollowUp(rng.choice((*NAMES, *NAMES, "missing")), _draft(rng, past))
+
+    def join() -> Join:
+        expires_at = rng.choice((None, past.now + 5000))
+        return Join(f"j{rng.randint(1, 3)}", rng.randint(1, 3), follow_up(), expires_at)
+
+    return Effects(
+        sends=some(follow_up, 0.5),
+        records=some(lambda: _a_record(rng, past), 0.3),
+        joins=some(join, 0.3),
+        arrivals=some(lambda: Arrival(f"j{rng.randint(1, 3)}", f"p{rng.randint(1, 3)}"), 0.4),
+    )
+
+
+def _a_record(rng: Random, past: Past) -> Record:
+    return Record(
+        f"k{rng.randint(1, 4)}",
+        bytes([rng.randint(0, 255)]),
+        {"t": str(rng.randint(1, 2))} if rng.random() < 0.6 else {},
+        rng.choice((None, past.now + 3000)),
+        rng.random() < 0.3,
+    )
+
+
+def _filter(rng: Random, past: Past) -> MessageFilter:
+    return rng.choice(
+        (
+            MessageFilter(),
+            MessageFilter(state=rng.choice(tuple(State))),
+            MessageFilter(text="a"),
+            MessageFilter(json_path="n", json_value="1"),
+            MessageFilter(attribute="n", attribute_value="1"),
+            MessageFilter(group_id=rng.choice(GROUPS), min_receive_count=1),
+            MessageFilter(sent_before=past.now - 5000),
+            MessageFilter(message_ids=tuple(past.message_ids[-5:])),
+        )
+    )
+
+
+def _changes(rng: Random) -> QueueChanges:
+    return rng.choice(
+        (
+            QueueChanges(is_paused=True),
+            QueueChanges(is_paused=False),
+            QueueChanges(is_paused=False),
+            QueueChanges(group_max_in_flight=rng.choice((None, 1, 2, 5))),
+            QueueChanges(max_in_flight=rng.choice((None, 1, 5))),
+            QueueChanges(redrive=rng.choice((None, RedrivePolicy("dead", 1), RedrivePolicy("missing", 1)))),
+            QueueChanges(retention_seconds=rng.choice((10, 100, 345_600))),
+            QueueChanges(visibility_timeout_seconds=rng.choice((0, 1, 30)), delay_seconds=rng.choice((0, 1))),
+            QueueChanges(history=rng.choice(("off", "errors", "all")), tags={"a": rng.choice((None, "1"))}),
+            QueueChanges(group_order="strict", max_message_bytes=rng.choice((3, 1000))),
+        )
+    )
+
+
+def _message_id(rng: Random, past: Past) -> str:
+    if past.message_ids and rng.random() < 0.8:
+        return rng.choice(past.message_ids)
+    return own_id(rng.randint(1, 6))
