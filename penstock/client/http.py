@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 import msgspec
 
 from penstock.broker.system import Entropy, SystemClock, SystemEntropy
+from penstock.broker.validation import validate
 from penstock.client.connection import Answer, ConnectionLost, Pool
 from penstock.client.repeating import as_if_once, may_repeat, named
 from penstock.core.clock import Clock
@@ -73,6 +74,7 @@ class HttpBroker:
         self._entropy = entropy or SystemEntropy()
 
     async def perform(self, operation: Operation[Reply]) -> Reply:
+        validate(operation)  # JSON has no infinity: it would arrive as null
         sent = named(operation, self._mint)
         request = self._request(ask(sent))
         limit = self._limit(operation)

@@ -1,8 +1,6 @@
 """The dialects this server speaks, and which of them a request is in."""
 
 import re
-from importlib import import_module
-from typing import Any
 
 from penstock.core.operations import CreateQueue
 from penstock.server.options import ServerOptions
@@ -10,7 +8,10 @@ from penstock.server.welcome import Welcome
 from penstock.wire.aweq import Aweq
 from penstock.wire.http import Dialect, Request
 from penstock.wire.rest import Rest
+from penstock.wire.sqs_json import SqsJson
 from penstock.wire.sqs_limits import SqsOptions
+from penstock.wire.sqs_peek import SqsPeek
+from penstock.wire.sqs_query import SqsQuery
 from penstock.wire.wq import Wq
 
 AWEQ_QUEUE = "aweq"
@@ -35,14 +36,14 @@ class Dialects:
             default_account=options.account,
             default_region=options.region,
         )
-        self.sqs_json: Dialect = _load("sqs_json", "SqsJson", sqs)
-        self.sqs_query: Dialect = _load("sqs_query", "SqsQuery", sqs)
-        self.sqs_peek: Dialect = _load("sqs_peek", "SqsPeek", sqs)
+        self.sqs_json: Dialect = SqsJson(sqs)
+        self.sqs_query: Dialect = SqsQuery(sqs)
+        self.sqs_peek: Dialect = SqsPeek(sqs)
         self.rest: Dialect = Rest("/v1")
         self.aweq: Dialect = Aweq("/aweq", AWEQ_QUEUE)
         self.wq: Dialect = Wq("/wq", WQ_QUEUE)
         self._welcome = Welcome(self.sqs_query)
-        self._mounts = {"v1": self.rest, "aweq": self.aweq, "wq": self.wq, "_aws": self.sqs_peek}
+        self._mounts: dict[str, Dialect] = {"v1": self.rest, "aweq": self.aweq, "wq": self.wq, "_aws": self.sqs_peek}
         self._root_is_wq = options.root_dialect == "wq"
         self._root: Dialect | None = None
         if options.root_dialect == "aweq":
@@ -89,10 +90,3 @@ def _is_browser_at_root(request: Request) -> bool:
         and b"text/html" in request.headers.get(b"accept", b"")
         and not _ACTION_IN_QUERY.search(request.query)
     )
-
-
-def _load(module: str, name: str, *arguments: Any) -> Any:
-    try:
-        return getattr(import_module(f"penstock.wire.{module}"), name)(*arguments)
-    except (ImportError, AttributeError):  # TODO remove when every dialect is there
-        return Rest("/v1")

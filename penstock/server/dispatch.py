@@ -24,6 +24,7 @@ Page = Callable[[Request], Awaitable[Response]]
 """Answers for the server itself, not for its queues."""
 
 _QUIET_SECONDS = 10
+_ALLOWED = Response(204, ((b"allow", b"GET, HEAD, POST, OPTIONS"),), b"")
 
 
 class Dispatch:
@@ -77,6 +78,8 @@ class Dispatch:
             return await self._show(request, headers)
         dialect = self._dialects.of(request)
         try:
+            if request.method == "OPTIONS":
+                return self._options(dialect, request)
             self._gate.identify(request, headers)
             try:
                 return await self._walk(dialect, request, receive)
@@ -97,12 +100,20 @@ class Dispatch:
         """Return an error in the words of the dialect a request is in."""
         return self._dialects.of(request).refuse(request, error)
 
+    def _options(self, dialect: Dialect, request: Request) -> Response:
+        """Answer what browsers ask before they send anything, and so without proof of who they are."""
+        if dialect is self._dialects.sqs_json or dialect is self._dialects.sqs_query:
+            return _ALLOWED
+        step = dialect.decode(request)
+        return step if isinstance(step, Response) else _ALLOWED
+
     async def _walk(
         self, dialect: Dialect, request: Request, receive: Callable[[], Awaitable[MutableMapping[str, Any]]]
     ) -> Response:
         step = dialect.decode(request)
         while isinstance(step, Call):
             operation = step.operation
+            self._gate.authorise(request, operation)
             if type(operation) is Receive and operation.wait_seconds != 0:
                 reply: Any = await self.long_polls.perform(operation, receive)
             else:

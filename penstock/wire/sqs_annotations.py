@@ -56,6 +56,15 @@ def has_illegal_characters(text: str, encoded: bytes) -> bool:
     return len(text) != len(encoded) and ("\ufffe" in text or "\uffff" in text)
 
 
+def illegal_character(text: str, place: str) -> str:
+    """Return what AWS says of the first illegal character of a text."""
+    first = next(character for character in text if has_illegal_characters(character, character.encode()))
+    return (
+        f"Invalid binary character '#x{ord(first):X}' was found in the {place}, the set of allowed characters is "
+        "#x9 | #xA | #xD | [#x20-#xD7FF] | [#xE000-#xFFFD] | [#x10000-#x10FFFF]."
+    )
+
+
 def attributes_of(given: Mapping[str, MessageAttributeValue]) -> Mapping[str, Attribute]:
     """Return message attributes as the core keeps them. Raises SqsError for what AWS refuses."""
     if len(given) > MOST_MESSAGE_ATTRIBUTES:
@@ -114,10 +123,7 @@ def _attribute(name: str, value: MessageAttributeValue) -> Attribute:
     if not text or value.binary_value:
         raise SqsError(f"Message (user) attribute '{name}' must contain a non-empty value of type 'String'.")
     if has_illegal_characters(text, text.encode()):
-        raise SqsError(
-            f"Invalid characters found in message (user) attribute '{name}'. Valid unicode characters are "
-            "#x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF"
-        )
+        raise SqsError(illegal_character(text, f"message (user) attribute '{name}' value"))
     if kind == "Number" and not _NUMBER.fullmatch(text):
         raise SqsError(f"Can't cast the value of message (user) attribute '{name}' to a number.")
     return Attribute(data_type, text)

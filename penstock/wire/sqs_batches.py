@@ -61,4 +61,4 @@ def check_entries(entries: Sequence[Entry] | None, shape: str) -> list[str]:
 
 def failed_entry(entry_id: str, error: SqsError) -> BatchResultErrorEntry:
     """Return how an entry that failed is answered."""
-    return BatchResultErrorEntry(entry_id, error.kind.fault == "Sender", error.kind.code, str(error))
+    return BatchResultErrorEntry(entry_id, error.kind.fault == "Sender", error.kind.code, error.entry_message)

@@ -13,16 +13,16 @@ from penstock.wire.sqs_annotations import (
     attributes_of,
     extensions_of,
     has_illegal_characters,
+    illegal_character,
     system_attributes_of,
 )
 from penstock.wire.sqs_checksums import md5_of_attributes, md5_of_body
-from penstock.wire.sqs_errors import INVALID_MESSAGE_CONTENTS, ErrorKind, SqsError, invalid
+from penstock.wire.sqs_errors import INVALID_MESSAGE_CONTENTS, ErrorKind, SqsError, invalid, wrong_queue_type
 from penstock.wire.sqs_limits import Limits
 from penstock.wire.sqs_model import SendMessageBatchRequestEntry, SendMessageRequest
 from penstock.wire.sqs_names import Address
 
 _LONGEST_ID = 128
-_WRONG_QUEUE_TYPE = "The request include parameter that is not valid for this queue type."
 
 
 class Stamped(Struct, frozen=True, gc=False):
@@ -49,17 +49,13 @@ def stamped(
     """
     encoded = body.encode()
     if has_illegal_characters(body, encoded):
-        raise SqsError(
-            "Invalid characters found. Valid unicode characters are "
-            "#x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF",
-            kind=INVALID_MESSAGE_CONTENTS,
-        )
+        raise SqsError(illegal_character(body, "message body"), kind=INVALID_MESSAGE_CONTENTS)
     group_id, deduplication_id, delay = asked.message_group_id, asked.message_deduplication_id, asked.delay_seconds
     if group_id is not None:
         _check_id("MessageGroupId", group_id)
     if deduplication_id is not None:
         if not queue.is_fifo:
-            raise invalid("MessageDeduplicationId", deduplication_id, _WRONG_QUEUE_TYPE)
+            raise wrong_queue_type("MessageDeduplicationId", deduplication_id)
         _check_id("MessageDeduplicationId", deduplication_id)
     if delay is not None:
         delay = _delay(delay, queue, limits)
@@ -107,7 +103,7 @@ def _delay(delay_seconds: int, queue: Address, limits: Limits) -> int | None:
     """Return the delay of a message; FIFO queues have delays of their own only, where 0 means none was given."""
     if queue.is_fifo:
         if delay_seconds != 0:
-            raise invalid("DelaySeconds", delay_seconds, _WRONG_QUEUE_TYPE)
+            raise wrong_queue_type("DelaySeconds", delay_seconds)
         return None
     if not 0 <= delay_seconds <= limits.delay_seconds:
         raise invalid("DelaySeconds", delay_seconds, f"DelaySeconds must be >= 0 and <= {limits.delay_seconds}.")

@@ -99,9 +99,12 @@ class SqsError(PenstockError):
         kind: ErrorKind = INVALID_PARAMETER_VALUE,
         hint: str | None = None,
         field: str | None = None,
+        entry_message: str | None = None,
     ) -> None:
         super().__init__(message, hint=hint, field=field)
         self.kind = kind
+        self.entry_message = entry_message or message
+        """What the answer to a batch says of an entry."""
 
 
 def missing(parameter: str) -> SqsError:
@@ -112,6 +115,12 @@ def missing(parameter: str) -> SqsError:
 def invalid(parameter: str, value: object, reason: str) -> SqsError:
     """The error of a parameter that is out of range or malformed."""
     return SqsError(f"Value {value} for parameter {parameter} is invalid. Reason: {reason}")
+
+
+def wrong_queue_type(parameter: str, value: object) -> SqsError:
+    """The error of a parameter that standard queues or FIFO queues do not have."""
+    reason = "The request include parameter that is not valid for this queue type"
+    return SqsError(f"Value {value} for parameter {parameter} is invalid. Reason: {reason}.", entry_message=reason)
 
 
 def no_such_queue() -> SqsError:

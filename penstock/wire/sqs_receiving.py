@@ -7,7 +7,7 @@ from penstock.core.operations import DescribeQueue, QueueReply, Receive, Receive
 from penstock.wire.http import Call, Step
 from penstock.wire.sqs_annotations import TRACE_HEADER
 from penstock.wire.sqs_checksums import md5_of_attributes, md5_of_body
-from penstock.wire.sqs_errors import OVER_LIMIT, SqsError, invalid
+from penstock.wire.sqs_errors import OVER_LIMIT, SqsError, invalid, wrong_queue_type
 from penstock.wire.sqs_exchange import Edge, Exchange
 from penstock.wire.sqs_limits import LONGEST_VISIBILITY_SECONDS, LONGEST_WAIT_SECONDS, MOST_ENTRIES
 from penstock.wire.sqs_model import MessageAttributeValue, ReceiveMessageRequest
@@ -145,11 +145,7 @@ def _overriding_count(header: bytes) -> int:
 
 def _check_attempt_id(attempt_id: str, queue: Address) -> None:
     if not queue.is_fifo:
-        raise invalid(
-            "ReceiveRequestAttemptId",
-            attempt_id,
-            "The request include parameter that is not valid for this queue type.",
-        )
+        raise wrong_queue_type("ReceiveRequestAttemptId", attempt_id)
     if not (
         0 < len(attempt_id) <= _LONGEST_ATTEMPT_ID
         and attempt_id.isascii()

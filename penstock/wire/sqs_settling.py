@@ -137,7 +137,7 @@ def _refusal(outcome: SettleOutcome, handle: str, queue: Address) -> SqsError:
     if problem is None or problem.code == "receipt_handle_invalid":
         return handle_is_invalid(handle)
     if problem.code == "queue_not_found":
-        return no_such_queue()
+        raise no_such_queue()  # not of one entry: of the whole request
     return of_problem(problem, queue.name)
 
 

@@ -74,6 +74,8 @@ async def test_a_queue_of_another_region_is_reached(near: Near) -> None:
         Receive("orders", wait_seconds=-1.5),
         Send("orders", ()),
         Send("orders", (Draft("x", message_id="X"),)),
+        Send("orders", (Draft("x", delay_seconds=float("inf")),)),
+        Receive("orders", wait_seconds=float("nan")),
         Find(()),
     ],
     ids=repr,

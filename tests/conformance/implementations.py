@@ -5,12 +5,15 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from penstock.broker.contract import Broker
 from penstock.broker.local import LocalBroker
+from penstock.client.http import HttpBroker
 from penstock.store.contract import Store
 from penstock.store.memory import MemoryStore
 from penstock.store.sqlite import SqliteStore
 from penstock.testing import ManualClock
 from tests.support.entropy import CountingEntropy
+from tests.support.server import running_server
 from tests.support.world import World
 
 OpenStore = Callable[[Path], AbstractAsyncContextManager[Store]]
@@ -45,7 +48,12 @@ async def sqlite_store(directory: Path) -> AsyncIterator[Store]:
     await store.aclose()
 
 
-IMPLEMENTATIONS = (Implementation("memory", memory_store), Implementation("sqlite", sqlite_store))
+IMPLEMENTATIONS = (
+    Implementation("memory", memory_store),
+    Implementation("sqlite", sqlite_store),
+    Implementation("http-memory", memory_store, is_remote=True),
+    Implementation("http-sqlite", sqlite_store, is_remote=True),
+)
 IN_PROCESS = tuple(each for each in IMPLEMENTATIONS if not each.is_remote)
 STORES = {each.name: each.open_store for each in IN_PROCESS}
 
@@ -56,6 +64,20 @@ async def opened(implementation: Implementation, directory: Path) -> AsyncIterat
     clock, entropy = ManualClock(), CountingEntropy()
     async with implementation.open_store(directory) as store:
         local = LocalBroker(store, clock, entropy)
-        world = World(local, local, store, clock, entropy)
-        yield world
-        await world.aclose()
+        async with _reached(implementation, local, store, clock, entropy) as broker:
+            world = World(broker, local, store, clock, entropy)
+            yield world
+            await world.aclose()
+
+
+@asynccontextmanager
+async def _reached(
+    implementation: Implementation, local: LocalBroker, store: Store, clock: ManualClock, entropy: CountingEntropy
+) -> AsyncIterator[Broker]:
+    if not implementation.is_remote:
+        yield local
+        return
+    async with running_server(store, local=local) as url:
+        broker = HttpBroker(url, clock=clock, entropy=entropy)
+        yield broker
+        await broker.aclose()

@@ -187,6 +187,31 @@ async def test_dead_lettering_the_head_lets_the_group_go_on(world: World, queue:
     assert (dead.body, dead.group_id, dead.receive_count) == ("g1-a", "g1", 2)
 
 
+async def test_dead_lettering_the_head_does_not_skip_what_is_delayed(world: World) -> None:
+    await world.create("dead", group_order="strict")
+    await world.create("q", group_order="strict", redrive=RedrivePolicy("dead", 1))
+    await world.send("dead", "1", "2", "3", group_id="g")
+    await world.send("q", "spent", group_id="g")
+    await world.receive("q", visibility_timeout_seconds=1)
+    world.advance(1)
+    await world.send("q", "late", group_id="g", delay_seconds=10)
+    await world.send("q", "behind", group_id="g")
+    assert await world.receive_bodies("q") == []
+    world.advance(10)
+    assert await world.receive_bodies("q") == ["late", "behind"]
+
+
+async def test_a_message_without_a_group_is_received_even_from_a_fifo_queue(world: World) -> None:
+    await world.create("q.fifo", is_fifo=True, content_based_deduplication=True)
+    await world.create("q", redrive=RedrivePolicy("q.fifo", 1))
+    await world.send("q", "dead")
+    await world.receive("q", visibility_timeout_seconds=1)
+    world.advance(1)
+    await world.receive("q")
+    await world.send("q.fifo", "grouped", group_id="g")
+    assert sorted(await world.receive_bodies("q.fifo")) == ["dead", "grouped"]
+
+
 async def test_dead_lettering_by_hand_frees_the_group(world: World, queue: str) -> None:
     await world.create("dead", group_order="strict")
     await world.update(queue, redrive=RedrivePolicy("dead", 5))

@@ -57,12 +57,13 @@ def _lease_next(
             break
         row: Row | None = candidate if isinstance(candidate, Row) else queue.head_of(candidate, now)
         while row is not None and len(leased) < len(tokens) and budget > 0:
+            sequence_number = row.sequence_number  # a row that is dead-lettered gets another
             if shelf.clear(queue, row, now):
                 budget -= 1
             else:
                 shelf.lease(queue, row, tokens[len(leased)], until, owner, now)
                 leased.append(row)
-            row = queue.following(candidate, row, now) if isinstance(candidate, Group) else None
+            row = queue.following(candidate, sequence_number, now) if isinstance(candidate, Group) else None
     return leased, budget == 0
 
 

@@ -151,11 +151,11 @@ class Queue:
             ),
         )
 
-    def following(self, group: Group, row: Row, now: int) -> Row | None:
-        """Return the message a receive may take after ``row`` from a strict group, or ``None``."""
+    def following(self, group: Group, sequence_number: int, now: int) -> Row | None:
+        """Return the message a receive may take from a strict group after one it has dealt with, or ``None``."""
         if not self.is_strict:
             return None
-        later = (other for other in group.rows.values() if other.sequence_number > row.sequence_number)
+        later = (other for other in group.rows.values() if other.sequence_number > sequence_number)
         successor = next(later, None)
         return successor if successor is not None and successor.visible_at <= now else None
 

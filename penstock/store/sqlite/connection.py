@@ -18,7 +18,6 @@ APPLICATION_ID = 0x50454E53
 
 _SYNCHRONOUS = {"full": "FULL", "os": "NORMAL"}
 _CACHE_KIB = 16_384
-_CHECKPOINT_PAGES = 4_000
 BUSY_MS = 10_000
 """How long to wait for a program that holds the database without taking turns."""
 
@@ -39,12 +38,8 @@ def open_writer(path: Path, durability: Durability, turns: Turns) -> apsw.Connec
     try:
         connection = _connect(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
         _check_owner(connection, path)
-        for setting in (
-            "journal_mode = WAL",
-            f"synchronous = {_SYNCHRONOUS[durability]}",
-            f"wal_autocheckpoint = {_CHECKPOINT_PAGES}",
-        ):
-            _pragma(connection, setting)
+        _pragma(connection, "journal_mode = WAL")
+        _pragma(connection, f"synchronous = {_SYNCHRONOUS[durability]}")
         _migrate(connection, path)
         return connection
     except (apsw.Error, OSError) as error:
@@ -57,6 +52,13 @@ def open_reader(path: Path) -> apsw.Connection:
     """Open the file for reading only."""
     connection = _connect(path, apsw.SQLITE_OPEN_READWRITE)
     _pragma(connection, "query_only = 1")
+    return connection
+
+
+def open_copier(path: Path) -> apsw.Connection:
+    """Open the file for checkpoints only."""
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+    connection.set_busy_timeout(BUSY_MS)
     return connection
 
 

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import apsw
 
 from penstock.core.errors import PenstockError, StoreUnavailable
+from penstock.store.sqlite.checkpoints import Checkpoints
 from penstock.store.sqlite.connection import BUSY_MS, translate
 from penstock.store.sqlite.transaction import Transaction
 from penstock.store.sqlite.turns import Turns
@@ -44,6 +45,7 @@ class Writer:
         self._thread = ThreadPoolExecutor(1, "penstock-commit")
         self._transaction = Transaction(connection)
         self._turns = turns
+        self._checkpoints = Checkpoints(connection, path)
         self._pending: Batch = []
         self._is_scheduled = False
         self._is_committing = False
@@ -68,15 +70,22 @@ class Writer:
         if self._pending or self._is_committing:
             self._drained = self._loop.create_future()
             await self._drained
-        await self._loop.run_in_executor(self._thread, self._connection.close)
+        await self._loop.run_in_executor(self._thread, self._close)
         self._thread.shutdown(wait=False)
         self._turns.close()
+
+    def _close(self) -> None:
+        self._checkpoints.close()
+        self._connection.close()
 
     # -- one transaction ---------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         self._is_scheduled = False
         if not self._pending:
+            return
+        if self._checkpoints.is_to_finish:
+            self._offload(self._finish_checkpoint, [])
             return
         batch = self._next_batch()
         if batch[0][2] or not self._turns.take_at_once():
@@ -146,6 +155,10 @@ class Writer:
             self._turns.give()
         return outcomes
 
+    def _finish_checkpoint(self) -> list[Any]:
+        self._checkpoints.finish()
+        return []
+
     def _offload(self, task: Callable[[], list[Any]], batch: Batch) -> None:
         self._is_committing = True
         self._loop.run_in_executor(self._thread, task).add_done_callback(lambda done: self._committed(done, batch))
@@ -157,6 +170,7 @@ class Writer:
             self._fail(batch, error)
             return
         self._answer(batch, done.result())
+        self._checkpoints.start_if_due()
         self._go_on()
 
     def _go_on(self) -> None:

@@ -1,0 +1,75 @@
+"""Copying the write-ahead log back into the database file without making writers wait for it.
+
+A checkpoint in a thread and on a connection of its own copies most of the log while writing goes on; what was written
+meanwhile is little, and the writer copies it between two transactions, so that the log starts from its beginning again
+(sqlite.org, "Write-Ahead Logging", section 3.2).
+"""
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from enum import Enum, auto
+from pathlib import Path
+
+import apsw
+
+from penstock.store.sqlite.connection import open_copier
+
+_START_AT_PAGES = 2_000
+
+
+class _Stage(Enum):
+    RESTING = auto()
+    COPYING = auto()
+    TO_FINISH = auto()
+
+
+class Checkpoints:
+    """When to copy the log, for one writer.
+
+    Args:
+        writer: the writing connection; its log hook is taken.
+        path: the database file.
+    """
+
+    def __init__(self, writer: apsw.Connection, path: Path) -> None:
+        self._writer = writer
+        self._pages = 0
+        self._stage = _Stage.RESTING
+        self._copier = open_copier(path)
+        self._thread = ThreadPoolExecutor(1, "penstock-checkpoint")
+        writer.set_wal_hook(self._note)
+
+    @property
+    def is_to_finish(self) -> bool:
+        """Whether the writer shall call ``finish`` before its next transaction."""
+        return self._stage is _Stage.TO_FINISH
+
+    def start_if_due(self) -> None:
+        """Begin to copy the log if it has grown long; after a commit, on the event loop."""
+        if self._stage is _Stage.RESTING and self._pages >= _START_AT_PAGES:
+            self._stage = _Stage.COPYING
+            self._thread.submit(self._copier.wal_checkpoint, mode=apsw.SQLITE_CHECKPOINT_PASSIVE).add_done_callback(
+                self._copied
+            )
+
+    def finish(self) -> None:
+        """Copy the rest, in the writer's thread, between two transactions."""
+        try:
+            self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        except apsw.Error:
+            # another process copies, or the disk is full: the log stays as it is and the next commit tries again
+            pass
+        finally:
+            self._pages = 0
+            self._stage = _Stage.RESTING
+
+    def close(self) -> None:
+        """Wait for a copy under way and let go."""
+        self._thread.shutdown(wait=True)
+        self._copier.close()
+
+    def _note(self, connection: apsw.Connection, database: str, pages: int) -> int:
+        self._pages = pages
+        return apsw.SQLITE_OK
+
+    def _copied(self, done: "Future[tuple[int, int]]") -> None:
+        self._stage = _Stage.RESTING if done.exception() else _Stage.TO_FINISH
