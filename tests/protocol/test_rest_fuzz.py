@@ -82,7 +82,7 @@ SCHEMA = schemathesis.openapi.from_dict(msgspec.to_builtins(document("/v1")))
 OPERATIONS = [result.ok() for result in SCHEMA.get_all_operations()]
 # any text fits a path: what is described by nothing else cannot be asked wrongly
 REFUSABLE = [each for each in OPERATIONS if len(each.body) or len(each.query)]
-THOROUGHLY = settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+THOROUGHLY = settings(max_examples=10, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.label)

@@ -154,8 +154,6 @@ class _Lease:
                 self._take_one_of(noisy)
 
     def _next_ungrouped(self) -> tuple[tuple[int, int], int] | None:
-        if self._queue.settings.is_fifo:
-            return None
         for lane in lanes_of(self._queue):
             row = self._tx.execute(_FIRST_READY_IN_LANE, (-self._queue.number, lane, self._now)).fetchone()
             if row is not None:
