@@ -326,7 +326,7 @@ def _check_names(table: Mapping[str, Any], known: Any, where: str) -> None:
 
 
 def _unknown(shown: str, name: str, known: Any) -> ConfigurationInvalid:
-    nearest = get_close_matches(name, list(known), 1, 0.5)
+    nearest = get_close_matches(name, list(known), 1, 0.6)
     hint = f"Did you mean {nearest[0]}?" if nearest else f"There are: {', '.join(sorted(known))}."
     return ConfigurationInvalid(f"There is no setting {shown}.", hint=hint, field=name)
 

@@ -70,9 +70,15 @@ def state_of(visible_at: int, was_received: bool, now: int) -> State:
     return State.IN_FLIGHT if was_received else State.DELAYED
 
 
-def lane_of(priority: int) -> int:
-    """Return the lane of a priority: lanes are served in ascending order, so that priority 9 is lane 0."""
-    return HIGHEST_PRIORITY - priority
+def lane_of(priority: int, *, comes_back: bool = False) -> int:
+    """Return the lane of a message; lanes are served in ascending order.
+
+    Args:
+        priority: 9 goes before 0.
+        comes_back: it was handed out before and its queue redelivers first: within its priority it goes before what
+            was never handed out.
+    """
+    return 2 * (HIGHEST_PRIORITY - priority) + (not comes_back)
 
 
-LANES = HIGHEST_PRIORITY + 1
+LANES = 2 * (HIGHEST_PRIORITY + 1)

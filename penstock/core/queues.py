@@ -10,6 +10,7 @@ QUEUE_NAME = re.compile(r"(?:[A-Za-z0-9_-]{1,40}/[A-Za-z0-9_-]{1,40}/)?[A-Za-z0-
 """A name of at most 80 characters; a queue of another region or account is called ``region/account/name``."""
 
 GroupOrder = Literal["fair", "strict"]
+Redelivery = Literal["first", "last"]
 History = Literal["off", "errors", "all"]
 
 
@@ -43,6 +44,8 @@ class QueueSettings(Struct, frozen=True, kw_only=True):
         deduplication_window_seconds: how long a deduplication id is remembered.
         max_in_flight: receives answer nothing (``over_limit``) while so many messages are leased; ``None`` no limit.
         group_max_in_flight: so many leases at once for each group; ``None`` no limit. Fair order only.
+        redelivery: where a message goes whose lease has ended: ``first``: before those that were never handed out,
+            oldest lease first; ``last``: behind them. Strict groups keep their order either way.
         history: which events of a message's life are kept.
         is_paused: receives answer nothing, sends go on.
         tags: the user's own labels.
@@ -62,6 +65,7 @@ class QueueSettings(Struct, frozen=True, kw_only=True):
     deduplication_window_seconds: float = 300
     max_in_flight: int | None = None
     group_max_in_flight: int | None = None
+    redelivery: Redelivery = "first"
     history: History = "off"
     is_paused: bool = False
     tags: Mapping[str, str] = {}
@@ -89,6 +93,7 @@ class QueueChanges(Struct, frozen=True, kw_only=True, omit_defaults=True):
     deduplication_window_seconds: float | UnsetType = UNSET
     max_in_flight: int | UnsetType | None = UNSET
     group_max_in_flight: int | UnsetType | None = UNSET
+    redelivery: Redelivery | UnsetType = UNSET
     history: History | UnsetType = UNSET
     is_paused: bool | UnsetType = UNSET
     tags: Mapping[str, str | None] | UnsetType = UNSET

@@ -16,8 +16,9 @@ from penstock.core.errors import ReceiptHandleInvalid
 TOKEN_BYTES = 12
 _VERSION = 1
 _LAYOUT = struct.Struct(">BHBHIQ12s")
+_HANDLE_CHARACTERS = _LAYOUT.size * 4 // 3
 _TO_URL_SAFE = bytes.maketrans(b"+/", b"-_")
-_FROM_URL_SAFE = bytes.maketrans(b"-_", b"+/")
+_FROM_URL_SAFE = bytes.maketrans(b"-_+/", b"+/!!")
 
 
 class Receipt(Struct, frozen=True, gc=False):
@@ -49,6 +50,8 @@ def decode_receipt(queue: str, receipt_handle: str) -> Receipt:
     Raises:
         ReceiptHandleInvalid: it is no receipt handle, or was given out by another queue.
     """
+    if len(receipt_handle) != _HANDLE_CHARACTERS:
+        raise _invalid(receipt_handle)
     try:
         packed = binascii.a2b_base64(receipt_handle.encode("ascii").translate(_FROM_URL_SAFE), strict_mode=True)
         version, shard, epoch_high, epoch_low, queue_crc, sequence_number, token = _LAYOUT.unpack(packed)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 MAX_HEADER_BYTES = 128 << 10
 """Request line and headers together; httptools takes no longer URL than 64 KiB."""
 
+_OFFERS = frozenset({b"upgrade", b"http2-settings"})
+
 
 class Connection(HttpToolsProtocol):
     """Closes itself when a request does not arrive in time, when nothing happens, and when nobody reads its answers.
@@ -43,8 +45,8 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            pass  # offers of HTTP/2 or WebSocket are declined by answering in HTTP/1.1 (RFC 9110, 7.8)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._decline_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError:
             self._refuse_malformed()
             return
@@ -63,9 +65,12 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_headers = False
-        super().on_headers_complete()
+        if not self.parser.should_upgrade():
+            super().on_headers_complete()
 
     def on_message_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return
         self._is_reading = False
         self._deadline = inf
         super().on_message_complete()
@@ -103,6 +108,21 @@ class Connection(HttpToolsProtocol):
             self._answer_and_close(b"408 Request Timeout", b"The request did not arrive in time.\n")
         else:
             self.transport.close()
+
+    def _decline_upgrade(self, rest: bytes) -> None:
+        """Answer an offer of HTTP/2 or WebSocket in HTTP/1.1 (RFC 9110, 7.8).
+
+        The parser takes the body for the new protocol's, which it is not; Java's HttpClient offers h2c with every POST.
+        So the request is read again without the offer.
+        """
+        method = self.parser.get_method()
+        if method == b"CONNECT":
+            self._refuse_malformed()
+            return
+        lines = [b"%s %s HTTP/1.1" % (method, self.url)]
+        lines += [b"%s: %s" % pair for pair in self.headers if pair[0] not in _OFFERS]
+        self.parser = httptools.HttpRequestParser(self)
+        self.data_received(b"\r\n".join(lines) + b"\r\n\r\n" + rest)
 
     def _refuse_malformed(self) -> None:
         is_answering = self.cycle is not None and not self.cycle.response_complete

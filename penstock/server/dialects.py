@@ -57,7 +57,7 @@ class Dialects:
             return self.sqs_json
         path = request.path
         if path != "/":
-            mounted = self._mounts.get(path.split("/", 2)[1])
+            mounted = self._mounts.get(path[1:].partition("/")[0])
             if mounted is not None:
                 return mounted
         if self._root is None:

@@ -27,17 +27,21 @@ class LongPolls:
 
     Args:
         broker: performs them.
+
+    Attributes:
+        is_draining: none may wait any more.
+        waiting: those that are watched, which is all that have waited for some milliseconds.
     """
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
-        self._is_draining = False
-        self._waiting: set[_LongPoll] = set()
+        self.is_draining = False
+        self.waiting: set[_LongPoll] = set()
 
     def drain(self) -> None:
         """Let every receive be answered at once from now on, those that wait now with nothing."""
-        self._is_draining = True
-        for poll in list(self._waiting):
+        self.is_draining = True
+        for poll in list(self.waiting):
             poll.stop()
 
     async def perform(
@@ -52,9 +56,9 @@ class LongPolls:
         Raises:
             ClientGone: the client did.
         """
-        if self._is_draining:
+        if self.is_draining:
             return await self._broker.perform(structs.replace(operation, wait_seconds=0))
-        poll = _LongPoll(self._waiting, receive)
+        poll = _LongPoll(self, receive)
         timer = asyncio.get_running_loop().call_later(_PATIENCE_SECONDS, poll.watch)
         try:
             return await self._broker.perform(operation)
@@ -74,21 +78,24 @@ class LongPolls:
 class _LongPoll:
     """One receive that may wait, performed by the task that made this."""
 
-    __slots__ = ("_receive", "_waiting", "_watcher", "is_client_gone", "is_stopped", "task")
+    __slots__ = ("_receive", "_siblings", "_watcher", "is_client_gone", "is_stopped", "task")
 
-    def __init__(self, waiting: "set[_LongPoll]", receive: Callable[[], Awaitable[MutableMapping[str, Any]]]) -> None:
+    def __init__(self, siblings: LongPolls, receive: Callable[[], Awaitable[MutableMapping[str, Any]]]) -> None:
         task = asyncio.current_task()
         assert task is not None
         self.task: asyncio.Task[Any] = task
         self.is_client_gone = False
         self.is_stopped = False
-        self._waiting = waiting
+        self._siblings = siblings
         self._receive = receive
         self._watcher: asyncio.Task[None] | None = None
 
     def watch(self) -> None:
         """Begin to look out for the client's going."""
-        self._waiting.add(self)
+        if self._siblings.is_draining:
+            self.stop()
+            return
+        self._siblings.waiting.add(self)
         self._watcher = self.task.get_loop().create_task(self._await_disconnect())
 
     def stop(self) -> None:
@@ -98,7 +105,7 @@ class _LongPoll:
 
     def end(self) -> None:
         """It is over, whichever way."""
-        self._waiting.discard(self)
+        self._siblings.waiting.discard(self)
         if self._watcher is not None:
             self._watcher.cancel()
 

@@ -223,7 +223,7 @@ def mismatch(message: str) -> NotAuthenticated:
 
 
 def _encoded(text: bytes) -> bytes:
-    return quote(unquote_to_bytes(text), safe="-_.~").encode()
+    return quote(unquote_to_bytes(text.replace(b"+", b" ")), safe="-_.~").encode()
 
 
 def _instant_of_date(date: bytes) -> bytes:

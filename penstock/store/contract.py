@@ -100,10 +100,10 @@ class Store(Protocol):
     ) -> Received:
         """Lease at most as many messages as there are tokens, dead-lettering the spent and skipping the expired.
 
-        Order: lanes of priority first, within a lane what has been receivable longest. A strict group gives its
-        messages in sequence, as many as fit, and then goes behind the other groups; it gives none past one that is
-        delayed or in flight. Fair groups give one at a time by the rules of ``core.fairness``. A receive that is
-        cancelled leaves nothing leased. Raises QueueNotFound.
+        Order: by lane (priority, then what comes back), within a lane what has been receivable longest. A strict
+        group gives its messages in sequence, as many as fit, and then goes behind the other groups; it gives none
+        past one that is delayed or in flight. Fair groups give one at a time by the rules of ``core.fairness``. A
+        receive that is cancelled leaves nothing leased. Raises QueueNotFound.
         """
         ...
 

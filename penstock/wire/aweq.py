@@ -77,6 +77,7 @@ class Aweq:
         settings = QueueChanges(
             visibility_timeout_seconds=self._lifetime_seconds,
             retention_seconds=KEPT_SECONDS,
+            redelivery="last",
         )
         return CreateQueue(self._queue, settings)
 

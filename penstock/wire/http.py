@@ -1,7 +1,7 @@
 """What a dialect reads and writes: a request, a response, and the operations to perform between the two."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, Union
+from typing import Any, Protocol
 
 from msgspec import Struct
 
@@ -54,7 +54,7 @@ class Call(Struct, frozen=True, gc=False):
     then: Callable[[Any], "Step"]
 
 
-Step = Union[Response, Call]
+Step = Response | Call
 
 
 class Dialect(Protocol):

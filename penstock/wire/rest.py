@@ -75,6 +75,8 @@ class Rest:
                 node = node.literals.setdefault(part, _Node())
         assert method not in node.handles, path
         node.handles[method] = handle
+        if method == "GET":
+            node.handles["HEAD"] = handle  # the server leaves the body away
 
     def _not_found(self, request: Request) -> PenstockError:
         return NotFound(

@@ -81,7 +81,8 @@ def json_reader(shape: type[Any]) -> Callable[[bytes], Any]:
             raise _misfit(_clearest(error, check, body), shape) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise InvalidRequest(
-                f"The body is not JSON: {_lowered(str(error))}.", hint="Send one JSON object in UTF-8."
+                f"The body is not JSON: {_lowered(str(error).removeprefix('JSON is malformed: '))}.",
+                hint="Send one JSON object in UTF-8.",
             ) from None
 
     return reader

@@ -59,7 +59,9 @@ class Wq:
 
     def queue_settings(self) -> CreateQueue:
         """Return how to create the queue."""
-        settings = QueueChanges(visibility_timeout_seconds=self._lock_seconds, retention_seconds=KEPT_SECONDS)
+        settings = QueueChanges(
+            visibility_timeout_seconds=self._lock_seconds, retention_seconds=KEPT_SECONDS, redelivery="last"
+        )
         return CreateQueue(self._queue, settings)
 
     def decode(self, request: Request) -> Step:

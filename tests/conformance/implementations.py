@@ -27,11 +27,13 @@ class Implementation:
         name: what the test report calls it.
         open_store: opens an empty store in a directory of its own.
         is_remote: whether operations travel through a server; a cancelled call may then be lost on the way back.
+        is_kept: whether the store outlives being closed.
     """
 
     name: str
     open_store: OpenStore
     is_remote: bool = False
+    is_kept: bool = False
 
 
 @asynccontextmanager
@@ -50,7 +52,7 @@ async def sqlite_store(directory: Path) -> AsyncIterator[Store]:
 
 IMPLEMENTATIONS = (
     Implementation("memory", memory_store),
-    Implementation("sqlite", sqlite_store),
+    Implementation("sqlite", sqlite_store, is_kept=True),
     Implementation("http-memory", memory_store, is_remote=True),
     Implementation("http-sqlite", sqlite_store, is_remote=True),
 )

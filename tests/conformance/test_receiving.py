@@ -4,7 +4,7 @@ import pytest
 
 from penstock.core.errors import InvalidRequest
 from penstock.core.messages import Attribute, Delivery, State
-from penstock.core.operations import Receive
+from penstock.core.operations import Receive, Reschedule
 from penstock.core.queues import QueueCounts
 from penstock.core.receipts import Receipt, encode_receipt
 from penstock.core.settlements import Settled
@@ -132,7 +132,47 @@ async def test_ended_leases_do_not_count_towards_the_limit(world: World) -> None
     await world.send("q", "a", "b")
     await world.take("q", visibility_timeout_seconds=1)
     world.advance(1)
-    assert await world.receive_bodies("q") == ["b"]
+    assert await world.receive_bodies("q") == ["a"]
+
+
+async def test_what_comes_back_goes_before_what_was_never_handed_out(world: World) -> None:
+    await world.create("q", visibility_timeout_seconds=2)
+    await world.send("q", "a", "b", "c")
+    await world.receive("q", 2)
+    world.advance(1)
+    await world.send("q", "d")
+    world.advance(2)
+    assert await world.receive_bodies("q") == ["a", "b", "c", "d"]
+
+
+async def test_what_comes_back_goes_behind_the_others_where_the_queue_redelivers_last(world: World) -> None:
+    await world.create("q", visibility_timeout_seconds=2, redelivery="last")
+    await world.send("q", "a", "b", "c")
+    await world.receive("q", 2)
+    world.advance(1)
+    await world.send("q", "d")
+    world.advance(2)
+    await world.send("q", "e")
+    assert await world.receive_bodies("q") == ["c", "d", "a", "b", "e"]
+
+
+async def test_a_message_that_comes_back_does_not_overtake_a_higher_priority(world: World) -> None:
+    await world.create("q", visibility_timeout_seconds=1)
+    await world.send("q", "low")
+    await world.receive("q")
+    await world.send("q", "high", priority=1)
+    world.advance(1)
+    assert await world.receive_bodies("q") == ["high", "low"]
+
+
+async def test_a_rescheduled_message_waits_like_a_new_one(world: World) -> None:
+    await world.create("q", visibility_timeout_seconds=1)
+    await world.send("q", "a")
+    held = await world.take("q")
+    world.advance(1)
+    await world.send("q", "b")
+    await world.perform(Reschedule((held.message_id,), 0))
+    assert await world.receive_bodies("q") == ["b", "a"]
 
 
 async def test_lowering_the_limit_takes_no_lease_away(world: World) -> None:

@@ -315,3 +315,42 @@ async def test_a_visibility_out_of_range_fails_the_whole_call(world: World, seco
 async def test_a_batch_has_1_to_1000_settlements(world: World, count: int) -> None:
     with pytest.raises(InvalidRequest):
         await world.perform(Settle((Settlement("q", "x"),) * count))
+
+
+async def test_an_earlier_delivery_counts_where_any_may(world: World) -> None:
+    await world.create("q")
+    await world.send("q", "a")
+    first = await world.take("q", visibility_timeout_seconds=1)
+    world.advance(1)
+    second = await world.take("q", visibility_timeout_seconds=10)
+    outcome = await world.settle("q", first, ChangeVisibility(100), any_delivery=True)
+    assert outcome == SettleOutcome(Settled.DONE, first.message_id)
+    (seen,) = await world.peek("q")
+    assert (seen.visible_at, seen.receive_count) == (world.now + 100_000, 2)
+    assert await world.delete("q", second) == [Settled.DONE]
+    assert (await world.settle("q", first, ChangeVisibility(0), any_delivery=True)).result is Settled.GONE
+
+
+@pytest.mark.parametrize("way", ["given back", "rescheduled"])
+async def test_no_delivery_counts_once_the_last_was_undone(world: World, way: str) -> None:
+    await world.create("q")
+    await world.send("q", "a")
+    first = await world.take("q", visibility_timeout_seconds=1)
+    world.advance(1)
+    second = await world.take("q", visibility_timeout_seconds=1)
+    if way == "given back":
+        await world.settle("q", second, GiveBack())
+    else:
+        world.advance(1)
+        await world.reschedule(0, second.message_id)
+    assert (await world.settle("q", first, ChangeVisibility(100), any_delivery=True)).result is Settled.STALE
+    assert await world.counts("q") == QueueCounts(1, 0, 0)
+
+
+async def test_a_receipt_of_another_message_never_counts(world: World) -> None:
+    await world.create("q")
+    await world.send("q", "a", "b")
+    a, b = await world.receive("q")
+    await world.delete("q", a)
+    assert (await world.settle("q", a, any_delivery=True)).result is Settled.GONE
+    assert await world.delete("q", b) == [Settled.DONE]

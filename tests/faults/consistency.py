@@ -7,7 +7,8 @@ from typing import Any
 import apsw
 
 _STRICT = """
-    CREATE TEMP VIEW strict AS SELECT queue_number FROM queues WHERE CAST(settings AS TEXT) ->> 'group_order' = 'strict'"""
+    CREATE TEMP VIEW strict AS
+        SELECT queue_number FROM queues WHERE CAST(settings AS TEXT) ->> 'group_order' = 'strict'"""
 
 _WRONG = {
     "a message without content": """

@@ -7,7 +7,7 @@ leaves, and as answered when the answer has arrived; what the server did lies be
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, pairwise
 from time import monotonic
 
 
@@ -175,7 +175,7 @@ class Ledger:
         """No two deliveries of a message were held at once, and each has a receive count of its own."""
         for message in self.messages.values():
             in_order = sorted(message.deliveries, key=lambda each: each.receive_count)
-            for earlier, later in zip(in_order, in_order[1:], strict=False):
+            for earlier, later in pairwise(in_order):
                 assert earlier.receive_count < later.receive_count, f"counted twice the same: {message}"
                 assert earlier.asked_at < later.answered_at, f"counted backwards: {message}"
                 assert later.answered_at >= earlier.held_until, f"two live leases: {message}"

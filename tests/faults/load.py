@@ -43,7 +43,7 @@ class Sender:
     def _new(self) -> Message:
         random = self._random
         length = random.choice((0, 10, 100, 100, 1000, 1000, 20_000))
-        filling = "".join(random.choices("abc xyz äß漢€\n\"\\<&>", k=min(length, 1000))) * max(1, length // 1000)
+        filling = "".join(random.choices('abc xyz äß漢€\n"\\<&>', k=min(length, 1000))) * max(1, length // 1000)
         return self._ledger.sending(self._name, filling, random.choice(self._groups) if self._groups else None)
 
     async def _send(self, connection: SqsConnection, messages: list[Message]) -> None:

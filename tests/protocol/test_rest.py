@@ -197,7 +197,7 @@ async def test_an_unknown_path_is_not_found(curl: Curl) -> None:
 async def test_a_wrong_method_tells_the_right_ones(curl: Curl) -> None:
     response = await curl("PUT", "/queues/q")
     assert response.status == 405
-    assert dict(response.headers)[b"allow"] == b"DELETE, GET, PATCH"
+    assert dict(response.headers)[b"allow"] == b"DELETE, GET, HEAD, PATCH"
     assert json_of(response)["code"] == "method_not_allowed"
 
 

@@ -50,10 +50,10 @@ from tests.support.entropy import own_id
 
 QUEUES = {
     "standard": QueueChanges(redrive=RedrivePolicy("dead", 2), history="errors", visibility_timeout_seconds=5),
-    "limited": QueueChanges(max_in_flight=3, delay_seconds=0.5, retention_seconds=100, history="all"),
-    "fair": QueueChanges(group_max_in_flight=2, redrive=RedrivePolicy("dead", 3)),
-    "tenants": QueueChanges(visibility_timeout_seconds=40),
-    "strict": QueueChanges(group_order="strict", redrive=RedrivePolicy("dead", 2), history="all"),
+    "limited": QueueChanges(max_in_flight=2, delay_seconds=0.5, retention_seconds=100, history="all"),
+    "fair": QueueChanges(group_max_in_flight=2, redelivery="last", redrive=RedrivePolicy("dead", 3)),
+    "tenants": QueueChanges(visibility_timeout_seconds=40, redelivery="last"),
+    "strict": QueueChanges(group_order="strict", max_in_flight=4, redrive=RedrivePolicy("dead", 2), history="all"),
     "a.fifo": QueueChanges(is_fifo=True, content_based_deduplication=True, redrive=RedrivePolicy("b.fifo", 1)),
     "b.fifo": QueueChanges(is_fifo=True, deduplicate_per_group=True, deduplication_window_seconds=10),
     "dead": QueueChanges(redrive=RedrivePolicy("deader", 1)),
@@ -88,9 +88,13 @@ Step = Operation[Any] | Advance | Sweep | StepMoves
 
 @dataclass
 class Past:
-    """What has happened so far, to choose from: deliveries given out, messages and moves that were or are there."""
+    """What has happened so far, to choose from: deliveries given out, messages and moves that were or are there.
+
+    Most of a script happens to its favourite queues, so that it gets somewhere with them.
+    """
 
     now: int
+    favourites: tuple[str, ...] = NAMES
     handles: list[tuple[str, str]] = field(default_factory=list)
     message_ids: list[str] = field(default_factory=list)
     move_ids: list[str] = field(default_factory=list)
@@ -104,6 +108,10 @@ class Past:
             del self.message_ids[:-60]
         elif isinstance(reply, MoveReply):
             self.move_ids.append(reply.move.move_id)
+
+    def queue(self, rng: Random) -> str:
+        """Choose a queue."""
+        return rng.choice(self.favourites if rng.random() < 0.75 else NAMES)
 
 
 def next_step(number: int, past: Past) -> Step:
@@ -123,12 +131,12 @@ def _send(rng: Random, past: Past) -> Step:
     drafts = [_draft(rng, past) for _ in range(count)]
     if many:
         drafts = [Draft(f"many{number}", group_id=same_group) for number in range(count)]
-    return Send("tenants" if many else rng.choice(NAMES), tuple(drafts))
+    return Send("tenants" if many else past.queue(rng), tuple(drafts))
 
 
 def _receive(rng: Random, past: Past) -> Step:
     return Receive(
-        rng.choice(NAMES),
+        past.queue(rng),
         max_messages=rng.choice((1, 1, 2, 3, 10, 35)),
         wait_seconds=0,
         visibility_timeout_seconds=rng.choice((None, 0, 1, 1, 5, 100)),
@@ -138,17 +146,20 @@ def _receive(rng: Random, past: Past) -> Step:
 
 
 def _settle(rng: Random, past: Past) -> Step:
-    handles = past.handles or [("standard", "garbage")]
+    if not past.handles:
+        return _receive(rng, past)
+    handles = past.handles
     settlements = []
     for _ in range(rng.randint(1, 4)):
         # mostly one of the latest deliveries, which are still held
-        queue, handle = handles[-1 - min(int(rng.expovariate(0.15)), len(handles) - 1)]
+        queue, handle = handles[-1 - min(int(rng.expovariate(0.3)), len(handles) - 1)]
         settlements.append(
             Settlement(
-                queue if rng.random() < 0.97 else rng.choice(NAMES),
+                queue if rng.random() < 0.97 else past.queue(rng),
                 handle,
                 rng.choice((Delete(),) * 4 + (ChangeVisibility(0), ChangeVisibility(3), GiveBack(), DeadLetter("bad"))),
                 is_fenced=rng.random() < 0.3,
+                any_delivery=rng.random() < 0.1,
                 parks_group=rng.random() < 0.05,
                 effects=_effects(rng, past) if rng.random() < 0.2 else Effects(),
             )
@@ -171,7 +182,7 @@ def _by_id(rng: Random, past: Past) -> Step:
 
 
 def _queue(rng: Random, past: Past) -> Step:
-    name = rng.choice(NAMES)
+    name = past.queue(rng)
     kind = rng.random()
     if kind < 0.1:
         return DeleteQueue(name)
@@ -187,12 +198,12 @@ def _queue(rng: Random, past: Past) -> Step:
 
 
 def _look(rng: Random, past: Past) -> Step:
-    name = rng.choice(NAMES)
+    name = past.queue(rng)
     return rng.choice(
         (
             DescribeQueue(name),
             ListQueues(rng.choice(("", "d", "s")), limit=rng.randint(1, 9)),
-            ListQueues(dead_letter_queue=rng.choice(NAMES)),
+            ListQueues(dead_letter_queue=past.queue(rng)),
             ListGroups(name, rng.choice(("", "b")), rng.randint(1, 4), rng.random() < 0.3),
             Peek(name, _filter(rng, past), rng.choice((0, 0, 3)), rng.choice((1, 3, 100))),
             ListMoves(name, rng.choice((1, 10))),
@@ -219,8 +230,8 @@ def _move(rng: Random, past: Past) -> Step:
     if past.move_ids and rng.random() < 0.2:
         return CancelMove(rng.choice(past.move_ids[-3:]))
     wanted = _filter(rng, past) if rng.random() < 0.4 else None
-    target = rng.choice((None, *NAMES))
-    return StartMove(rng.choice(("dead", "dead", "deader", "b.fifo", *NAMES)), target, rng.choice((None, 1, 3)), wanted)
+    target = rng.choice((None, None, past.queue(rng), past.queue(rng)))
+    return StartMove(past.queue(rng), target, rng.choice((None, 1, 3)), wanted)
 
 
 def _apply(rng: Random, past: Past) -> Step:
@@ -266,7 +277,7 @@ def _effects(rng: Random, past: Past) -> Effects:
         return tuple(make() for _ in range(rng.randint(1, 2))) if rng.random() < chance else ()
 
     def follow_up() -> FollowUp:
-        return FollowUp(rng.choice((*NAMES, *NAMES, "missing")), _draft(rng, past))
+        return FollowUp(past.queue(rng) if rng.random() < 0.95 else "missing", _draft(rng, past))
 
     def join() -> Join:
         expires_at = rng.choice((None, past.now + 5000))

@@ -35,6 +35,12 @@ class Row:
     first_received_at: int | None = None
     received_at: int | None = None
     dead_letter_source: str | None = None
+    comes_back: bool = False
+
+    @property
+    def lane(self) -> int:
+        """The lane it is served in."""
+        return lane_of(self.draft.priority, comes_back=self.comes_back)
 
 
 @dataclass(eq=False)
@@ -92,7 +98,7 @@ class Queue:
         self.rows[row.sequence_number] = row
         insort(self._timed(row), (row.visible_at, row.sequence_number))
         if row.draft.group_id is None:
-            insort(self._ungrouped, (lane_of(row.draft.priority), row.visible_at, row.sequence_number))
+            insort(self._ungrouped, (row.lane, row.visible_at, row.sequence_number))
         else:
             group = self.groups.setdefault(row.draft.group_id, Group(row.draft.group_id))
             group.rows[row.sequence_number] = row
@@ -102,7 +108,7 @@ class Queue:
         """Take a row out of its place, to change it or ``for_good``."""
         _remove(self._timed(row), (row.visible_at, row.sequence_number))
         if row.draft.group_id is None:
-            _remove(self._ungrouped, (lane_of(row.draft.priority), row.visible_at, row.sequence_number))
+            _remove(self._ungrouped, (row.lane, row.visible_at, row.sequence_number))
         if for_good:
             del self.rows[row.sequence_number]
             if row.draft.group_id is not None:
@@ -125,7 +131,7 @@ class Queue:
             return
         row = self.head_of(group, now)
         head = (row.sequence_number, row.visible_at)
-        lane = NOISY_LANE if group.is_noisy else lane_of(row.draft.priority)
+        lane = NOISY_LANE if group.is_noisy else lane_of(row.draft.priority) if self.is_strict else row.lane
         if not self.is_strict:
             ready_at = max(row.visible_at, self._freed_at(group, now))
             group.seat = (lane, ready_at, row.sequence_number, group.group_id)
@@ -145,9 +151,9 @@ class Queue:
         return min(
             group.rows.values(),
             key=lambda row: (
-                (0, lane_of(row.draft.priority), row.visible_at, row.sequence_number)
+                (0, row.lane, row.visible_at, row.sequence_number)
                 if row.visible_at <= now
-                else (1, row.visible_at, lane_of(row.draft.priority), row.sequence_number)
+                else (1, row.visible_at, row.lane, row.sequence_number)
             ),
         )
 

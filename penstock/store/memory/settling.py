@@ -120,6 +120,7 @@ def reschedule(shelf: Shelf, message_id: str, deliver_at: int, now: int) -> IdOu
     queue, row = found
     queue.take_out(row, now)
     row.token = row.owner = None
+    row.comes_back = False
     row.visible_at = max(now, deliver_at)
     queue.place(row, now)
     shelf.note(queue, EventKind.RESCHEDULED, message_id, now, str(row.visible_at))

@@ -93,6 +93,7 @@ class Shelf:
         """Hand a row out."""
         queue.take_out(row, now)
         row.token, row.owner, row.visible_at, row.received_at = token, owner, until, now
+        row.comes_back = queue.settings.redelivery == "first"
         row.receive_count += 1
         row.first_received_at = now if row.first_received_at is None else row.first_received_at
         queue.place(row, now)
@@ -118,6 +119,7 @@ class Shelf:
         self.forget(queue, row, now)
         self.note(queue, EventKind.DEAD_LETTERED, row.message_id, now, reason)
         row.token = row.owner = row.received_at = None
+        row.comes_back = False
         row.visible_at = now
         row.carried_count = row.receive_count
         row.dead_letter_source = queue.name

@@ -1,6 +1,6 @@
 """Message groups: the index of heads that receives choose from, kept right by reseating a group after each change."""
 
-from typing import cast
+from functools import cache
 
 from penstock.core.fairness import is_noisy
 from penstock.core.lifecycle import LANES, lane_of
@@ -24,12 +24,14 @@ _FIRST_READY_HEAD = SQL["first_ready_head"]
 _READY_HEADS = SQL["ready_heads"]
 
 
-def lanes_of(queue: QueueState) -> list[int]:
+def lanes_of(queue: QueueState) -> tuple[int, ...]:
     """Return the lanes that a receive has to look at, the most urgent first."""
-    return _LANES_OF_MASK[queue.lanes]
+    return _lanes_of_mask(queue.lanes)
 
 
-_LANES_OF_MASK = [[lane for lane in range(LANES) if mask >> lane & 1] for mask in range(1 << LANES)]
+@cache
+def _lanes_of_mask(mask: int) -> tuple[int, ...]:
+    return tuple(lane for lane in range(LANES) if mask >> lane & 1)
 
 
 def group_by_key(tx: Transaction, group_key: int) -> GroupRow:
@@ -61,8 +63,9 @@ def save_and_reseat(tx: Transaction, queue: QueueState, group: GroupRow, now: in
         group.ready_at = group.head_key = group.head_visible_at = None
         tx.execute(_UPDATE, group.whole_row())
         return
-    head_key, visible_at, priority = head_of(tx, queue, group, now)
-    lane = NOISY_LANE if group.is_noisy else lane_of(priority)
+    head_key, visible_at, lane = head_of(tx, queue, group, now)
+    if group.is_noisy:
+        lane = NOISY_LANE
     if queue.is_strict:
         is_seated = group.ready_at is not None and head_key == group.head_key and visible_at == group.head_visible_at
         if is_seated and lane == group.lane:
@@ -81,14 +84,16 @@ def save_and_reseat(tx: Transaction, queue: QueueState, group: GroupRow, now: in
 
 
 def head_of(tx: Transaction, queue: QueueState, group: GroupRow, now: int) -> Head:
-    """Return key, visible at and priority of the message a group hands out next."""
+    """Return key, visible at and lane of the message a group hands out next."""
     if queue.is_strict:
-        return cast(Head, tx.execute(_HEAD_IN_LANE, (group.group_key, 0)).fetchone())
+        head_key, visible_at, priority = tx.execute(_HEAD_IN_LANE, (group.group_key, 0)).fetchone()
+        return head_key, visible_at, lane_of(priority)
     soonest: Head | None = None
     for lane in lanes_of(queue):
-        head: Head | None = tx.execute(_HEAD_IN_LANE, (group.group_key, lane)).fetchone()
-        if head is None:
+        found = tx.execute(_HEAD_IN_LANE, (group.group_key, lane)).fetchone()
+        if found is None:
             continue
+        head: Head = (found[0], found[1], lane)
         if head[1] <= now:
             return head
         if soonest is None or head[1] < soonest[1]:

@@ -151,8 +151,8 @@ WHERE group_key = ? AND rank = ? ORDER BY position, message_key LIMIT 1;
 SELECT position FROM messages WHERE group_key = ? AND rank = ? AND position > ? ORDER BY position LIMIT 1;
 
 -- name: lease
--- : visible at, position, token, owner, now, now, message key
-UPDATE messages SET visible_at = ?, position = ?, phase = 2, token = ?, owner = ?, receive_count = receive_count + 1,
+-- : visible at, rank, position, token, owner, now, now, message key
+UPDATE messages SET visible_at = ?, rank = ?, position = ?, phase = 2, token = ?, owner = ?, receive_count = receive_count + 1,
        first_received_at = coalesce(first_received_at, ?), received_at = ?
 WHERE message_key = ?;
 
@@ -167,8 +167,8 @@ WHERE message_key = ?;
 UPDATE messages SET visible_at = ?, position = ? WHERE message_key = ?;
 
 -- name: reschedule
--- : visible at, position, phase, message key
-UPDATE messages SET visible_at = ?, position = ?, phase = ?, token = NULL, owner = NULL WHERE message_key = ?;
+-- : visible at, rank, position, phase, message key
+UPDATE messages SET visible_at = ?, rank = ?, position = ?, phase = ?, token = NULL, owner = NULL WHERE message_key = ?;
 
 -- name: give_back
 -- : now, position, message key

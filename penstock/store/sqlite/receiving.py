@@ -8,7 +8,7 @@ import msgspec
 from penstock.core.clock import to_ms
 from penstock.core.deduplication import ATTEMPT_WINDOW_MS
 from penstock.core.events import EventKind
-from penstock.core.lifecycle import has_expired, is_spent
+from penstock.core.lifecycle import has_expired, is_spent, lane_of
 from penstock.core.messages import Delivery
 from penstock.store.contract import SPENT_BUDGET, Received
 from penstock.store.sqlite.groups import (
@@ -197,7 +197,9 @@ class _Lease:
         if is_ordered:
             tx.execute(_LEASE_IN_STRICT_GROUP, (until, token, self._owner, now, now, row[0]))
         else:
-            tx.execute(_LEASE, (until, until, token, self._owner, now, now, row[0]))
+            lane = lane_of(row[5], comes_back=queue.settings.redelivery == "first")
+            queue.lanes |= 1 << lane
+            tx.execute(_LEASE, (until, lane, until, token, self._owner, now, now, row[0]))
         uncount(queue, group, row[4], row[3])
         count(queue, group, HANDED_OUT, until)
         if group is not None and not is_ordered:

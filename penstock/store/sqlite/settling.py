@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from penstock.core.clock import to_ms
 from penstock.core.errors import PenstockError
 from penstock.core.events import EventKind
+from penstock.core.lifecycle import lane_of
 from penstock.core.messages import Delivery
 from penstock.core.operations import IdOutcome
 from penstock.core.receipts import decode_receipt
@@ -146,9 +147,11 @@ def reschedule(tx: Transaction, message_id: str, deliver_at: int, now: int) -> I
     group = group_of(tx, message)
     visible_at = max(now, deliver_at)
     phase = PLAIN if visible_at <= now else DELAYED
+    rank = 0 if queue.is_strict and group is not None else lane_of(message.priority)
+    queue.lanes |= 1 << lane_of(message.priority)
     position = position_of(queue, message, visible_at)
     uncount(queue, group, message.phase, message.visible_at)
-    tx.execute(_RESCHEDULE, (visible_at, position, phase, message.message_key))
+    tx.execute(_RESCHEDULE, (visible_at, rank, position, phase, message.message_key))
     count(queue, group, phase, visible_at)
     if group is not None:
         save_and_reseat(tx, queue, group, now)

@@ -15,6 +15,7 @@ from penstock.wire.sqs_json import SqsJson
 from penstock.wire.sqs_limits import SqsOptions
 from penstock.wire.sqs_query import SqsQuery
 from tests.protocol.support import Driver
+from tests.support.turns import until
 
 PROTOCOLS = ("json", "query")
 ACCOUNT, REGION, HOST = "000000000000", "us-east-1", "localhost:3000"
@@ -141,7 +142,8 @@ class SqsClient:
         return await self("SendMessage", QueueUrl=url, MessageBody=body, **parameters)
 
     async def receive(self, url: str, count: int = 10, **parameters: Any) -> list[Any]:
-        """Receive messages."""
+        """Receive messages, a moment after what happened before: a visibility timeout of 0 lasts a millisecond."""
+        self.clock.advance(0.001)
         answer = await self("ReceiveMessage", QueueUrl=url, MaxNumberOfMessages=count, **parameters)
         return answer.get("Messages", [])  # type: ignore[no-any-return]
 
@@ -164,6 +166,10 @@ class SqsClient:
     async def arn(self, url: str) -> str:
         """Return the ARN of a queue."""
         return (await self.attributes(url, "QueueArn"))["QueueArn"]
+
+    async def until_polling(self, count: int = 1) -> None:
+        """Return when so many long polls wait."""
+        await until(lambda: self.broker.waiting_count == count, f"{count} long polls wait")
 
     async def step_moves(self) -> None:
         """Let move tasks take a step, as the upkeep of a server does."""
@@ -201,7 +207,7 @@ def _flat_item(action: str, value: Any, path: str) -> dict[str, str]:
 
 
 def _read_xml(action: str, response: Response) -> Any:
-    root = ElementTree.fromstring(response.body)  # noqa: S314
+    root = ElementTree.fromstring(response.body)
     if response.status != 200:
         assert root.tag == f"{NAMESPACE}ErrorResponse"
         assert root.findtext(f"{NAMESPACE}RequestId") == REQUEST_ID

@@ -45,7 +45,7 @@ CREATE TABLE messages (
     queue_number        INTEGER NOT NULL,
     message_id          BLOB NOT NULL,
     group_key           INTEGER NOT NULL,           -- groups.group_key; minus the queue number: no group
-    rank                INTEGER NOT NULL,           -- lane of its priority; 0 in a strict group
+    rank                INTEGER NOT NULL,           -- its lane; 0 in a strict group
     position            INTEGER NOT NULL,           -- visible_at; in a strict group the sequence number
     visible_at          INTEGER NOT NULL,
     phase               INTEGER NOT NULL,           -- 0 sent without delay, 1 delayed, 2 handed out
@@ -78,7 +78,7 @@ CREATE TABLE groups (
     group_key           INTEGER PRIMARY KEY,
     queue_number        INTEGER NOT NULL,
     group_id            TEXT NOT NULL,
-    lane                INTEGER NOT NULL DEFAULT 0, -- of its head; 10: noisy
+    lane                INTEGER NOT NULL DEFAULT 0, -- of its head; 20: noisy
     ready_at            INTEGER,                    -- when its head may be received; NULL: parked or empty
     turn                INTEGER NOT NULL DEFAULT 0,
     head_key            INTEGER,

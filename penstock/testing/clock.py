@@ -1,4 +1,4 @@
-"""For tests: a clock that stands still until it is told to move."""
+"""A clock that stands still until it is told to move."""
 
 import heapq
 import itertools

@@ -1,0 +1,64 @@
+"""Stores with very many waiting messages, made without HTTP and kept for the next time."""
+
+import asyncio
+import hashlib
+import os
+import shutil
+from pathlib import Path
+from random import Random
+from time import time
+
+from rich.progress import Progress
+
+from bench.requests import BODY
+from bench.scripts import GROUPS
+from bench.servers import BUILD, ROOT
+from penstock.broker.local import LocalBroker
+from penstock.core.messages import Draft
+from penstock.core.operations import CreateQueue, Send
+from penstock.core.queues import QueueChanges
+from penstock.store.sqlite import SqliteStore
+
+PLAIN = "waiting"
+ORDERED = "waiting.fifo"
+_AT_ONCE = 1000
+_KEPT_SECONDS = 2 * 86_400
+
+
+def filled(count: int, *, is_fifo: bool) -> Path:
+    """Return a database file in which so many messages wait; made now if need be. Copy it before use."""
+    schema = b"".join(path.read_bytes() for path in sorted((ROOT / "penstock/store/sqlite/migrations").iterdir()))
+    name = f"{'fifo' if is_fifo else 'plain'}-{count}-{hashlib.sha256(schema).hexdigest()[:8]}.db"
+    path = BUILD / "filled" / name
+    if not path.exists() or time() - path.stat().st_mtime > _KEPT_SECONDS:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = path.with_suffix(".new")
+        new.unlink(missing_ok=True)
+        asyncio.run(_fill(new, count, is_fifo))
+        os.replace(new, path)
+    return path
+
+
+def copy(path: Path, to: Path) -> Path:
+    """Copy a database file into a folder."""
+    return Path(shutil.copyfile(path, to / path.name))
+
+
+async def _fill(path: Path, count: int, is_fifo: bool) -> None:
+    random = Random(count)
+    queue = ORDERED if is_fifo else PLAIN
+    broker = LocalBroker(await SqliteStore.open(path, durability="os"))
+    settings = QueueChanges(is_fifo=True, group_order="strict") if is_fifo else QueueChanges()
+    await broker.perform(CreateQueue(queue, settings))
+    with Progress(transient=True) as progress:
+        for start in progress.track(range(0, count, _AT_ONCE), description=f"filling {path.name}"):
+            numbers = range(start, min(start + _AT_ONCE, count))
+            if is_fifo:
+                drafts = [
+                    Draft(BODY, group_id=f"group-{random.randrange(GROUPS):06}", deduplication_id=f"fill-{number}")
+                    for number in numbers
+                ]
+            else:
+                drafts = [Draft(BODY) for _ in numbers]
+            await broker.perform(Send(queue, tuple(drafts)))
+    await broker.aclose()

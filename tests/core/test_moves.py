@@ -1,0 +1,47 @@
+"""How fast a move task goes."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.core.moves import Move, MoveStatus, allowance, next_step_at
+
+START = 1_700_000_000_000
+
+
+def move(rate: int | None, moved: int = 0) -> Move:
+    return Move("id", "a", "b", START, MoveStatus.RUNNING, 100, moved, rate)
+
+
+def test_without_a_rate_a_move_goes_as_fast_as_it_can() -> None:
+    assert allowance(move(None, 50), START, 7) == 7
+    assert next_step_at(move(None, 50), START + 9) == START + 9
+
+
+def test_the_first_seconds_worth_may_go_at_once() -> None:
+    assert allowance(move(10), START, 100) == 10
+    assert allowance(move(10, 10), START, 100) == 0
+    assert allowance(move(10), START, 4) == 4
+    assert next_step_at(move(10, 10), START) == START + 100
+
+
+def test_a_clock_that_went_back_allows_nothing_more() -> None:
+    assert allowance(move(10, 10), START - 5000, 100) == 0
+
+
+@given(rate=st.integers(1, 1_000_000), moved=st.integers(0, 10_000_000), late=st.integers(0, 10_000_000))
+def test_the_next_step_comes_exactly_when_something_may_move(rate: int, moved: int, late: int) -> None:
+    running = move(rate, moved)
+    at = next_step_at(running, START)
+    assert allowance(running, at, 1) == 1
+    if at > START:
+        assert allowance(running, at - 1, 1) == 0
+    assert next_step_at(running, at + late) == at + late
+
+
+@given(rate=st.integers(1, 10_000), steps=st.lists(st.integers(0, 5000), max_size=20))
+def test_the_rate_is_kept_over_any_steps(rate: int, steps: list[int]) -> None:
+    now, moved = START, 0
+    for step in steps:
+        now += step
+        moved += allowance(move(rate, moved), now, 1_000_000)
+        assert moved == rate * (1000 + now - START) // 1000

@@ -1,0 +1,79 @@
+"""Receipt handles: what goes in comes out, and nothing else is taken for one."""
+
+import base64
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.core.errors import ReceiptHandleInvalid
+from penstock.core.receipts import TOKEN_BYTES, Receipt, decode_receipt, encode_receipt
+
+receipts = st.builds(
+    Receipt,
+    sequence_number=st.integers(0, 2**64 - 1),
+    token=st.binary(min_size=TOKEN_BYTES, max_size=TOKEN_BYTES),
+    shard=st.integers(0, 2**16 - 1),
+    epoch=st.integers(0, 2**24 - 1),
+)
+TOKEN = bytes(range(TOKEN_BYTES))
+
+
+@given(queue=st.text(), receipt=receipts)
+def test_a_receipt_comes_back_as_it_was(queue: str, receipt: Receipt) -> None:
+    handle = encode_receipt(queue, receipt)
+    assert len(handle) == 40
+    assert handle.isascii()
+    assert not set("+/=") & set(handle)
+    assert decode_receipt(queue, handle) == receipt
+
+
+def test_the_form_of_receipts_does_not_change() -> None:
+    handle = encode_receipt("orders", Receipt(7, TOKEN, shard=1, epoch=2))
+    assert handle == "AQABAAAC5S_97gAAAAAAAAAHAAECAwQFBgcICQoL"
+
+
+@given(st.text())
+def test_any_text_is_refused_or_is_a_receipt(text: str) -> None:
+    with suppress(ReceiptHandleInvalid):
+        assert encode_receipt("q", decode_receipt("q", text)) == text
+
+
+@given(st.text("abcXYZ019-_+/=", min_size=40, max_size=40))
+def test_no_two_texts_are_the_same_receipt(text: str) -> None:
+    text = encode_receipt("q", Receipt(1, TOKEN))[:12] + text[12:]
+    with suppress(ReceiptHandleInvalid):
+        assert encode_receipt("q", decode_receipt("q", text)) == text
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda handle: "",
+        lambda handle: handle[:-1],
+        lambda handle: handle[:-4],
+        lambda handle: handle + "AAAA",
+        lambda handle: handle + "=",
+        lambda handle: " " + handle,
+        lambda handle: handle + "\n",
+        lambda handle: handle[:20] + "\n" + handle[20:],
+        lambda handle: handle[:-1] + "ä",
+        lambda handle: handle[:-1] + "\udcff",
+        lambda handle: handle[:-3] + "+/=",
+        lambda handle: "Ag" + handle[2:],
+        lambda handle: base64.urlsafe_b64encode(b"\0" * 30).decode(),
+        lambda handle: "x" * 100_000,
+    ],
+)
+def test_a_spoilt_receipt_is_refused(spoil) -> None:  # type: ignore[no-untyped-def]
+    handle = encode_receipt("q", Receipt(1, TOKEN))
+    with pytest.raises(ReceiptHandleInvalid) as refused:
+        decode_receipt("q", spoil(handle))
+    assert len(str(refused.value)) < 400
+    assert (refused.value.problem.field, refused.value.code) == ("receipt_handle", "receipt_handle_invalid")
+
+
+def test_a_receipt_of_another_queue_is_refused() -> None:
+    with pytest.raises(ReceiptHandleInvalid):
+        decode_receipt("r", encode_receipt("q", Receipt(1, TOKEN)))

@@ -1,0 +1,115 @@
+"""Long polls over HTTP: a client that goes takes no message, a server that stops answers them."""
+
+import asyncio
+import json
+
+from penstock.broker.local import LocalBroker
+from penstock.core.messages import Draft
+from penstock.core.operations import CreateQueue, DescribeQueue, Send
+from penstock.core.queues import QueueCounts
+from penstock.store.memory import MemoryStore
+from tests.server.raw import Raw, raw, request
+from tests.support.server import running_server, serving
+from tests.support.turns import until
+
+RECEIVE = json.dumps({"wait_seconds": 20}).encode()
+
+
+async def wait_for_message(connection: Raw, local: LocalBroker) -> None:
+    """Begin a long poll and return when it waits."""
+    waiting = local.waiting_count
+    await connection.send(request("POST", "/v1/queues/orders/receive", body=RECEIVE))
+    await until(lambda: local.waiting_count == waiting + 1, "the long poll waits")
+
+
+async def opened(store: MemoryStore) -> LocalBroker:
+    local = LocalBroker(store)
+    await local.perform(CreateQueue("orders"))
+    return local
+
+
+async def counts(local: LocalBroker) -> QueueCounts:
+    return (await local.perform(DescribeQueue("orders"))).queue.counts
+
+
+async def test_a_message_ends_the_wait() -> None:
+    store = MemoryStore()
+    local = await opened(store)
+    async with running_server(store, local=local) as url, raw(url) as connection:
+        await wait_for_message(connection, local)
+        await local.perform(Send("orders", (Draft("hello"),)))
+        assert b"hello" in (await connection.answer()).body
+
+
+async def test_a_client_that_goes_takes_no_message() -> None:
+    store = MemoryStore()
+    local = await opened(store)
+    async with running_server(store, local=local) as url:
+        for leave in (Raw.close, Raw.abort):
+            async with raw(url) as connection:
+                await wait_for_message(connection, local)
+                leave(connection)
+                await until(lambda: local.waiting_count == 0, "the server has noticed")
+        await local.perform(Send("orders", (Draft("hello"),)))
+        assert await counts(local) == QueueCounts(ready=1, delayed=0, in_flight=0)
+
+
+async def test_a_client_that_goes_leaves_the_message_to_the_next() -> None:
+    store = MemoryStore()
+    local = await opened(store)
+    async with running_server(store, local=local) as url, raw(url) as gone, raw(url) as stays:
+        await wait_for_message(gone, local)
+        await wait_for_message(stays, local)
+        gone.abort()
+        await until(lambda: local.waiting_count == 1, "the server has noticed")
+        await local.perform(Send("orders", (Draft("hello"),)))
+        assert b"hello" in (await stays.answer()).body
+
+
+async def test_the_next_request_behind_a_long_poll_is_no_goodbye() -> None:
+    store = MemoryStore()
+    local = await opened(store)
+    async with running_server(store, local=local) as url, raw(url) as connection:
+        await wait_for_message(connection, local)
+        await connection.send(request("GET", "/health/live"))
+        async with raw(url) as other:
+            assert (await other.get("/health/live")).status == 200
+        assert local.waiting_count == 1
+        await local.perform(Send("orders", (Draft("hello"),)))
+        assert b"hello" in (await connection.answer()).body
+        assert b"live" in (await connection.answer()).body
+
+
+async def test_a_server_that_stops_answers_long_polls_with_nothing() -> None:
+    store = MemoryStore()
+    local = await opened(store)
+    async with serving(store, local=local) as server, raw(server.url) as connection, raw(server.url) as idle:
+        assert (await idle.get("/health/live")).status == 200
+        await wait_for_message(connection, local)
+        async with asyncio.timeout(5):
+            await server.stop()
+        answer = await connection.answer()
+        assert (answer.status, json.loads(answer.body)) == (200, {"deliveries": []})
+        assert answer.headers["connection"] == "close"
+        assert await connection.rest() == b""
+        assert await idle.rest() == b""
+
+
+async def test_a_request_under_way_is_finished_before_the_server_stops() -> None:
+    class Slow(MemoryStore):
+        async def describe_queue(self, name, now):  # type: ignore[no-untyped-def]
+            started.set()
+            await go_on.wait()
+            return await super().describe_queue(name, now)
+
+    started, go_on = asyncio.Event(), asyncio.Event()
+    store = Slow()
+    local = await opened(store)
+    async with serving(store, local=local) as server, raw(server.url) as connection:
+        await connection.send(request("GET", "/v1/queues/orders"))
+        await started.wait()
+        stopping = asyncio.create_task(server.stop())
+        await asyncio.sleep(0)
+        go_on.set()
+        assert (await connection.answer()).status == 200
+        await stopping
