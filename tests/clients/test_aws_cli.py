@@ -3,7 +3,8 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,44 +18,60 @@ Named = Callable[[str], str]
 
 
 class Cli:
-    """Runs ``aws sqs``.
+    """Runs commands of ``aws sqs``.
 
     Args:
-        environment: endpoint and keys are in it.
+        server: whom to call.
+        process: of ``aws_commands``.
     """
 
-    def __init__(self, environment: dict[str, str]) -> None:
-        self._environment = environment
+    def __init__(self, server: Served, process: "subprocess.Popen[str]") -> None:
+        self._server = server
+        self._process = process
 
     def __call__(self, *words: str) -> Any:
         """Return the answer of a command that must succeed."""
-        done = self._run(words)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout) if done.stdout.strip() else {}
+        status, out, err = self._run(words)
+        assert status == 0, err
+        return json.loads(out) if out.strip() else {}
 
     def failure(self, *words: str) -> str:
         """Return what a command says that must fail."""
-        done = self._run(words)
-        assert done.returncode != 0
-        return done.stderr
+        status, _, err = self._run(words)
+        assert status != 0
+        return err
 
-    def _run(self, words: tuple[str, ...]) -> "subprocess.CompletedProcess[str]":
-        aws = Path(sys.executable).with_name("aws")
-        return subprocess.run(
-            [aws, "--output", "json", "sqs", *words],
-            env=self._environment,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_SECONDS,
-        )
+    def _run(self, words: tuple[str, ...]) -> tuple[int, str, str]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        command = ["--endpoint-url", self._server.url, "--output", "json", "sqs", *words]
+        print(json.dumps(command), file=self._process.stdin, flush=True)
+        answer = self._process.stdout.readline()
+        assert answer, "the CLI ended"
+        status, out, err = json.loads(answer)
+        return status, out, err
 
 
 @pytest.fixture(params=["json", "query"])
-def aws(request: pytest.FixtureRequest, served_with_keys: Served) -> Cli:
+def aws(request: pytest.FixtureRequest, served_with_keys: Served) -> Iterator[Cli]:
     environment = served_with_keys.environment
     if request.param == "query":
         environment["AWS_DATA_PATH"] = str(QUERY_MODEL)
-    return Cli(environment)
+    process = subprocess.Popen(
+        [sys.executable, Path(__file__).with_name("aws_commands.py")],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    alarm = threading.Timer(PATIENCE_SECONDS, process.kill)
+    alarm.start()
+    try:
+        yield Cli(served_with_keys, process)
+    finally:
+        alarm.cancel()
+        process.kill()
+        process.communicate()
 
 
 def test_a_day_of_a_standard_queue(aws: Cli, named: Named) -> None:
@@ -97,3 +114,23 @@ def test_a_day_of_a_fifo_queue(aws: Cli, named: Named) -> None:
     messages = aws(*take)["Messages"]
     assert [each["Body"] for each in messages] == ["first", "second"]
     assert {each["Attributes"]["MessageGroupId"] for each in messages} == {"g"}
+
+
+def test_the_command_itself_finds_the_server_by_flag_or_in_a_region_that_aws_does_not_have(
+    served_with_keys: Served, named: Named
+) -> None:
+    def run(*words: str, **environment: str) -> Any:
+        aws = Path(sys.executable).with_name("aws")
+        done = subprocess.run(
+            [aws, *words],
+            env={**served_with_keys.environment, **environment},
+            capture_output=True,
+            check=True,
+            timeout=PATIENCE_SECONDS,
+        )
+        return json.loads(done.stdout)
+
+    create = ("sqs", "create-queue", "--queue-name", named("flag"))
+    assert run("--endpoint-url", served_with_keys.url, *create)["QueueUrl"].startswith(served_with_keys.url)
+    # in AWS's regions version 1 calls AWS in spite of AWS_ENDPOINT_URL_SQS: its table of host names comes first
+    assert run(*create, AWS_DEFAULT_REGION="local-1", AWS_REGION="local-1")["QueueUrl"].startswith(served_with_keys.url)

@@ -171,6 +171,7 @@ async def test_a_rescheduled_message_waits_like_a_new_one(world: World) -> None:
     held = await world.take("q")
     world.advance(1)
     await world.send("q", "b")
+    world.advance(0.001)
     await world.perform(Reschedule((held.message_id,), 0))
     assert await world.receive_bodies("q") == ["b", "a"]
 

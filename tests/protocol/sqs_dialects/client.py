@@ -7,7 +7,9 @@ from typing import Any
 from urllib.parse import quote_plus
 from xml.etree import ElementTree
 
+from penstock.broker.contract import Broker
 from penstock.broker.local import LocalBroker
+from penstock.core.operations import Receive
 from penstock.store.contract import Store
 from penstock.testing import ManualClock
 from penstock.wire.http import Dialect, Request, Response
@@ -70,7 +72,7 @@ class SqsClient:
         self.options = options or SqsOptions()
         self.account, self.region = account, region
         self.dialect: Dialect = SqsJson(self.options) if protocol == "json" else SqsQuery(self.options)
-        self._driver = Driver(self.dialect, broker)
+        self.driver = Driver(self.dialect, broker)
 
     def like(
         self, *, limits: Any = None, account: str | None = None, region: str | None = None, **options: Any
@@ -92,7 +94,7 @@ class SqsClient:
 
     async def raw(self, request: Request) -> Response:
         """Answer a request."""
-        return await self._driver.ask(request)
+        return await self.driver.ask(request)
 
     def request(self, action: str, parameters: Mapping[str, Any], headers: Mapping[str, str]) -> Request:
         """Return an action as a request in this client's protocol."""
@@ -175,6 +177,21 @@ class SqsClient:
         """Let move tasks take a step, as the upkeep of a server does."""
         ids = [f"00000000-0000-4000-9000-{self.clock.now_ms() % 10**9:09d}{number:03d}" for number in range(100)]
         await self.store.step_moves(ids, self.clock.now_ms())
+
+
+class Impatient:
+    """Performs operations, but waits for nothing."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    async def perform(self, operation: Any) -> Any:
+        if isinstance(operation, Receive):
+            operation = Receive(operation.queue, operation.max_messages, 0, operation.visibility_timeout_seconds)
+        return await self._broker.perform(operation)
+
+    async def aclose(self) -> None:
+        await self._broker.aclose()
 
 
 def form(parameters: Mapping[str, str]) -> bytes:

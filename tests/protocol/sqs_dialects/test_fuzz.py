@@ -3,21 +3,23 @@
 import asyncio
 import json
 from typing import Any
+from xml.etree import ElementTree
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from penstock.broker.local import LocalBroker
-from penstock.core.operations import Receive
 from penstock.store.memory import MemoryStore
 from penstock.testing import ManualClock
 from penstock.wire.http import Call, Dialect, Request, Response
 from penstock.wire.sqs_actions import ACTIONS
+from penstock.wire.sqs_annotations import has_illegal_characters
 from penstock.wire.sqs_json import SqsJson
 from penstock.wire.sqs_model import Shape
 from penstock.wire.sqs_peek import PEEK_PATH, SqsPeek
 from penstock.wire.sqs_query import SqsQuery
-from tests.protocol.sqs_dialects.client import ACCOUNT, REGION, REQUEST_ID, SqsClient, form
+from penstock.wire.sqs_xml import escaped
+from tests.protocol.sqs_dialects.client import ACCOUNT, REGION, REQUEST_ID, Impatient, SqsClient, form
 from tests.protocol.support import Driver
 
 MANY = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -55,21 +57,6 @@ def answer(dialect: Dialect, request: Request) -> Response:
     assert response.status < 500, response.body
     assert dict(response.headers)[b"x-amzn-requestid"] == REQUEST_ID.encode()
     return response
-
-
-class Impatient:
-    """Performs operations, but waits for nothing."""
-
-    def __init__(self, broker: LocalBroker) -> None:
-        self._broker = broker
-
-    async def perform(self, operation: Any) -> Any:
-        if isinstance(operation, Receive):
-            operation = Receive(operation.queue, operation.max_messages, 0, operation.visibility_timeout_seconds)
-        return await self._broker.perform(operation)
-
-    async def aclose(self) -> None:
-        await self._broker.aclose()
 
 
 def request(path: str, query: bytes, body: bytes, **headers: bytes) -> Request:
@@ -120,11 +107,6 @@ def test_peeking_anywhere(path: str, parameters: dict[str, str]) -> None:
 @given(st.text(max_size=60))
 def test_any_text_comes_back_through_xml(text: str) -> None:
     """What SQS accepts as a body must survive the XML of the Query protocol exactly."""
-    from xml.etree import ElementTree
-
-    from penstock.wire.sqs_annotations import has_illegal_characters
-    from penstock.wire.sqs_xml import escaped
-
     try:
         encoded = text.encode()
     except UnicodeEncodeError:

@@ -1,7 +1,6 @@
 """What only the JSON protocol has: targets, types, headers."""
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -15,9 +14,9 @@ from tests.protocol.sqs_dialects.client import ACCOUNT, HOST, REGION, REQUEST_ID
 
 
 @pytest.fixture
-async def sqs() -> AsyncIterator[SqsClient]:
+async def sqs() -> SqsClient:
     store, clock = MemoryStore(), ManualClock()
-    yield SqsClient("json", LocalBroker(store, clock), store, clock)
+    return SqsClient("json", LocalBroker(store, clock), store, clock)
 
 
 def request(target: str, body: bytes, path: str = "/") -> Request:
@@ -53,7 +52,6 @@ async def test_an_unknown_target_is_an_unknown_operation(sqs: SqsClient, target:
         (b'{"QueueUrl":true,"MessageBody":"x"}', "BOOLEAN_VALUE can not be converted to String"),
         (b'{"QueueUrl":"q","MessageBody":{}}', "structure or map found where not expected"),
         (b'{"QueueUrl":"q","MessageBody":"x","DelaySeconds":"5"}', "STRING_VALUE can not be converted to Integer"),
-        (b'{"QueueUrl":"q","MessageBody":"x","DelaySeconds":99999999999999999999}', ""),
         (b'{"QueueUrl":"q","MessageBody":"x","MessageAttributes":[]}', "list found where not expected"),
         (b'{"MessageAttributes":{"a":{"DataType":"Binary","BinaryValue":"not base64!"}}}', ""),
         (b'{"MessageBody":"\\ud800"}', ""),

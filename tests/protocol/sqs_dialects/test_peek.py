@@ -1,7 +1,6 @@
 """``/_aws/sqs/messages``: sees everything, changes nothing."""
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 from xml.etree import ElementTree
 
@@ -20,9 +19,9 @@ PATH = "/_aws/sqs/messages"
 
 
 @pytest.fixture
-async def sqs() -> AsyncIterator[SqsClient]:
+async def sqs() -> SqsClient:
     store, clock = MemoryStore(), ManualClock()
-    yield SqsClient("json", LocalBroker(store, clock), store, clock)
+    return SqsClient("json", LocalBroker(store, clock), store, clock)
 
 
 async def ask(sqs: SqsClient, path: str = PATH, accept: str = "application/json", **parameters: str) -> Response:

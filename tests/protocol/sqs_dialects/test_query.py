@@ -1,7 +1,6 @@
 """What only the Query protocol has: sqs-facts 20; forms, query strings, requests to queue URLs, XML and its JSON."""
 
 import json
-from collections.abc import AsyncIterator
 from xml.etree import ElementTree
 
 import pytest
@@ -16,11 +15,11 @@ QUEUE = "/000000000000/q"
 
 
 @pytest.fixture
-async def sqs() -> AsyncIterator[SqsClient]:
+async def sqs() -> SqsClient:
     store, clock = MemoryStore(), ManualClock()
     sqs = SqsClient("query", LocalBroker(store, clock), store, clock)
     await sqs.create("q")
-    yield sqs
+    return sqs
 
 
 async def get(sqs: SqsClient, path: str, accept: str = "", **parameters: str) -> Response:
