@@ -30,7 +30,8 @@ class Plan(Struct, frozen=True, kw_only=True):
         connections: how many.
         seconds: how long to measure; a script that has nothing left to do ends it sooner.
         warm_up_seconds: how long to work before measuring.
-        queue: its name; created if need be.
+        queue: its name.
+        is_queue_there: it need not be created.
         is_fifo, is_signed: see ``Target``.
         fill_count: so many messages are sent before.
         first_number: see ``Target``.
@@ -43,6 +44,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     seconds: float = 3
     warm_up_seconds: float = 0.5
     queue: str = "bench"
+    is_queue_there: bool = False
     is_fifo: bool = False
     is_signed: bool = False
     fill_count: int = 0
@@ -170,12 +172,10 @@ class Run:
 
 async def carry_out(plan: Plan) -> Figures:
     """Prepare what the plan needs, then measure."""
-    url = "http://127.0.0.1/000000000000/bench"
-    if not plan.is_constant:
-        url = await _create_queue(plan)
-    target = Target(
-        plan.port, url, is_fifo=plan.is_fifo, is_signed=plan.is_signed, first_number=plan.first_number
-    )
+    url = f"http://127.0.0.1:{plan.port}/000000000000/{plan.queue}"
+    if not plan.is_constant and not plan.is_queue_there:
+        url = await create_queue(plan)
+    target = Target(plan.port, url, is_fifo=plan.is_fifo, is_signed=plan.is_signed, first_number=plan.first_number)
     tally = Tally()
     if plan.fill_count:
         await _fill(target, plan.fill_count)
@@ -194,11 +194,10 @@ async def _fill(target: Target, fill_count: int) -> None:
     await filling
 
 
-async def _create_queue(plan: Plan) -> str:
+async def create_queue(plan: Plan) -> str:
+    """Create the queue of a plan, as an AWS SDK does; return its URL."""
     attributes = {"FifoQueue": "true"} if plan.is_fifo else {}
-    request = encode(
-        plan.port, "CreateQueue", is_signed=plan.is_signed, QueueName=plan.queue, Attributes=attributes
-    )
+    request = encode(plan.port, "CreateQueue", is_signed=plan.is_signed, QueueName=plan.queue, Attributes=attributes)
     reader, writer = await asyncio.open_connection("127.0.0.1", plan.port)
     writer.write(request)
     head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()

@@ -10,13 +10,13 @@ from time import time
 
 from rich.progress import Progress
 
+from bench.client import Plan, create_queue
 from bench.requests import BODY
 from bench.scripts import GROUPS
-from bench.servers import BUILD, ROOT
+from bench.servers import BUILD, ROOT, penstock
 from penstock.broker.local import LocalBroker
 from penstock.core.messages import Draft
-from penstock.core.operations import CreateQueue, Send
-from penstock.core.queues import QueueChanges
+from penstock.core.operations import Send
 from penstock.store.sqlite import SqliteStore
 
 PLAIN = "waiting"
@@ -34,7 +34,11 @@ def filled(count: int, *, is_fifo: bool) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         new = path.with_suffix(".new")
         new.unlink(missing_ok=True)
-        asyncio.run(_fill(new, count, is_fifo))
+        queue = ORDERED if is_fifo else PLAIN
+        with penstock(new) as server:
+            # so that its settings are those of every queue made over HTTP
+            asyncio.run(create_queue(Plan(port=server.port, script="", queue=queue, is_fifo=is_fifo)))
+        asyncio.run(_fill(new, queue, count, is_fifo=is_fifo))
         os.replace(new, path)
     return path
 
@@ -44,12 +48,9 @@ def copy(path: Path, to: Path) -> Path:
     return Path(shutil.copyfile(path, to / path.name))
 
 
-async def _fill(path: Path, count: int, is_fifo: bool) -> None:
+async def _fill(path: Path, queue: str, count: int, *, is_fifo: bool) -> None:
     random = Random(count)
-    queue = ORDERED if is_fifo else PLAIN
     broker = LocalBroker(await SqliteStore.open(path, durability="os"))
-    settings = QueueChanges(is_fifo=True, group_order="strict") if is_fifo else QueueChanges()
-    await broker.perform(CreateQueue(queue, settings))
     with Progress(transient=True) as progress:
         for start in progress.track(range(0, count, _AT_ONCE), description=f"filling {path.name}"):
             numbers = range(start, min(start + _AT_ONCE, count))

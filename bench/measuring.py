@@ -1,7 +1,8 @@
 """Taking figures in alternation: this machine is never quite at rest, so what is compared is measured side by side."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from itertools import count
 from statistics import mean, median
 
 from msgspec import Struct, structs
@@ -11,6 +12,9 @@ from bench.client import Figures, Plan
 from bench.servers import ServerProcess, load
 
 _console = Console(stderr=True)
+_first_numbers = count(0, 10_000_000)
+"""Of deduplication ids: no two clients use the same."""
+
 Serving = Callable[[], AbstractContextManager[ServerProcess]]
 
 
@@ -77,13 +81,6 @@ def running(server: ServerProcess) -> Serving:
     return lambda: nullcontext(server)
 
 
-def numbered(first: int = 0) -> Iterator[int]:
-    """Return starts for deduplication ids, far enough apart that no two clients of a queue use the same."""
-    while True:
-        yield first
-        first += 10_000_000
-
-
 def about(pairs: list[Pair], noun: str = "msg/s") -> str:
     """Return the absolute figures behind the ratios."""
     other = median(pair.other.messages for pair in pairs)
@@ -99,7 +96,7 @@ def about(pairs: list[Pair], noun: str = "msg/s") -> str:
 
 def _turn(side: Side) -> tuple[Figures, float]:
     with side.serving() as server:
-        plan = structs.replace(side.plan, port=server.port)
+        plan = structs.replace(side.plan, port=server.port, first_number=next(_first_numbers))
         before = server.processor_seconds
         figures = load(plan)
         used = server.processor_seconds - before

@@ -113,6 +113,12 @@ def receive(target: Target, tally: Tally) -> Script:
         tally.messages += len(_HANDLE.findall(body))
 
 
+def receive_one(target: Target, tally: Tally) -> Script:
+    """Receive one message."""
+    yield target.request("ReceiveMessage", VisibilityTimeout=0)
+    tally.messages += 1
+
+
 def collect(target: Target, tally: Tally) -> Script:
     """Receive by tens and keep the receipt handles, until there is nothing left."""
     request = target.request("ReceiveMessage", MaxNumberOfMessages=10, VisibilityTimeout=3600)
@@ -166,5 +172,6 @@ def wait(target: Target, tally: Tally) -> Script:
 
 
 SCRIPTS: dict[str, Callable[[Target, Tally], Script]] = {
-    script.__name__: script for script in (send, send_batch, receive, collect, delete, cycle, cycle_batch, wait)
+    script.__name__: script
+    for script in (send, send_batch, receive, receive_one, collect, delete, cycle, cycle_batch, wait)
 }

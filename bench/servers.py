@@ -26,11 +26,14 @@ class ServerProcess:
     """A server process.
 
     Args:
-        command: starts it; it must say its address on standard output, or ``port`` must be given.
+        command: starts it; it must say its address on standard output.
         environment: more variables.
+        is_quiet: what it prints is thrown away.
     """
 
-    def __init__(self, command: list[str], environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, command: list[str], environment: dict[str, str] | None = None, *, is_quiet: bool = False
+    ) -> None:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")}
         self.started_at = perf_counter()
         self.process = subprocess.Popen(
@@ -38,7 +41,7 @@ class ServerProcess:
             cwd=ROOT,
             env={**inherited, **(environment or {})},
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=subprocess.DEVNULL if is_quiet else subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
         self.port = self._read_port()

@@ -92,6 +92,14 @@ class SqsClient:
         """Perform an action; return its answer. Raises Failed."""
         return self.read(action, await self.raw(self.request(action, parameters, headers or {})))
 
+    async def failure(self, action: str, **parameters: Any) -> Failed | None:
+        """Return how an action fails, ``None`` if it does not."""
+        try:
+            await self(action, **parameters)
+        except Failed as failed:
+            return failed
+        return None
+
     async def raw(self, request: Request) -> Response:
         """Answer a request."""
         return await self.driver.ask(request)

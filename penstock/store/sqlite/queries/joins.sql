@@ -1,0 +1,41 @@
+-- Joins and the parts that have arrived. Parameters in order after the colon; what is returned after the arrow.
+
+-- name: any_join
+-- -> 1 if there is a join
+SELECT 1 FROM joins LIMIT 1;
+
+-- name: join_by_id
+-- : join id -> parts, follow up
+SELECT parts, follow_up FROM joins WHERE join_id = ?;
+
+-- name: join_by_message
+-- : message id -> join id, follow up
+SELECT join_id, follow_up FROM joins WHERE message_id = ?;
+
+-- name: insert_join
+-- : join id, parts, message id, follow up, expires at; nothing if the join or the message is there
+INSERT OR IGNORE INTO joins (join_id, parts, message_id, follow_up, expires_at) VALUES (?, ?, ?, ?, ?);
+
+-- name: update_join
+-- : follow up, join id
+UPDATE joins SET follow_up = ? WHERE join_id = ?;
+
+-- name: delete_join
+-- : join id
+DELETE FROM joins WHERE join_id = ?;
+
+-- name: delete_join_parts
+-- : join id
+DELETE FROM join_parts WHERE join_id = ?;
+
+-- name: insert_join_part
+-- : join id, part id
+INSERT OR IGNORE INTO join_parts (join_id, part_id) VALUES (?, ?);
+
+-- name: count_join_parts
+-- : join id -> how many parts have arrived
+SELECT count(*) FROM join_parts WHERE join_id = ?;
+
+-- name: expired_joins
+-- : now, limit -> join ids
+SELECT join_id FROM joins WHERE expires_at <= ? LIMIT ?;
