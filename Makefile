@@ -16,7 +16,7 @@ run: setup  ## Set up and run the server on port 3000 with the embedded store; o
 setup: $(VENV)/.installed  ## Install Penstock and what it needs into .venv; PYTHON=... chooses the interpreter
 
 .PHONY: setup-test
-setup-test: $(VENV)/.installed-test  ## Install what the tests need too
+setup-test: $(VENV)/.installed-test $(VENV)/.installed-clients  ## Install what the tests need too
 
 .PHONY: test
 test: lint  ## Set up and pass every check and every test
@@ -43,7 +43,7 @@ lock:  ## Renew constraints.txt: the newest versions that pyproject.toml allows
 
 .PHONY: clean
 clean:  ## Remove .venv and all caches; stored messages stay
-	rm -rf $(VENV) .build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) tests/clients/js/node_modules .build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: help
@@ -65,3 +65,7 @@ $(VENV)/.installed: $(VENV)/.created pyproject.toml constraints.txt
 $(VENV)/.installed-test: $(VENV)/.created pyproject.toml constraints.txt
 	$(INSTALL) --group test
 	@touch $(VENV)/.installed $@
+
+$(VENV)/.installed-clients: $(VENV)/.created scripts/install-clients tests/clients/js/package-lock.json
+	scripts/install-clients
+	@touch $@

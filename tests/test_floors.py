@@ -23,7 +23,6 @@ STORES = ("memory", "sqlite", "redis", "postgres")
 
 WORLDLY = {
     "asyncio",
-    "datetime",
     "io",
     "logging",
     "os",

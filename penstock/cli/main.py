@@ -56,10 +56,29 @@ StoreUrl = Annotated[
 NoAuth = Annotated[bool, typer.Option("--no-auth", help="Serve everybody, whatever the address and the keys.")]
 
 
-@app.command(
-    epilog="Settings come from the configuration file, then PENSTOCK_<SETTING> in the environment, then these flags. "
-    "Keys and queues are set in the file; docs/configuration.md lists everything."
-)
+_SERVE_EPILOG = """
+\b
+Settings come from the configuration file, then from PENSTOCK_<SETTING> in the
+environment, then from these flags; the later wins. Only in the first two:
+max_body_bytes, read_seconds, idle_seconds, drain_seconds, log_level, and keys
+(PENSTOCK_KEYS=id:secret,id:secret:account). Only in the file: queues.
+
+\b
+  port = 3000
+  data_directory = "/var/lib/penstock"
+  [[keys]]
+  access_key_id = "AKIDEXAMPLE"
+  secret = "a long secret"
+  account = "111122223333"
+  [queues.orders]
+  visibility_timeout_seconds = 60
+  dead_letter_queue = "orders-dead"
+  max_receive_count = 5
+  [queues.orders-dead]
+"""
+
+
+@app.command(epilog=_SERVE_EPILOG)
 def serve(
     config: ConfigFile = None,
     host: Host = None,
@@ -93,7 +112,11 @@ def serve(
 ) -> None:
     """Run the server until SIGTERM or Ctrl-C."""
     from penstock import config as configuration
-    from penstock.cli.serve import serve as run
+
+    try:
+        from penstock.cli.serve import serve as run
+    except ModuleNotFoundError as error:
+        raise typer.BadParameter(f"{error.name} is not installed: pip install 'penstock[server]'.") from None
 
     flags = {
         "host": host,

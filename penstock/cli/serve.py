@@ -8,6 +8,7 @@ import asyncio
 import errno
 import gc
 import json
+import logging
 import os
 import signal
 import sys
@@ -26,6 +27,8 @@ from penstock.core.operations import CreateQueue, UpdateQueue
 from penstock.server.server import Server
 from penstock.store import open_store
 from penstock.store.contract import Store
+
+log = logging.getLogger("penstock.serve")
 
 SECOND_SIGNAL = 130
 """Exit status when a second signal did not wait for the drain."""
@@ -63,6 +66,7 @@ async def _serve(settings: Settings) -> None:
         gc.freeze()  # what is loaded now lives as long as the process; the collector need not look at it again
         _announce(server, settings)
         await _signal()
+        log.info("draining: requests under way are finished; a second signal does not wait")
         await server.stop()
     finally:
         await broker.aclose()

@@ -60,23 +60,15 @@ class App:
         if len(length) >= self._long_enough_to_measure and int(length) > self._max_body_bytes:
             await self._refuse_too_large(request, receive, send)
             return
-        message = await receive()
-        if message["type"] != "http.request":
-            return
-        request.body = message["body"]
-        if message["more_body"]:
-            rest = await self._rest_of_body(message["body"], receive)
-            if rest is None:
+        try:
+            body = await self._body(receive)
+            if body is None:
                 await self._refuse_too_large(request, receive, send)
                 return
-            request.body = rest
-        elif len(request.body) > self._max_body_bytes:
-            await self._refuse_too_large(request, receive, send)
-            return
-        try:
+            request.body = body
             response = await self._dispatch.answer(request, header_list, receive)
-        except ClientGone:
-            return
+        except (ClientGone, asyncio.CancelledError):
+            return  # the connection is closed, by the client or by the listener that would not wait longer
         body = response.body
         size = len(body)
         length_header = _LENGTHS[size] if size < 4096 else (b"content-length", b"%d" % size)
@@ -84,8 +76,14 @@ class App:
         await send({"type": "http.response.start", "status": response.status, "headers": headers_out})
         await send({"type": "http.response.body", "body": body})
 
-    async def _rest_of_body(self, start: bytes, receive: Receive) -> bytes | None:
-        """Return the whole of a body that came in pieces; ``None`` when it is too large."""
+    async def _body(self, receive: Receive) -> bytes | None:
+        """Return the whole body, which mostly comes in one piece; ``None`` when it is too large."""
+        message = await receive()
+        if message["type"] != "http.request":
+            raise ClientGone
+        start: bytes = message["body"]
+        if not message["more_body"]:
+            return start if len(start) <= self._max_body_bytes else None
         body = bytearray(start)
         while len(body) <= self._max_body_bytes:
             message = await receive()

@@ -5,13 +5,18 @@ from math import inf
 from typing import TYPE_CHECKING
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
+
     from penstock.server.listener import Listener
 
 MAX_HEADER_BYTES = 128 << 10
 """Request line and headers together; httptools takes no longer URL than 64 KiB."""
+
+MOST_PIPELINED = 16
+"""So many requests behind the one being answered are read ahead."""
 
 _OFFERS = frozenset({b"upgrade", b"http2-settings"})
 
@@ -26,6 +31,7 @@ class Connection(HttpToolsProtocol):
         super().__init__(listener.uvicorn_config, listener.state, {}, listener.loop)
         self._listener = listener
         self._deadline = inf
+        self._answering: RequestResponseCycle | None = None
         self._is_reading = False
         self._in_headers = False
         self._header_bytes = 0
@@ -40,6 +46,10 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        if self._answering is not None:
+            # uvicorn tells the request that was read last, which with pipelining is not the one being answered
+            self._answering.disconnected = True
+            self._answering.message_event.set()
         self._listener.lost(self)
 
     def data_received(self, data: bytes) -> None:
@@ -67,6 +77,8 @@ class Connection(HttpToolsProtocol):
         self._in_headers = False
         if not self.parser.should_upgrade():
             super().on_headers_complete()
+            if 0 < len(self.pipeline) < MOST_PIPELINED:
+                self.flow.resume_reading()  # uvicorn stops here, and then would not see the client go
 
     def on_message_complete(self) -> None:
         if self.parser.should_upgrade():
@@ -77,8 +89,13 @@ class Connection(HttpToolsProtocol):
 
     # -- what the request cycle and the listener call ------------------------------------------------------------------
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: "ASGI3Application") -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
+
     def on_response_complete(self) -> None:
         """Go on with the next request. As uvicorn's, but for its keep-alive timer."""
+        self._answering = None
         if self.transport.is_closing():
             return
         self.flow.resume_reading()

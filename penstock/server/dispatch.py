@@ -24,6 +24,7 @@ Page = Callable[[Request], Awaitable[Response]]
 """Answers for the server itself, not for its queues."""
 
 _QUIET_SECONDS = 10
+_SPEECHLESS = Response(500, ((b"content-type", b"text/plain"),), b"Something went wrong inside the server.\n")
 _ALLOWED = Response(204, ((b"allow", b"GET, HEAD, POST, OPTIONS"),), b"")
 
 
@@ -92,13 +93,13 @@ class Dispatch:
         except PenstockError as error:
             if error.fault == "server":
                 self._note(request, error)
-            return dialect.refuse(request, error)
+            return self._refusal(dialect, request, error)
         except Exception:
             return self._failure(dialect, request)
 
     def refuse(self, request: Request, error: PenstockError) -> Response:
         """Return an error in the words of the dialect a request is in."""
-        return self._dialects.of(request).refuse(request, error)
+        return self._refusal(self._dialects.of(request), request, error)
 
     def _options(self, dialect: Dialect, request: Request) -> Response:
         """Answer what browsers ask before they send anything, and so without proof of who they are."""
@@ -139,8 +140,15 @@ class Dispatch:
             "Something went wrong inside the server; nothing is known to have changed.",
             hint=f"Its log tells more under {request.request_id}.",
         )
-        response = dialect.refuse(request, error)
+        response = self._refusal(dialect, request, error)
         return response if response.status >= 500 else structs.replace(response, status=500)
+
+    def _refusal(self, dialect: Dialect, request: Request, error: PenstockError) -> Response:
+        try:
+            return dialect.refuse(request, error)
+        except Exception:
+            log.exception("request %s cannot be refused: %s", request.request_id, error.code)
+            return _SPEECHLESS
 
     def _note(self, request: Request, error: PenstockError) -> None:
         """Log a failure of the server, but not one of the same kind for every request while it lasts."""

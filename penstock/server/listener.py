@@ -7,15 +7,19 @@ import asyncio
 import contextlib
 import resource
 import ssl
+from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from time import time
 
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from penstock.server.app import App
+from penstock.server.app import Receive, Scope, Send
 from penstock.server.connections import Connection
 from penstock.server.options import ServerOptions
+
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+"""ASGI 3."""
 
 _TICK_SECONDS = 1.0
 
@@ -31,7 +35,7 @@ class Listener:
         OSError: the TLS files cannot be used.
     """
 
-    def __init__(self, app: App, options: ServerOptions) -> None:
+    def __init__(self, app: Application, options: ServerOptions) -> None:
         self.loop = asyncio.get_running_loop()
         self.idle_seconds = options.idle_seconds
         self.read_seconds = options.read_seconds

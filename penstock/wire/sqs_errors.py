@@ -3,6 +3,8 @@
 Codes and statuses: botocore's models of both protocols; SQS API reference, "Common errors"; words as recorded of AWS.
 """
 
+from collections.abc import Callable
+
 from msgspec import Struct
 
 from penstock.core.errors import Fault, PenstockError, Problem
@@ -184,10 +186,11 @@ _WORDS = {
 }
 
 
-def translated(error: PenstockError, queue: str) -> SqsError:
-    """Return any Penstock error in SQS's words. ``queue``: the name of the queue the request was about, for those
-    that mention it."""
-    return error if isinstance(error, SqsError) else of_problem(error.problem, queue)
+def translated(error: PenstockError, queue_of_request: Callable[[], str]) -> SqsError:
+    """Return any Penstock error in SQS's words; the queue is asked for only where they mention it."""
+    if isinstance(error, SqsError):
+        return error
+    return of_problem(error.problem, queue_of_request() if error.code == "purge_in_progress" else "")
 
 
 def of_problem(problem: Problem, queue: str) -> SqsError:

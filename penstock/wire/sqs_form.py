@@ -129,12 +129,11 @@ def _scalar(kind: type, text: str, path: str) -> Any:
 
 
 def _numbered(node: Any) -> list[tuple[int, Any]]:
+    """Return the entries of a list or map in order; a single one may stand without a number, as boto 2 sends it."""
     if not isinstance(node, dict):
-        return []
-    return sorted(
-        ((int(number), item) for number, item in node.items() if number.isascii() and number.isdigit()),
-        key=lambda pair: pair[0],
-    )
+        return [] if node is None else [(1, node)]
+    found = [(int(number), item) for number, item in node.items() if number.isascii() and number.isdigit()]
+    return sorted(found, key=lambda pair: pair[0]) if found else [(1, node)]
 
 
 def _parsed(encoded: bytes) -> dict[str, str]:

@@ -62,7 +62,7 @@ class SqsJson:
         return action.perform(asked, JsonExchange(request, self._edge, action.name))
 
     def refuse(self, request: Request, error: PenstockError) -> Response:
-        told = translated(error, _queue_named(request))
+        told = translated(error, lambda: _queue_named(request))
         kind = told.kind
         query_error = f"{kind.code};{kind.fault}".encode()
         body = _ENCODER.encode({"__type": kind.shape, "message": str(told)})

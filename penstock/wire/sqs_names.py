@@ -17,7 +17,7 @@ _FIFO_NAME = re.compile(r"(?=.{1,80}\Z)[A-Za-z0-9_-]+\.fifo")
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _REGION = re.compile(r"[a-z0-9-]{1,40}")
 _ARN = re.compile(r"arn:(aws[a-z-]*):sqs:([a-z0-9-]{1,40}):([0-9]{12}):([A-Za-z0-9_.-]{1,80})")
-_MOST_CACHED = 10_000
+_MOST_CACHED, _LONGEST_CACHED = 4096, 256
 
 
 class Address(Struct, frozen=True, gc=False):
@@ -58,7 +58,8 @@ class AddressBook:
             found = self._parse(url, account, region)
             if len(self._seen) >= _MOST_CACHED:
                 self._seen.clear()
-            self._seen[url, account, region] = found
+            if len(url) <= _LONGEST_CACHED:
+                self._seen[url, account, region] = found
         return found
 
     def of_name(self, name: str, account: str, region: str) -> Address:

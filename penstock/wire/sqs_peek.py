@@ -64,7 +64,7 @@ class SqsPeek:
         return self._page(request, asked, [], 0)
 
     def refuse(self, request: Request, error: PenstockError) -> Response:
-        told = translated(error, "")
+        told = translated(error, str)
         headers = (_content_type(request), (b"x-amzn-requestid", request.request_id.encode()))
         if _speaks_json(request):
             body = msgspec.json.encode({"__type": told.kind.shape, "message": str(told)})

@@ -46,7 +46,7 @@ class SqsQuery:
         return action.perform(shape_of(action.request, parameters, name), exchange)
 
     def refuse(self, request: Request, error: PenstockError) -> Response:
-        told = translated(error, _queue_named(request))
+        told = translated(error, lambda: _queue_named(request))
         if told.kind is UNKNOWN_OPERATION:
             return Response(404, (_XML, request_id_of(request)), b"<UnknownOperationException/>\n")
         render = json_error if wants_json(request) else xml_error

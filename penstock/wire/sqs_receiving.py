@@ -9,6 +9,7 @@ from penstock.wire.sqs_annotations import TRACE_HEADER
 from penstock.wire.sqs_checksums import md5_of_attributes, md5_of_body
 from penstock.wire.sqs_errors import OVER_LIMIT, SqsError, invalid, wrong_queue_type
 from penstock.wire.sqs_exchange import Edge, Exchange
+from penstock.wire.sqs_filling import filled, overriding_count, overriding_wait
 from penstock.wire.sqs_limits import LONGEST_VISIBILITY_SECONDS, LONGEST_WAIT_SECONDS, MOST_ENTRIES
 from penstock.wire.sqs_model import MessageAttributeValue, ReceiveMessageRequest
 from penstock.wire.sqs_names import Address
@@ -16,10 +17,6 @@ from penstock.wire.sqs_results import Message, ReceiveMessageResult
 from penstock.wire.sqs_sending import sequence_number_of
 
 _LONGEST_ATTEMPT_ID = 128
-_COUNT_OVERRIDE = b"x-localstack-sqs-override-message-count"
-"""Asks for more messages than AWS would give; other local SQS servers have it."""
-
-_MOST_OVERRIDDEN = 1000
 _EMPTY = ReceiveMessageResult()
 _NONE: frozenset[str] = frozenset()
 
@@ -27,9 +24,10 @@ _NONE: frozenset[str] = frozenset()
 def receive_message(asked: ReceiveMessageRequest, exchange: Exchange) -> Step:
     """SQS API reference, ``ReceiveMessage``."""
     queue = exchange.queue(asked.queue_url)
+    headers = exchange.request.headers
     count = asked.max_number_of_messages
-    if _COUNT_OVERRIDE in exchange.request.headers:
-        count = _overriding_count(exchange.request.headers[_COUNT_OVERRIDE])
+    if (wanted := overriding_count(headers)) is not None:
+        count = wanted
     elif count is None:
         count = 1
     elif not 1 <= count <= MOST_ENTRIES:
@@ -56,7 +54,10 @@ def receive_message(asked: ReceiveMessageRequest, exchange: Exchange) -> Step:
             return _over_limit(exchange, queue, wait)
         return exchange.answer(_EMPTY)
 
-    return Call(Receive(queue.queue, count, wait, visibility, attempt_id), received)
+    receive = Receive(queue.queue, count, wait, visibility, attempt_id)
+    if (seconds := overriding_wait(headers)) is not None:
+        return filled(receive, seconds, received)
+    return Call(receive, received)
 
 
 def message_of(
@@ -134,13 +135,6 @@ def _system_names(asked: ReceiveMessageRequest) -> frozenset[str] | None:
     if asked.message_system_attribute_names and asked.attribute_names:
         names = names + asked.attribute_names
     return None if "All" in names or "ALL" in names else frozenset(names)
-
-
-def _overriding_count(header: bytes) -> int:
-    count = int(header) if header.isdigit() and len(header) < 9 else 0
-    if not 1 <= count <= _MOST_OVERRIDDEN:
-        raise invalid("MaxNumberOfMessages", header.decode("latin-1"), f"Must be between 1 and {_MOST_OVERRIDDEN}.")
-    return count
 
 
 def _check_attempt_id(attempt_id: str, queue: Address) -> None:

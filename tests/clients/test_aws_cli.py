@@ -110,7 +110,7 @@ def test_a_day_of_a_fifo_queue(aws: Cli, named: Named) -> None:
     url = aws("create-queue", "--queue-name", named("day.fifo"), "--attributes", settings)["QueueUrl"]
     for body in ("first", "second", "first"):
         assert aws("send-message", "--queue-url", url, "--message-body", body, "--message-group-id", "g")["SequenceNumber"]
-    take = ("receive-message", "--queue-url", url, "--max-number-of-messages", "10", "--message-system-attribute-names", "All")
+    take = ("receive-message", "--queue-url", url, "--max-number-of-messages", "10", "--attribute-names", "All")
     messages = aws(*take)["Messages"]
     assert [each["Body"] for each in messages] == ["first", "second"]
     assert {each["Attributes"]["MessageGroupId"] for each in messages} == {"g"}

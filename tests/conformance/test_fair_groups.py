@@ -219,6 +219,26 @@ async def test_lowering_a_groups_limit_holds_at_once(world: World) -> None:
     assert await world.receive_bodies("q") == ["a3"]
 
 
+async def test_a_group_over_a_lowered_limit_waits_until_enough_of_its_leases_have_ended(world: World) -> None:
+    await world.create("q")
+    await world.send("q", "a1", "a2", "a3", "a4", group_id="a")
+    for seconds in (10, 30, 20):
+        await world.receive("q", 1, visibility_timeout_seconds=seconds)
+    await world.update("q", group_max_in_flight=2)
+    assert (await world.groups("q"))["a"].ready_at == world.now + 20_000
+    world.advance(10)
+    assert await world.receive("q") == ()
+    world.advance(10)
+    assert len(await world.receive("q")) == 1
+
+
+async def test_at_one_instant_ungrouped_messages_come_before_groups(world: World) -> None:
+    await world.create("q")
+    await world.send("q", "grouped", group_id="g")
+    await world.send("q", "alone")
+    assert await world.receive_bodies("q") == ["alone", "grouped"]
+
+
 async def test_grouped_and_ungrouped_messages_come_by_what_was_receivable_first(world: World) -> None:
     await world.create("q")
     for name, group_id in (("1", "g"), ("2", None), ("3", "g"), ("4", None), ("5", "h")):

@@ -5,7 +5,7 @@ import pytest
 from penstock.core.errors import InvalidRequest
 from penstock.core.messages import Attribute, Delivery, State
 from penstock.core.operations import Receive, Reschedule
-from penstock.core.queues import QueueCounts
+from penstock.core.queues import QueueCounts, RedrivePolicy
 from penstock.core.receipts import Receipt, encode_receipt
 from penstock.core.settlements import Settled
 from tests.support.entropy import message_id
@@ -154,6 +154,38 @@ async def test_what_comes_back_goes_behind_the_others_where_the_queue_redelivers
     world.advance(2)
     await world.send("q", "e")
     assert await world.receive_bodies("q") == ["c", "d", "a", "b", "e"]
+
+
+async def test_of_what_comes_back_the_oldest_lease_goes_first(world: World) -> None:
+    await world.create("q")
+    await world.send("q", "a", "b", "c")
+    a, b, _ = await world.receive("q")
+    await world.change_visibility("q", b, 5)
+    world.advance(1)
+    await world.change_visibility("q", a, 5)
+    world.advance(30)
+    assert await world.receive_bodies("q") == ["b", "a", "c"]
+
+
+async def test_a_dead_lettered_message_does_not_come_back(world: World) -> None:
+    await world.create("dead")
+    await world.create("q", redrive=RedrivePolicy("dead", 1))
+    await world.send("dead", "was here before")
+    world.advance(1)
+    await world.send("q", "dead")
+    await world.receive("q", visibility_timeout_seconds=1)
+    world.advance(1)
+    await world.receive("q")
+    assert await world.receive_bodies("dead") == ["was here before", "dead"]
+
+
+@pytest.mark.parametrize("redelivery", ["first", "last"])
+async def test_a_strict_group_keeps_its_order_wherever_redelivery_goes(world: World, redelivery: str) -> None:
+    await world.create("q", group_order="strict", redelivery=redelivery)
+    await world.send("q", "a", "b", group_id="g")
+    held = await world.take("q")
+    await world.change_visibility("q", held, 0)
+    assert await world.receive_bodies("q") == ["a", "b"]
 
 
 async def test_a_message_that_comes_back_does_not_overtake_a_higher_priority(world: World) -> None:

@@ -44,6 +44,16 @@ async def test_a_group_that_was_served_goes_to_the_back(world: World, queue: str
     assert served == ["g1-a", "g2-a", "g3-a", "g1-b", "g2-b", "g1-c"]
 
 
+async def test_a_group_that_becomes_free_goes_behind_those_that_wait(world: World, queue: str) -> None:
+    await send(world, queue, "g1-a", "g1-b")
+    held = await world.take(queue)
+    world.advance(1)
+    await send(world, queue, "g2-a")
+    world.advance(1)
+    await world.delete(queue, held)
+    assert await world.receive_bodies(queue) == ["g2-a", "g1-b"]
+
+
 async def test_a_message_in_flight_locks_its_group(world: World, queue: str) -> None:
     await send(world, queue, "g1-a", "g1-b", "g2-a")
     await world.receive(queue, 1)

@@ -11,6 +11,7 @@ from penstock.broker.local import LocalBroker
 from penstock.core.errors import StoreUnavailable
 from penstock.core.operations import Operation
 from penstock.store.memory import MemoryStore
+from penstock.wire.sqs_json import SqsJson
 from tests.support.server import running_server
 
 SQS_JSON = {"content-type": "application/x-amz-json-1.0"}
@@ -147,3 +148,16 @@ async def test_a_store_that_is_away_is_logged_once_in_a_while(caplog: pytest.Log
                 assert json.loads(answer.text)["hint"] == "Make room."
             assert (await sqs(http, "ListQueues")).status_code == 503
     assert len([record for record in caplog.records if record.name == "penstock.server"]) == 1
+
+
+async def test_a_dialect_that_fails_to_refuse_is_no_stack_trace(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: Any) -> Any:
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr(SqsJson, "refuse", fail)
+    async with running_server(MemoryStore()) as url, client(url) as http:
+        answer = await sqs(http, "Nonsense")
+    assert (answer.status_code, answer.text) == (500, "Something went wrong inside the server.\n")
+    assert "secret detail" in caplog.text

@@ -1,7 +1,10 @@
 """Long polls over HTTP: a client that goes takes no message, a server that stops answers them."""
 
 import asyncio
+import contextlib
 import json
+
+import pytest
 
 from penstock.broker.local import LocalBroker
 from penstock.core.messages import Draft
@@ -80,6 +83,20 @@ async def test_the_next_request_behind_a_long_poll_is_no_goodbye() -> None:
         assert b"live" in (await connection.answer()).body
 
 
+async def test_a_client_that_goes_with_requests_behind_its_long_poll_takes_no_message() -> None:
+    store = MemoryStore()
+    local = await opened(store)
+    async with running_server(store, local=local) as url:
+        for early in (True, False):
+            async with raw(url) as connection:
+                await wait_for_message(connection, local)
+                await connection.send(request("GET", "/health/live") * (1 if early else 5))
+                connection.abort()
+                await until(lambda: local.waiting_count == 0, "the server has noticed")
+        await local.perform(Send("orders", (Draft("hello"),)))
+        assert await counts(local) == QueueCounts(ready=1, delayed=0, in_flight=0)
+
+
 async def test_a_server_that_stops_answers_long_polls_with_nothing() -> None:
     store = MemoryStore()
     local = await opened(store)
@@ -113,3 +130,22 @@ async def test_a_request_under_way_is_finished_before_the_server_stops() -> None
         go_on.set()
         assert (await connection.answer()).status == 200
         await stopping
+
+
+async def test_a_request_that_never_ends_is_cut_off_when_the_server_stops(caplog: pytest.LogCaptureFixture) -> None:
+    class Stuck(MemoryStore):
+        async def describe_queue(self, name, now):  # type: ignore[no-untyped-def]
+            started.set()
+            await asyncio.Event().wait()
+
+    started = asyncio.Event()
+    store = Stuck()
+    local = await opened(store)
+    async with serving(store, local=local, drain_seconds=0.1) as server, raw(server.url) as connection:
+        await connection.send(request("GET", "/v1/queues/orders"))
+        await started.wait()
+        async with asyncio.timeout(5):
+            await server.stop()
+        with contextlib.suppress(ConnectionError):
+            assert await connection.rest() == b""
+    assert not caplog.records, caplog.text

@@ -157,7 +157,10 @@ def _settle(rng: Random, past: Past) -> Step:
             Settlement(
                 queue if rng.random() < 0.97 else past.queue(rng),
                 handle,
-                rng.choice((Delete(),) * 4 + (ChangeVisibility(0), ChangeVisibility(3), GiveBack(), DeadLetter("bad"))),
+                rng.choice(
+                    (Delete(),) * 3
+                    + (ChangeVisibility(0), ChangeVisibility(3), GiveBack(), GiveBack(), DeadLetter("bad"))
+                ),
                 is_fenced=rng.random() < 0.3,
                 any_delivery=rng.random() < 0.1,
                 parks_group=rng.random() < 0.05,

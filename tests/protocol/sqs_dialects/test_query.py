@@ -147,6 +147,15 @@ async def test_lists_and_maps_are_read_in_the_order_of_their_numbers(sqs: SqsCli
     assert [message["Body"] for message in await sqs.receive("q")] == ["2", "7", "10"]
 
 
+async def test_a_single_entry_may_stand_without_a_number(sqs: SqsClient) -> None:
+    changed = await get(
+        sqs, QUEUE, Action="SetQueueAttributes", **{"Attribute.Name": "DelaySeconds", "Attribute.Value": "7"}
+    )
+    assert changed.status == 200
+    told = await get(sqs, QUEUE, Action="GetQueueAttributes", AttributeName="DelaySeconds")
+    assert b"<Attribute><Name>DelaySeconds</Name><Value>7</Value></Attribute>" in told.body
+
+
 @pytest.mark.parametrize(
     "parameters",
     [

@@ -137,6 +137,44 @@ async def test_a_header_of_other_local_servers_asks_for_more_than_ten(sqs: SqsCl
     assert len(answer["Messages"]) == 20
 
 
+@pytest.mark.parametrize("visibility", [{}, {"VisibilityTimeout": 600}])
+async def test_a_header_of_other_local_servers_waits_until_all_have_come(
+    sqs: SqsClient, visibility: dict[str, int]
+) -> None:
+    url = await sqs.create("q")
+    header = {"x-localstack-sqs-override-wait-time-seconds": "30"}
+
+    def start(count: int) -> asyncio.Task[Any]:
+        return asyncio.create_task(sqs("ReceiveMessage", header, QueueUrl=url, MaxNumberOfMessages=count, **visibility))
+
+    await sqs.send(url)
+    await sqs.send(url)
+    polling = start(4)
+    for _ in range(2):
+        await sqs.until_polling()
+        sqs.clock.advance(10)
+        await sqs.send(url)
+    assert len((await polling)["Messages"]) == 4
+    await sqs.like(limits="relaxed")("PurgeQueue", QueueUrl=url)
+    await sqs.send(url)
+    polling = start(2)
+    await sqs.until_polling()
+    sqs.clock.advance(30)
+    assert len((await polling)["Messages"]) == 1
+    await sqs.like(limits="relaxed")("PurgeQueue", QueueUrl=url)
+    polling = start(2)
+    await sqs.until_polling()
+    sqs.clock.advance(30)
+    assert await polling == {}
+
+
+@pytest.mark.parametrize("value", ["0", "1001", "-1", "many", ""])
+async def test_such_a_header_out_of_range_is_refused(sqs: SqsClient, value: str) -> None:
+    await sqs.create("q")
+    with pytest.raises(Failed, match="InvalidParameterValue"):
+        await sqs("ReceiveMessage", {"x-localstack-sqs-override-message-count": value}, QueueUrl="q")
+
+
 async def test_retention_ends_messages_even_in_flight(sqs: SqsClient) -> None:
     url = await sqs.create("q", MessageRetentionPeriod="60", VisibilityTimeout="50")
     await sqs.send(url, "held")
