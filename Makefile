@@ -16,7 +16,7 @@ run: setup  ## Set up and run the server on port 3000 with the embedded store; o
 setup: $(VENV)/.installed  ## Install Penstock and what it needs into .venv; PYTHON=... chooses the interpreter
 
 .PHONY: setup-test
-setup-test: $(VENV)/.installed-test $(VENV)/.installed-clients  ## Install what the tests need too
+setup-test: $(VENV)/.installed-clients  ## Install what the tests need too
 
 .PHONY: test
 test: lint  ## Set up and pass every check and every test
@@ -66,6 +66,6 @@ $(VENV)/.installed-test: $(VENV)/.created pyproject.toml constraints.txt
 	$(INSTALL) --group test
 	@touch $(VENV)/.installed $@
 
-$(VENV)/.installed-clients: $(VENV)/.created scripts/install-clients tests/clients/js/package-lock.json
-	scripts/install-clients
+$(VENV)/.installed-clients: $(VENV)/.installed-test scripts/install-clients tests/clients/js/package-lock.json
+	scripts/install-clients $(VENV)
 	@touch $@

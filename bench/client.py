@@ -69,18 +69,30 @@ class Figures(Struct, frozen=True, kw_only=True):
 
 
 class Connection(asyncio.Protocol):
-    """One connection at its script."""
+    """One connection at its script.
 
-    def __init__(self, run: "Run", script: Script) -> None:
+    Args:
+        run: told what happens.
+        script: what to do; begun with the connection, unless this one takes the place of another.
+        request: of the script, to begin with.
+    """
+
+    def __init__(self, run: "Run", script: Script, request: bytes | None = None) -> None:
         self._run = run
         self._script = script
+        self._request = request
         self._buffer = b""
         self._sent_at = 0.0
+        self._is_last = False
         self.transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self.transport = transport
-        self._go_on(None)
+        if self._request is None:
+            self._go_on(None)
+        else:
+            self._sent_at = perf_counter()
+            transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
         if self._buffer:
@@ -101,16 +113,21 @@ class Connection(asyncio.Protocol):
             self._run.fail(data[:1000].decode(errors="replace"))
             return
         self._run.times.append(perf_counter() - self._sent_at)
+        self._is_last = b"\r\nconnection: close" in head
         self._go_on(data[end + 4 :])
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._run.fail("The server closed a connection.")
+        if not self._is_last:
+            self._run.fail("The server closed a connection.")
 
     def _go_on(self, body: bytes | None) -> None:
         try:
             request = next(self._script) if body is None else self._script.send(body)
         except StopIteration:
             self._run.ended()
+            return
+        if self._is_last:
+            self._run.connect(Connection(self._run, self._script, request))
         else:
             self._sent_at = perf_counter()
             self.transport.write(request)
@@ -119,23 +136,29 @@ class Connection(asyncio.Protocol):
 class Run:
     """All connections of a plan at work."""
 
-    def __init__(self, tally: Tally, connections: int) -> None:
+    def __init__(self, port: int, tally: Tally, connections: int) -> None:
         self.times: list[float] = []
+        self._port = port
         self._tally = tally
         self._connections = connections
         self._working = connections
-        self._done = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self._done = self._loop.create_future()
+        self._connecting: set[asyncio.Task[Any]] = set()
         self._is_over = False
+
+    def connect(self, connection: Connection) -> None:
+        """Let a connection begin. Some servers want a new one for each request."""
+        connecting = self._loop.create_task(
+            self._loop.create_connection(lambda: connection, "127.0.0.1", self._port)  # type: ignore[arg-type]
+        )
+        self._connecting.add(connecting)
+        connecting.add_done_callback(self._connected)
 
     def ended(self) -> None:
         """A script has nothing left to do."""
         self._working -= 1
         if self._working == 0 and not self._done.done():
-            self._done.set_result(None)
-
-    def stop(self) -> None:
-        """That is enough."""
-        if not self._done.done():
             self._done.set_result(None)
 
     def fail(self, message: str) -> None:
@@ -145,20 +168,14 @@ class Run:
 
     async def measure(self, target: Target, script: str, warm_up_seconds: float, seconds: float) -> Figures:
         """Follow a script, and return what happened after the warm-up."""
-        loop = asyncio.get_running_loop()
-        protocols: list[Connection] = []
         for _ in range(self._connections):
-            made = Connection(self, SCRIPTS[script](target, self._tally))
-            await loop.create_connection(lambda made=made: made, "127.0.0.1", target.port)  # type: ignore[misc]
-            protocols.append(made)
+            self.connect(Connection(self, SCRIPTS[script](target, self._tally)))
         if warm_up_seconds:
             await asyncio.wait([self._done], timeout=warm_up_seconds)
         first, messages, started, load = len(self.times), self._tally.messages, perf_counter(), process_time()
         await asyncio.wait([self._done], timeout=min(seconds, _MOST_SECONDS))
         elapsed, times = perf_counter() - started, sorted(self.times[first:])
         self._is_over = True
-        for protocol in protocols:
-            protocol.transport.abort()
         if self._done.done():
             self._done.result()
         return Figures(
@@ -168,6 +185,11 @@ class Run:
             p99_ms=1000 * times[len(times) * 99 // 100] if times else 0,
             client_load=(process_time() - load) / elapsed,
         )
+
+    def _connected(self, connecting: "asyncio.Task[Any]") -> None:
+        self._connecting.discard(connecting)
+        if not connecting.cancelled() and connecting.exception() is not None:
+            self.fail(f"Cannot connect: {connecting.exception()}")
 
 
 async def carry_out(plan: Plan) -> Figures:
@@ -180,18 +202,15 @@ async def carry_out(plan: Plan) -> Figures:
     if plan.fill_count:
         await _fill(target, plan.fill_count)
     if plan.script == "delete":
-        await Run(tally, _PREPARING_CONNECTIONS).measure(target, "collect", 0, _MOST_SECONDS)
-    return await Run(tally, plan.connections).measure(target, plan.script, plan.warm_up_seconds, plan.seconds)
+        await Run(target.port, tally, _PREPARING_CONNECTIONS).measure(target, "collect", 0, _MOST_SECONDS)
+    return await Run(target.port, tally, plan.connections).measure(
+        target, plan.script, plan.warm_up_seconds, plan.seconds
+    )
 
 
 async def _fill(target: Target, fill_count: int) -> None:
-    tally = Tally()
-    run = Run(tally, _PREPARING_CONNECTIONS)
-    filling = asyncio.ensure_future(run.measure(target, "send_batch", 0, _MOST_SECONDS))
-    while tally.messages < fill_count and not filling.done():
-        await asyncio.sleep(0.01)
-    run.stop()
-    await filling
+    tally = Tally(fill_count)
+    await Run(target.port, tally, _PREPARING_CONNECTIONS).measure(target, "fill", 0, _MOST_SECONDS)
 
 
 async def create_queue(plan: Plan) -> str:

@@ -1,23 +1,22 @@
-"""The floor: Penstock's HTTP stack answering a constant, so that what is left of a request is what Penstock does.
+"""The floor: the HTTP stack under Penstock answering a constant. What a request takes beyond that is Penstock's.
 
-Run as ``python -m bench.floor``; says where it serves in the same words as ``penstock serve``.
+Run as ``python -m bench.floor``: uvicorn as it comes, with uvloop, httptools and a plain ASGI application; with
+``--ours`` behind Penstock's own connections and listener. Says where it serves in the words of ``penstock serve``.
 """
 
 import asyncio
 import json
+import socket
+import sys
 from typing import Any
 
+import uvicorn
 import uvloop
 
 from penstock.server.listener import Listener
 from penstock.server.options import ServerOptions
 
-_BODY = json.dumps(
-    {
-        "MD5OfMessageBody": "0" * 32,
-        "MessageId": "00000000-0000-0000-0000-000000000000",
-    }
-).encode()
+_BODY = json.dumps({"MD5OfMessageBody": "0" * 32, "MessageId": "00000000-0000-0000-0000-000000000000"}).encode()
 _START = {
     "type": "http.response.start",
     "status": 200,
@@ -39,12 +38,33 @@ async def constant(scope: Any, receive: Any, send: Any) -> None:
 
 
 async def serve() -> None:
-    """Serve until the process ends."""
+    """Serve with uvicorn until the process ends."""
+    config = uvicorn.Config(
+        constant,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+    )
+    listening = socket.create_server(("127.0.0.1", 0), backlog=4096)
+    _announce(listening.getsockname()[1])
+    await uvicorn.Server(config).serve([listening])
+
+
+async def serve_with_ours() -> None:
+    """Serve with Penstock's listener until the process ends."""
     listener = Listener(constant, ServerOptions(port=0))  # type: ignore[arg-type]
-    port = await listener.start()
-    print(json.dumps({"url": f"http://127.0.0.1:{port}"}), flush=True)
+    _announce(await listener.start())
     await asyncio.get_running_loop().create_future()
 
 
+def _announce(port: int) -> None:
+    print(json.dumps({"url": f"http://127.0.0.1:{port}"}), flush=True)
+
+
 if __name__ == "__main__":
-    uvloop.run(serve())
+    uvloop.run(serve_with_ours() if "--ours" in sys.argv else serve())

@@ -51,12 +51,13 @@ class Side(Struct, frozen=True):
 class Pair(Struct, frozen=True):
     """One turn of each side. ``base`` is the mean of the turns before and after ``other``.
 
-    ``us`` is the processor time of the other side's server for each request, in microseconds.
+    ``base_us`` and ``other_us`` are the processor time of the server for each request, in microseconds.
     """
 
     base: Figures
     other: Figures
-    us: float
+    base_us: float
+    other_us: float
 
     def ratio(self, of: Callable[[Figures], float] = lambda figures: figures.requests) -> float:
         """Return the other's figure by the base's requests per second."""
@@ -68,9 +69,9 @@ def compare(what: str, base: Side, other: Side, pace: Pace) -> list[Pair]:
     pairs = []
     before, _ = _turn(base)
     for number in range(pace.pairs):
-        done, us = _turn(other)
-        after, _ = _turn(base)
-        pairs.append(Pair(_mean(before, after), done, us))
+        done, other_us = _turn(other)
+        after, base_us = _turn(base)
+        pairs.append(Pair(_mean(before, after), done, base_us, other_us))
         _console.print(f"  {what} {number + 1}/{pace.pairs}: {done.requests:,.0f}/s beside {after.requests:,.0f}/s")
         before = after
     return pairs
@@ -87,10 +88,11 @@ def about(pairs: list[Pair], noun: str = "msg/s") -> str:
     requests = median(pair.other.requests for pair in pairs)
     base = median(pair.base.requests for pair in pairs)
     p50, p99 = median(pair.other.p50_ms for pair in pairs), median(pair.other.p99_ms for pair in pairs)
-    us = median(pair.us for pair in pairs)
+    us = min(pair.other_us for pair in pairs)
+    base_us = min(pair.base_us for pair in pairs)
     return (
         f"{other:,.0f} {noun}, {requests:,.0f} req/s at {us:.0f} us of processor; p50 {p50:.2f} p99 {p99:.2f} ms; "
-        f"beside {base:,.0f} req/s"
+        f"beside {base:,.0f} req/s at {base_us:.0f} us"
     )
 
 

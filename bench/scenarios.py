@@ -31,6 +31,11 @@ def rates(pace: Pace) -> list[Figure]:
             )
             return compare(what, base, Side(penstock, plan), pace)
 
+        with floor("--ours") as ours:
+            plan = Plan(port=0, script="send", is_constant=True, seconds=pace.seconds / 2)
+            pairs = compare("a constant, Penstock's connections", base, Side(running(ours), plan), pace)
+        what = "a constant from Penstock's own connections"
+        figures.append(figure_of(what, [each.ratio() for each in pairs], "x floor", "", about(pairs)))
         enough = round(10_000 * pace.seconds)
         for what, target, pairs in (
             ("send, singles", ">= 0.45", beside("send", "send")),

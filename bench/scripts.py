@@ -22,12 +22,16 @@ Script = Generator[bytes, bytes, None]
 class Tally:
     """What all connections together have done.
 
+    Args:
+        wanted: how many messages make ``fill`` stop.
+
     Attributes:
         messages: went through what the scenario is about.
         handles: of deliveries held, for scenarios that delete what was received before.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, wanted: int = 0) -> None:
+        self.wanted = wanted
         self.messages = 0
         self.handles: list[bytes] = []
 
@@ -103,6 +107,14 @@ def send_batch(target: Target, tally: Tally) -> Script:
     while True:
         yield make()
         tally.messages += 10
+
+
+def fill(target: Target, tally: Tally) -> Script:
+    """Send by tens until there are as many as wanted."""
+    make = target.sends(10)
+    while tally.messages < tally.wanted:
+        tally.messages += 10
+        yield make()
 
 
 def receive(target: Target, tally: Tally) -> Script:

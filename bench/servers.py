@@ -17,6 +17,7 @@ from bench.client import Figures, Plan
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / ".build" / "bench"
+LOG = BUILD / "servers.log"
 _ADDRESS = re.compile(rb"https?://[^:/\s\"]+:(\d+)")
 _PATIENCE_SECONDS = 60
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
@@ -28,7 +29,7 @@ class ServerProcess:
     Args:
         command: starts it; it must say its address on standard output.
         environment: more variables.
-        is_quiet: what it prints is thrown away.
+        is_quiet: it does not say its address; what it prints goes to the log.
     """
 
     def __init__(
@@ -36,14 +37,16 @@ class ServerProcess:
     ) -> None:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")}
         self.started_at = perf_counter()
-        self.process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env={**inherited, **(environment or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL if is_quiet else subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
+        BUILD.mkdir(parents=True, exist_ok=True)
+        with LOG.open("ab") as log:
+            self.process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env={**inherited, **(environment or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=log if is_quiet else subprocess.PIPE,
+                stderr=log,
+            )
         self.port = self._read_port()
         self.start_seconds = perf_counter() - self.started_at
 
@@ -78,13 +81,13 @@ class ServerProcess:
             address = _ADDRESS.search(line)
             if address is not None:
                 return int(address[1])
-        raise RuntimeError(b"".join(lines).decode())
+        raise RuntimeError(f"{b''.join(lines).decode()}The end of {LOG} says more.")
 
 
 @contextmanager
-def floor() -> Iterator[ServerProcess]:
+def floor(*options: str) -> Iterator[ServerProcess]:
     """The same server stack answering a constant."""
-    server = ServerProcess([sys.executable, "-m", "bench.floor"])
+    server = ServerProcess([sys.executable, "-m", "bench.floor", *options])
     try:
         yield server
     finally:
@@ -99,7 +102,6 @@ def penstock(store: Path | None = None, keys: str = "") -> Iterator[ServerProces
         store: the database file; ``None``: a new one that is thrown away.
         keys: as in ``PENSTOCK_KEYS``.
     """
-    BUILD.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=BUILD) as folder:
         server = start_penstock(store or Path(folder) / "penstock.db", keys)
         try:
@@ -120,8 +122,7 @@ def load(plan: Plan) -> Figures:
         [sys.executable, "-m", "bench.client"],
         cwd=ROOT,
         input=msgspec.json.encode(plan),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         check=False,
     )
     if done.returncode:

@@ -234,15 +234,15 @@ class LocalBroker:
         return await self._store.apply(self._stamp_effects(asked.effects, now), now)
 
     async def _cancel(self, asked: Cancel) -> IdsReply:
-        return IdsReply(await self._store.cancel(asked.message_ids, self._clock.now_ms()))
+        return IdsReply(await self._store.cancel(asked.message_ids, asked.queue, self._clock.now_ms()))
 
     async def _delete_messages(self, asked: DeleteMessages) -> IdsReply:
-        return IdsReply(
-            await self._store.delete_messages(asked.message_ids, asked.only_in_flight, self._clock.now_ms())
-        )
+        now = self._clock.now_ms()
+        return IdsReply(await self._store.delete_messages(asked.message_ids, asked.only_in_flight, asked.queue, now))
 
     async def _reschedule(self, asked: Reschedule) -> IdsReply:
-        return IdsReply(await self._store.reschedule(asked.message_ids, asked.deliver_at, self._clock.now_ms()))
+        now = self._clock.now_ms()
+        return IdsReply(await self._store.reschedule(asked.message_ids, asked.deliver_at, asked.queue, now))
 
     async def _peek(self, asked: Peek) -> MessagesReply:
         found, next_after = await self._store.peek(

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from functools import singledispatch
 from math import isfinite
 
-from penstock.core.effects import Effects
+from penstock.core.effects import Effects, Record
 from penstock.core.errors import InvalidRequest
 from penstock.core.messages import HIGHEST_PRIORITY, Draft
 from penstock.core.operations import (
@@ -106,6 +106,8 @@ def _(operation: Settle) -> None:
     for settlement in operation.settlements:
         if isinstance(settlement.action, ChangeVisibility):
             _duration(settlement.action.visibility_timeout_seconds, "visibility_timeout_seconds")
+            if settlement.action.most_total_seconds is not None:
+                _duration(settlement.action.most_total_seconds, "most_total_seconds")
         _effects(settlement.effects)
 
 
@@ -130,6 +132,8 @@ def _(operation: Reschedule) -> None:
 @validate.register
 def _(operation: PutRecords) -> None:
     _count(operation.records, "records")
+    for record in operation.records:
+        _record(record)
 
 
 @validate.register
@@ -167,6 +171,20 @@ def _effects(effects: Effects) -> None:
     for join in effects.joins:
         _draft(join.follow_up.message)
         _between(join.parts, 1, 1_000_000, "parts")
+        _text(join.join_id, "join_id")
+        if join.expires_at is not None:
+            _between(join.expires_at, 0, _FARTHEST_INSTANT, "expires_at")
+    for arrival in effects.arrivals:
+        _text(arrival.join_id, "join_id")
+        _text(arrival.part_id, "part_id")
+    for record in effects.records:
+        _record(record)
+
+
+def _record(record: Record) -> None:
+    _text(record.key, "key")
+    if record.expires_at is not None:
+        _between(record.expires_at, 0, _FARTHEST_INSTANT, "expires_at")
 
 
 def _settings(queue: str, changes: QueueChanges) -> None:

@@ -15,8 +15,7 @@ from penstock.client.repeating import as_if_once, may_repeat, named
 from penstock.core.clock import Clock
 from penstock.core.errors import InvalidRequest, StoreUnavailable
 from penstock.core.operations import Operation, Receive
-from penstock.wire.rest_calls import Ask, ask, asking
-from penstock.wire.rest_problems import error_in
+from penstock.wire.rest import Ask, ask, asking, error_in
 
 Reply = TypeVar("Reply")
 

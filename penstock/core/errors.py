@@ -23,7 +23,7 @@ class Problem(Struct, frozen=True, omit_defaults=True):
 
 
 class PenstockError(Exception):
-    """Base of all errors Penstock raises on purpose. Nothing was changed when one is raised."""
+    """Base of all errors Penstock raises on purpose. A caller's fault has changed nothing."""
 
     code: ClassVar[str] = "internal_error"
     fault: ClassVar[Fault] = "server"
@@ -96,6 +96,13 @@ class ReceiptHandleInvalid(PenstockError):
     fault = "caller"
 
 
+class LeaseTooLong(PenstockError):
+    """A lease would end too long after its message was received."""
+
+    code = "lease_too_long"
+    fault = "caller"
+
+
 class MoveNotFound(PenstockError):
     """No such move task is running."""
 
@@ -125,7 +132,10 @@ class AccessDenied(PenstockError):
 
 
 class StoreUnavailable(PenstockError):
-    """The store did not answer or could not keep what it was given; the caller may try again."""
+    """The store did not answer or could not keep what it was given; the caller may try again.
+
+    Through a network it may have happened all the same: what was sent with message ids may be sent again safely.
+    """
 
     code = "store_unavailable"
 

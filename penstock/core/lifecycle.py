@@ -10,9 +10,12 @@ was given out, else DELAYED.
 """
 
 from penstock.core.clock import to_ms
+from penstock.core.effects import NO_EFFECTS
 from penstock.core.errors import DeduplicationIdRequired, GroupRequired, MessageTooLarge, PenstockError
 from penstock.core.messages import HIGHEST_PRIORITY, Draft, State, size_of
 from penstock.core.queues import QueueSettings
+from penstock.core.refusals import lease_too_long
+from penstock.core.settlements import Action, ChangeVisibility, Settlement
 
 
 def refusal(settings: QueueSettings, draft: Draft) -> PenstockError | None:
@@ -36,6 +39,29 @@ def refusal(settings: QueueSettings, draft: Draft) -> PenstockError | None:
                 field="deduplication_id",
             )
     return None
+
+
+def names_delivery(settlement: Settlement, given: bytes, current: bytes | None) -> bool:
+    """Return whether the token of a receipt handle entitles to a settlement; ``current`` is the latest delivery's."""
+    if given == current:
+        return True
+    return (
+        settlement.any_delivery
+        and current is not None
+        and isinstance(settlement.action, ChangeVisibility)
+        and not (settlement.is_fenced or settlement.parks_group)
+        and settlement.effects == NO_EFFECTS
+    )
+
+
+def lease_refusal(action: Action, received_at: int | None, now: int) -> PenstockError | None:
+    """Return why a delivery that was received then cannot be held so long, or ``None``."""
+    if not isinstance(action, ChangeVisibility) or action.most_total_seconds is None or received_at is None:
+        return None
+    until = now + to_ms(action.visibility_timeout_seconds)
+    if until == now or until <= received_at + to_ms(action.most_total_seconds):
+        return None
+    return lease_too_long(action.most_total_seconds)
 
 
 def first_visible_at(settings: QueueSettings, draft: Draft, now: int) -> int:

@@ -2,6 +2,7 @@
 
 from penstock.core.errors import (
     InvalidRequest,
+    LeaseTooLong,
     MoveConflict,
     MoveNotFound,
     PurgeInProgress,
@@ -38,6 +39,15 @@ def setting_is_fixed(field: str) -> InvalidRequest:
 def purge_in_progress(name: str) -> PurgeInProgress:
     """The error of purging again too soon."""
     return PurgeInProgress(f"Queue {name!r} was purged a moment ago.", hint="Wait a minute and try again.")
+
+
+def lease_too_long(most_seconds: float) -> LeaseTooLong:
+    """The error of holding a message longer than the settlement allows in all."""
+    return LeaseTooLong(
+        f"The lease would end more than {most_seconds:g} seconds after the message was received.",
+        hint="Give it back, or hold it for a shorter time.",
+        field="visibility_timeout_seconds",
+    )
 
 
 def move_conflict(source: str) -> MoveConflict:

@@ -12,10 +12,17 @@ class Delete(Struct, frozen=True, tag="delete", tag_field="action"):
     """It is done, forget it."""
 
 
-class ChangeVisibility(Struct, frozen=True, tag="change_visibility", tag_field="action"):
-    """Hold the lease so much longer from now, or with 0 give it back at once."""
+class ChangeVisibility(Struct, frozen=True, tag="change_visibility", tag_field="action", omit_defaults=True):
+    """Hold the lease so much longer from now, or with 0 give it back at once.
+
+    Attributes:
+        visibility_timeout_seconds: how much longer.
+        most_total_seconds: refuse (``LeaseTooLong``) when the lease would end more than so long after the delivery was
+            received (SQS API reference, ``ChangeMessageVisibility``: 12 hours). Giving back is never refused.
+    """
 
     visibility_timeout_seconds: float
+    most_total_seconds: float | None = None
 
 
 class GiveBack(Struct, frozen=True, tag="give_back", tag_field="action"):
@@ -45,7 +52,8 @@ class Settlement(Struct, frozen=True, omit_defaults=True):
         is_fenced: refuse (``EXPIRED``) when the lease has ended, even if nobody else took it since. Workers are fenced;
             a standard SQS queue is not (SQS API reference, ``DeleteMessage``).
         any_delivery: the receipt handle of an earlier delivery of the message counts too, as long as somebody has held
-            it since (standard SQS queues, for a change of visibility only; sqs-facts 14).
+            it since (standard SQS queues; sqs-facts 14). Only for a change of visibility that is not fenced, has no
+            effects and parks nothing: to all else a stale handle stays stale.
         parks_group: also park the message's group, so that nothing of it is received until it is unparked.
         effects: what happens in the same atomic step; only when the outcome is ``DONE``.
     """

@@ -1,7 +1,8 @@
 """What a caller may do: with the queues of their own account everything, with those of others nothing.
 
 A queue of the server's own account has a plain name, any other is called ``region/account/name``. What names no queue
-but a message id, a record or the feed reaches into all accounts, and so is for the server's own account only.
+but a message id, a record or the feed reaches into all accounts, and so is for the server's own account only; what
+names messages by id may name their queue as well, and then it counts.
 """
 
 from collections.abc import Callable, Iterable
@@ -11,8 +12,10 @@ from penstock.core.effects import Effects
 from penstock.core.errors import AccessDenied
 from penstock.core.operations import (
     Apply,
+    Cancel,
     CancelMove,
     CreateQueue,
+    DeleteMessages,
     DeleteQueue,
     DescribeQueue,
     ListGroups,
@@ -22,6 +25,7 @@ from penstock.core.operations import (
     Peek,
     PurgeQueue,
     Receive,
+    Reschedule,
     Send,
     Settle,
     StartMove,
@@ -59,6 +63,7 @@ _NAMED_ONE = frozenset(
         UpdateQueue,
     }
 )
+_NAMED_PERHAPS = frozenset({Cancel, DeleteMessages, Reschedule})
 _NAMED: dict[type, Callable[[Any], Iterable[str]]] = {
     Apply: lambda operation: _queues_of_effects(operation.effects),
     CancelMove: lambda operation: (),  # its id is a secret that only who started it knows
@@ -87,7 +92,7 @@ class Access:
             operation: what they ask for.
         """
         kind = type(operation)
-        if kind in _NAMED_ONE:
+        if kind in _NAMED_ONE or (kind in _NAMED_PERHAPS and operation.queue is not None):  # type: ignore[attr-defined]
             self._check_queue(account, operation.queue)  # type: ignore[attr-defined]
             return
         named = _NAMED.get(kind)

@@ -8,10 +8,7 @@ from penstock.server.welcome import Welcome
 from penstock.wire.aweq import Aweq
 from penstock.wire.http import Dialect, Request
 from penstock.wire.rest import Rest
-from penstock.wire.sqs_json import SqsJson
-from penstock.wire.sqs_limits import SqsOptions
-from penstock.wire.sqs_peek import SqsPeek
-from penstock.wire.sqs_query import SqsQuery
+from penstock.wire.sqs import SqsJson, SqsOptions, SqsPeek, SqsQuery
 from penstock.wire.wq import Wq
 
 AWEQ_QUEUE = "aweq"

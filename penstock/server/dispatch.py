@@ -15,7 +15,7 @@ from penstock.core.errors import PenstockError, QueueNotFound
 from penstock.core.operations import Receive
 from penstock.server.auth import Gate
 from penstock.server.dialects import Dialects
-from penstock.server.long_polls import LongPolls
+from penstock.server.long_polls import ClientGone, LongPolls
 from penstock.wire.http import Call, Dialect, Request, Response
 
 log = logging.getLogger("penstock.server")
@@ -94,6 +94,8 @@ class Dispatch:
             if error.fault == "server":
                 self._note(request, error)
             return self._refusal(dialect, request, error)
+        except ClientGone:
+            raise
         except Exception:
             return self._failure(dialect, request)
 

@@ -13,7 +13,8 @@ from penstock.broker.contract import Broker
 from penstock.core.operations import Receive, ReceiveReply
 
 _PATIENCE_SECONDS = 0.01
-"""Receives that are answered sooner are not watched, which costs them nothing but a timer that never fires."""
+"""Receives that are answered sooner are not watched. One timer looks after all of them: one each would cost more than
+the receive itself."""
 
 _NOTHING = ReceiveReply(())
 
@@ -37,6 +38,9 @@ class LongPolls:
         self._broker = broker
         self.is_draining = False
         self.waiting: set[_LongPoll] = set()
+        self._new: set[_LongPoll] = set()
+        self._patient: set[_LongPoll] = set()
+        self._timer: asyncio.TimerHandle | None = None
 
     def drain(self) -> None:
         """Let every receive be answered at once from now on, those that wait now with nothing."""
@@ -59,7 +63,9 @@ class LongPolls:
         if self.is_draining:
             return await self._broker.perform(structs.replace(operation, wait_seconds=0))
         poll = _LongPoll(self, receive)
-        timer = asyncio.get_running_loop().call_later(_PATIENCE_SECONDS, poll.watch)
+        self._new.add(poll)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_PATIENCE_SECONDS, self._look)
         try:
             return await self._broker.perform(operation)
         except asyncio.CancelledError:
@@ -71,8 +77,18 @@ class LongPolls:
                 return _NOTHING
             raise
         finally:
-            timer.cancel()
+            self._new.discard(poll)
+            self._patient.discard(poll)
             poll.end()
+
+    def _look(self) -> None:
+        """Watch those that were there when this looked last, and look again while there are others."""
+        waited, self._patient, self._new = self._patient, self._new, set()
+        for poll in waited:
+            poll.watch()
+        self._timer = None
+        if self._patient:
+            self._timer = asyncio.get_running_loop().call_later(_PATIENCE_SECONDS, self._look)
 
 
 class _LongPoll:

@@ -120,17 +120,20 @@ class Store(Protocol):
         """Raises what refuses the first effect that cannot happen."""
         ...
 
-    async def cancel(self, message_ids: Sequence[str], now: int) -> tuple[IdOutcome, ...]:
-        """Forget messages nobody holds."""
+    async def cancel(self, message_ids: Sequence[str], queue: str | None, now: int) -> tuple[IdOutcome, ...]:
+        """Forget messages nobody holds. Here and in the next two: those of other queues than ``queue`` stay and are
+        GONE, ``None`` means wherever they are, and a blocked message is of the queue it will be sent to."""
         ...
 
     async def delete_messages(
-        self, message_ids: Sequence[str], only_in_flight: bool, now: int
+        self, message_ids: Sequence[str], only_in_flight: bool, queue: str | None, now: int
     ) -> tuple[IdOutcome, ...]:
         """Forget messages whatever their state; ``only_in_flight``: those that nobody holds stay and are GONE."""
         ...
 
-    async def reschedule(self, message_ids: Sequence[str], deliver_at: int, now: int) -> tuple[IdOutcome, ...]:
+    async def reschedule(
+        self, message_ids: Sequence[str], deliver_at: int, queue: str | None, now: int
+    ) -> tuple[IdOutcome, ...]:
         """Set ``visible_at`` of messages nobody holds; an instant in the past means now. A receipt handle of before
         is stale."""
         ...

@@ -105,7 +105,7 @@ class RunningServer:
     def advance(self, seconds: float) -> None:
         """Let time pass for the server at once: leases end, delays are over, what is too old is gone.
 
-        Everything that is due by then has happened when this returns or is about to, as with time that passes by itself.
+        What is due by then has happened when this returns, or is about to.
         """
         self._do(self._advance(seconds))
 

@@ -1,1 +1,1 @@
-"""How bytes become operations and replies become bytes: one dialect a file, pure functions, no I/O."""
+"""How bytes become operations and replies become bytes: a module or package for each dialect, pure, without I/O."""

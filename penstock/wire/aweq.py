@@ -13,8 +13,6 @@ from penstock.core.operations import (
     CreateQueue,
     DeleteMessages,
     DescribeQueue,
-    Find,
-    FindReply,
     QueueReply,
     Receive,
     ReceiveReply,
@@ -134,13 +132,7 @@ class Aweq:
         return Call(Receive(self._queue, count, 0), received)
 
     def _delete(self, request: Request, key: str) -> Step:
-        def found(reply: FindReply) -> Step:
-            message = reply.messages[0]
-            if message is None or message.queue != self._queue:
-                return _okay()
-            return Call(DeleteMessages((key,)), lambda reply: _okay())
-
-        return Call(Find((key,)), found)
+        return Call(DeleteMessages((key,), queue=self._queue), lambda reply: _okay())
 
     def _stats(self, request: Request, rest: str) -> Step:
         def described(reply: QueueReply) -> Response:

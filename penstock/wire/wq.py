@@ -11,8 +11,6 @@ from penstock.core.messages import Draft
 from penstock.core.operations import (
     CreateQueue,
     DeleteMessages,
-    Find,
-    FindReply,
     IdOutcome,
     IdsReply,
     Receive,
@@ -98,13 +96,7 @@ class Wq:
         return Call(Receive(self._queue, amount, 0), _received)
 
     def _confirm(self, message_id: str) -> Step:
-        def found(reply: FindReply) -> Step:
-            message = reply.messages[0]
-            if message is None or message.queue != self._queue:
-                return _not_locked()
-            return Call(DeleteMessages((message_id,), only_in_flight=True), _confirmed)
-
-        return Call(Find((message_id,)), found)
+        return Call(DeleteMessages((message_id,), only_in_flight=True, queue=self._queue), _confirmed)
 
 
 def _received(reply: ReceiveReply) -> Response:

@@ -11,11 +11,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import boto3
+
 PATIENCE_SECONDS = 30
 REGION = "eu-central-1"
 ANYBODY = ("any-key", "any-secret")
 
 _WAITING = "penstock_waiting_receives "
+_COUNTS = [f"ApproximateNumberOfMessages{state}" for state in ("", "NotVisible", "Delayed")]
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,14 @@ class Served:
             "aws_secret_access_key": self.key[1],
             "region_name": REGION,
         }
+
+    def message_count(self, queue: str) -> int:
+        """Return how many messages a queue holds, in whatever state."""
+        client = boto3.client("sqs", **self.arguments())
+        url = client.get_queue_url(QueueName=queue)["QueueUrl"]
+        found = client.get_queue_attributes(QueueUrl=url, AttributeNames=_COUNTS)["Attributes"]
+        client.close()
+        return sum(int(found[name]) for name in _COUNTS)
 
     def waiting_count(self) -> int:
         """Return how many long polls the server holds."""
@@ -94,6 +105,16 @@ def serving(folder: Path, *flags: str, key: tuple[str, str] | None = None, **env
             yield Served(json.loads(said)["url"], key or ANYBODY)
         finally:
             stop(process)
+
+
+def until_it_waits(served: Served, before: int) -> None:
+    """Return when a server holds more long polls than before, and has held them for a while.
+
+    For a while, because in the first 20 ms the server does not notice that a client goes: see test_aborted_polls.
+    """
+    until(lambda: served.waiting_count() > before, "the poll is at the server")
+    for _ in range(10):  # takes longer than that
+        assert served.waiting_count() > before
 
 
 def stop(process: "subprocess.Popen[bytes]") -> int:

@@ -8,7 +8,7 @@ import pytest
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 
-from tests.clients.served import PATIENCE_SECONDS, Served
+from tests.clients.served import PATIENCE_SECONDS, Served, until_it_waits
 
 Named = Callable[[str], str]
 CONSUMER_COUNT = 8
@@ -44,9 +44,7 @@ async def test_consumers_waiting_together_share_what_comes(sqs: Any, named: Name
 
 async def test_the_paginator_and_typed_exceptions_work(sqs: Any, named: Named) -> None:
     urls = {(await sqs.create_queue(QueueName=named(f"page-{number}")))["QueueUrl"] for number in range(3)}
-    pages = sqs.get_paginator("list_queues").paginate(
-        QueueNamePrefix=named("page-"), PaginationConfig={"PageSize": 2}
-    )
+    pages = sqs.get_paginator("list_queues").paginate(QueueNamePrefix=named("page-"), PaginationConfig={"PageSize": 2})
     assert {url async for page in pages for url in page["QueueUrls"]} == urls
     with pytest.raises(sqs.exceptions.QueueDoesNotExist) as missing:
         await sqs.get_queue_url(QueueName=named("missing"))
@@ -58,8 +56,7 @@ async def test_a_cancelled_long_poll_takes_no_message(sqs: Any, served: Served, 
     before = served.waiting_count()
     poll = asyncio.ensure_future(sqs.receive_message(QueueUrl=url, WaitTimeSeconds=20))
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while await asyncio.to_thread(served.waiting_count) == before:
-            assert not poll.done()
+        await asyncio.to_thread(until_it_waits, served, before)
     poll.cancel()
     await asyncio.gather(poll, return_exceptions=True)
     await sqs.send_message(QueueUrl=url, MessageBody="kept")

@@ -76,8 +76,10 @@ def aws(request: pytest.FixtureRequest, served_with_keys: Served) -> Iterator[Cl
 
 def test_a_day_of_a_standard_queue(aws: Cli, named: Named) -> None:
     dead = aws("create-queue", "--queue-name", named("dead"))["QueueUrl"]
-    dead_arn = aws("get-queue-attributes", "--queue-url", dead, "--attribute-names", "QueueArn")["Attributes"]["QueueArn"]
-    settings = {"VisibilityTimeout": "0", "RedrivePolicy": f'{{"deadLetterTargetArn":"{dead_arn}","maxReceiveCount":"1"}}'}
+    told = aws("get-queue-attributes", "--queue-url", dead, "--attribute-names", "QueueArn")
+    dead_arn = told["Attributes"]["QueueArn"]
+    policy = json.dumps({"deadLetterTargetArn": dead_arn, "maxReceiveCount": "1"})
+    settings = {"VisibilityTimeout": "0", "RedrivePolicy": policy}
     create = ("create-queue", "--queue-name", named("work"), "--attributes", json.dumps(settings))
     url = aws(*create, "--tags", "team=blue")["QueueUrl"]
     assert aws("list-queue-tags", "--queue-url", url)["Tags"] == {"team": "blue"}
@@ -109,7 +111,8 @@ def test_a_day_of_a_fifo_queue(aws: Cli, named: Named) -> None:
     settings = "FifoQueue=true,ContentBasedDeduplication=true"
     url = aws("create-queue", "--queue-name", named("day.fifo"), "--attributes", settings)["QueueUrl"]
     for body in ("first", "second", "first"):
-        assert aws("send-message", "--queue-url", url, "--message-body", body, "--message-group-id", "g")["SequenceNumber"]
+        sent = aws("send-message", "--queue-url", url, "--message-body", body, "--message-group-id", "g")
+        assert sent["SequenceNumber"]
     take = ("receive-message", "--queue-url", url, "--max-number-of-messages", "10", "--attribute-names", "All")
     messages = aws(*take)["Messages"]
     assert [each["Body"] for each in messages] == ["first", "second"]

@@ -163,9 +163,7 @@ def test_tags_and_attributes_are_kept(sqs: Any, named: Named) -> None:
 def test_permissions_become_a_policy(sqs: Any, named: Named) -> None:
     url = make(sqs, named("shared"))
     sqs.add_permission(QueueUrl=url, Label="them", AWSAccountIds=["123456789012"], Actions=["SendMessage"])
-    policy = json.loads(
-        sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"])["Attributes"]["Policy"]
-    )
+    policy = json.loads(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"])["Attributes"]["Policy"])
     assert [each["Sid"] for each in policy["Statement"]] == ["them"]
     sqs.remove_permission(QueueUrl=url, Label="them")
     assert "Attributes" not in sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"])

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import boto3
 import pytest
 
 from tests.clients.celery_app import celery_app
@@ -127,19 +126,10 @@ def workers(all_workers: Workers) -> Workers:
     return all_workers
 
 
-@pytest.fixture(scope="module")
-def count_left(served: Served) -> Iterator[Callable[[], int]]:
+@pytest.fixture
+def count_left(served: Served) -> Callable[[], int]:
     """How many messages the queue of the tasks holds, in whatever state."""
-    client = boto3.client("sqs", **served.arguments())
-    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed"]
-
-    def count() -> int:
-        url = client.get_queue_url(QueueName="celery-tasks")["QueueUrl"]
-        found = client.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
-        return sum(int(found[name]) for name in names)
-
-    yield count
-    client.close()
+    return lambda: served.message_count("celery-tasks")
 
 
 def test_tasks_run_once_each_and_are_deleted(workers: Workers, count_left: Callable[[], int]) -> None:

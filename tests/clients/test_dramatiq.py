@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 
 from tests.clients.served import Served, stop, until
@@ -61,34 +60,19 @@ def worker(environment: dict[str, str], actors: Any) -> "Iterator[subprocess.Pop
     stop(process)
 
 
-@pytest.fixture(scope="module")
-def count_in(served_with_keys: Served) -> Iterator[Callable[[str], int]]:
-    """How many messages a queue holds, in whatever state."""
-    client = boto3.client("sqs", **served_with_keys.arguments())
-    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed"]
-
-    def count(queue: str) -> int:
-        url = client.get_queue_url(QueueName=queue)["QueueUrl"]
-        found = client.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
-        return sum(int(found[name]) for name in names)
-
-    yield count
-    client.close()
-
-
 @pytest.mark.usefixtures("worker")
 def test_messages_are_acted_on_retried_and_put_away(
-    actors: Any, records: Callable[[], list[str]], count_in: Callable[[str], int]
+    actors: Any, records: Callable[[], list[str]], served_with_keys: Served
 ) -> None:
     for number in range(10):
         actors.add.send(number, 1)
     actors.add.send_with_options(args=(100, 1), delay=1000)
     actors.unreliable.send()
     until(lambda: len(records()) == 13, "all have run")
-    until(lambda: count_in("dramatiq_work") == 0, "nothing is left")
+    until(lambda: served_with_keys.message_count("dramatiq_work") == 0, "nothing is left")
     expected = ["attempt", "attempt", *(f"sum {number + 1}" for number in (*range(10), 100))]
     assert sorted(records()) == sorted(expected)
-    until(lambda: count_in("dramatiq_work_dlq") == 1, "what failed for good is put away")
+    until(lambda: served_with_keys.message_count("dramatiq_work_dlq") == 1, "what failed for good is put away")
 
 
 def test_a_worker_asked_to_stop_ends_well(worker: "subprocess.Popen[bytes]") -> None:

@@ -1,13 +1,12 @@
 """The AWS SDK for JavaScript and sqs-consumer. The scenarios are in js/, each line of output is one that held."""
 
-import shutil
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.clients.served import PATIENCE_SECONDS, Served, until
+from tests.clients.served import PATIENCE_SECONDS, Served, until_it_waits
 
 Named = Callable[[str], str]
 FOLDER = Path(__file__).with_name("js")
@@ -34,9 +33,8 @@ def test_sqs_consumer_works(served: Served, named: Named) -> None:
 
 def run(script: str, served: Served, prefix: str) -> list[str]:
     """Return the scenarios that held. Where a script says ``polling``, it is told when the server holds its poll."""
-    node = shutil.which("node")
-    assert node is not None, "no node: run scripts/install-clients"
-    assert (FOLDER / "node_modules").exists(), "no JavaScript packages: run scripts/install-clients"
+    node = Path(sys.executable).with_name("node")
+    assert (FOLDER / "node_modules").exists(), "no JavaScript packages: run make setup-test"
     before = served.waiting_count()
     process = subprocess.Popen(
         [node, FOLDER / script],
@@ -54,7 +52,7 @@ def run(script: str, served: Served, prefix: str) -> list[str]:
         assert process.stdout is not None
         for line in process.stdout:
             if line == "polling\n":
-                until(lambda: served.waiting_count() > before, "the poll is at the server")
+                until_it_waits(served, before)
                 process.stdin.write("\n")
                 process.stdin.flush()
             else:

@@ -81,9 +81,7 @@ def sqs(request: pytest.FixtureRequest, served: Served) -> Client:
 
 
 def test_a_message_goes_there_and_back(sqs: Client, served: Served, named: Named) -> None:
-    made = sqs(
-        "CreateQueue", QueueName=named("hand"), Attribute__1__Name="VisibilityTimeout", Attribute__1__Value="60"
-    )
+    made = sqs("CreateQueue", QueueName=named("hand"), Attribute__1__Name="VisibilityTimeout", Attribute__1__Value="60")
     url = text(made, "CreateQueueResult/QueueUrl")
     assert url == f"{served.url}/000000000000/{named('hand')}"
     assert urlsplit(text(sqs("GetQueueUrl", QueueName=named("hand")), "GetQueueUrlResult/QueueUrl")).path

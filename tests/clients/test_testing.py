@@ -5,19 +5,22 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 import penstock.testing
 from penstock.testing.running import RunningServer
+from tests.clients.served import PATIENCE_SECONDS, Served, until
 
 pytest_plugins = ["pytester"]
 
 ONE_SECOND_IS_SLOW = 1.0
+Run = Callable[[], pytest.RunResult]
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +54,8 @@ def test_a_server_starts_and_stops_in_well_under_a_second(warm: None) -> None:
 
 def test_reset_deletes_every_queue_and_its_name_is_free_at_once(server: RunningServer) -> None:
     sqs = server.client()
-    elsewhere = server.client(region_name="ap-south-1", aws_access_key_id="123456789012")
+    account = {"aws_access_key_id": "123456789012", "aws_secret_access_key": "any"}
+    elsewhere = server.client(region_name="ap-south-1", **account)
     for _ in range(2):
         for client in (sqs, elsewhere):
             url = client.create_queue(QueueName="orders", Attributes={"VisibilityTimeout": "7"})["QueueUrl"]
@@ -91,15 +95,14 @@ def test_advancing_time_wakes_a_long_poll(server: RunningServer) -> None:
     sqs = server.client()
     url = sqs.create_queue(QueueName="orders")["QueueUrl"]
     sqs.send_message(QueueUrl=url, MessageBody="x", DelaySeconds=900)
-    answers: list[Any] = []
-    poll = threading.Thread(target=lambda: answers.append(sqs.receive_message(QueueUrl=url, WaitTimeSeconds=20)))
-    began = time.monotonic()
-    poll.start()
-    while poll.is_alive() and time.monotonic() - began < 15:
-        server.advance(100)
-        poll.join(0.02)
-    assert answers[0].get("Messages", [{}])[0].get("Body") in ("x", None)
-    assert time.monotonic() - began < 15
+    server.advance(890)
+    with ThreadPoolExecutor(1) as threads:
+        poll = threads.submit(sqs.receive_message, QueueUrl=url, WaitTimeSeconds=20)
+        until(lambda: Served(server.url).waiting_count() == 1, "the poll is at the server")
+        began = time.monotonic()
+        server.advance(10)
+        assert poll.result(PATIENCE_SECONDS)["Messages"][0]["Body"] == "x"
+    assert time.monotonic() - began < 5
 
 
 def test_limits_are_those_of_aws_but_nothing_has_to_be_waited_for(server: RunningServer) -> None:
@@ -151,25 +154,20 @@ def test_a_store_that_cannot_be_opened_is_told_to_the_caller(warm: None) -> None
 # -- the pytest plugin -------------------------------------------------------------------------------------------------
 
 
-def test_each_test_finds_the_same_server_without_queues(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(
-        """
-        urls = set()
-
-        def test_one(penstock_server):
-            urls.add(penstock_server.url)
-            penstock_server.client().create_queue(QueueName="orders")
-
-        def test_other(penstock_server):
-            urls.add(penstock_server.url)
-            assert "QueueUrls" not in penstock_server.client().list_queues()
-            assert len(urls) == 1
-        """
-    )
-    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=2)
+@pytest.fixture
+def run_pytest(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
+    # without the other plugins that this project has installed, which take seconds to load
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    return lambda: pytester.runpytest_subprocess("-p", "penstock.testing.plugin", "-p", "no:cacheprovider")
 
 
-def test_options_and_environment_are_the_users(pytester: pytest.Pytester) -> None:
+def test_pytest_finds_the_plugin_by_itself() -> None:
+    assert [each.value for each in entry_points(group="pytest11", name="penstock")] == ["penstock.testing.plugin"]
+
+
+def test_a_project_chooses_its_server_and_every_test_finds_it_without_queues(
+    pytester: pytest.Pytester, run_pytest: Run
+) -> None:
     pytester.makeconftest(
         """
         import pytest
@@ -184,31 +182,39 @@ def test_options_and_environment_are_the_users(pytester: pytest.Pytester) -> Non
         """
         import boto3
 
-        def code_under_test():
-            return boto3.client("sqs").create_queue(QueueName="orders")["QueueUrl"]
+        urls = set()
 
-        def test_it(penstock_aws):
+        def code_under_test():
+            sqs = boto3.client("sqs")
+            assert "QueueUrls" not in sqs.list_queues()
+            return sqs.create_queue(QueueName="orders")["QueueUrl"]
+
+        def test_one(penstock_aws):
+            urls.add(penstock_aws.url)
             assert code_under_test().startswith(penstock_aws.url)
-            assert penstock_aws.client().get_queue_attributes(
-                QueueUrl=code_under_test(), AttributeNames=["QueueArn"]
-            )["Attributes"]["QueueArn"].startswith("arn:aws:sqs:eu-west-1:")
+
+        def test_other(penstock_aws):
+            url = code_under_test()
+            assert url.startswith(penstock_aws.url)
+            assert urls == {penstock_aws.url}
+            told = penstock_aws.client().get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+            assert told["Attributes"]["QueueArn"].startswith("arn:aws:sqs:eu-west-1:")
         """
     )
-    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
+    run_pytest().assert_outcomes(passed=2)
 
 
 # -- the documentation -------------------------------------------------------------------------------------------------
 
 
-def test_the_examples_of_the_documentation_run(pytester: pytest.Pytester, repository: Path) -> None:
+def test_the_examples_of_the_documentation_run(pytester: pytest.Pytester, run_pytest: Run, repository: Path) -> None:
     blocks = _python_blocks(repository / "docs" / "testing.md")
     files = {f"test_example_{number}": block for number, block in enumerate(blocks) if "def test_" in block}
     scripts = [block for block in blocks if "def test_" not in block and "def penstock_options" not in block]
     assert files
     assert scripts
     pytester.makepyfile(**files)
-    outcome = pytester.runpytest_subprocess("-p", "no:cacheprovider")
-    assert outcome.ret == 0
+    assert run_pytest().ret == 0
     for script in scripts:
         subprocess.run([sys.executable, "-c", script], cwd=pytester.path, check=True, timeout=30)
 

@@ -1,4 +1,4 @@
-"""The ways in which boto3 reaches a server: today's protocol, the former one, and signed for a server that checks it."""
+"""The ways in which boto3 reaches a server: in today's protocol or the former one, keys checked or not."""
 
 from pathlib import Path
 from typing import Any

@@ -2,8 +2,9 @@
 
 import pytest
 
+from penstock.core.effects import FollowUp, Join
 from penstock.core.errors import InvalidRequest
-from penstock.core.messages import State
+from penstock.core.messages import Draft, State
 from penstock.core.operations import Cancel, DeleteMessages, Find, IdOutcome, Reschedule
 from penstock.core.queues import QueueCounts
 from penstock.core.settlements import Settled
@@ -155,3 +156,56 @@ async def test_a_request_names_1_to_1000_ids(world: World, count: int) -> None:
     for operation in (Find(ids), Cancel(ids), DeleteMessages(ids), Reschedule(ids, 0)):
         with pytest.raises(InvalidRequest):
             await world.perform(operation)
+
+
+async def test_what_is_asked_of_one_queue_leaves_others_alone(world: World) -> None:
+    await world.create("q")
+    await world.create("other")
+    (mine,) = await world.send("q", "mine")
+    (theirs,) = await world.send("other", "theirs")
+    (held,) = await world.send("other", "held", priority=1)
+    await world.receive("other", 1)
+    before = await world.peek("other")
+    ids = (theirs.message_id, held.message_id, mine.message_id)
+    for operation in (
+        Reschedule(ids, 0, "q"),
+        DeleteMessages(ids[:2], only_in_flight=True, queue="q"),
+        DeleteMessages(ids[:2], queue="q"),
+        Cancel(ids, "q"),
+    ):
+        outcomes = (await world.perform(operation)).outcomes
+        assert outcomes[:2] == ("gone", "gone")
+        assert outcomes[2:] in ((), ("done",))
+    assert await world.peek("other") == before
+    assert await world.counts("q") == QueueCounts(0, 0, 0)
+    assert (await world.perform(DeleteMessages(ids, queue="other"))).outcomes == ("done", "done", "gone")
+
+
+@pytest.mark.parametrize("queue", ["q", "missing"])
+async def test_a_queue_that_holds_nothing_has_nothing_to_cancel(world: World, queue: str) -> None:
+    await world.create("q")
+    for operation in (
+        Cancel((own_id(1), "nonsense"), queue),
+        DeleteMessages((own_id(1), "nonsense"), queue=queue),
+        Reschedule((own_id(1), "nonsense"), 0, queue),
+    ):
+        assert (await world.perform(operation)).outcomes == ("gone", "gone")
+
+
+async def test_a_blocked_message_is_of_the_queue_it_will_go_to(world: World) -> None:
+    await world.create("q")
+    await world.create("other")
+    join = Join("j", 1, FollowUp("q", Draft("joined", message_id=own_id(1))))
+    await world.apply(joins=(join,))
+    for operation in (Cancel, lambda ids, queue: DeleteMessages(ids, queue=queue)):
+        assert (await world.perform(operation((own_id(1),), "other"))).outcomes == ("gone",)
+    assert (await world.perform(Reschedule((own_id(1),), world.now + 9000, "other"))).outcomes == ("gone",)
+    assert (await world.perform(Reschedule((own_id(1),), world.now + 5000, "q"))).outcomes == ("done",)
+    seen = await world.find(own_id(1))
+    assert seen is not None
+    assert seen.queue == "q"
+    assert (await world.perform(Cancel((own_id(1),), "q"))).outcomes == ("done",)
+    assert await world.find(own_id(1)) is None
+    await world.apply(joins=(join,))
+    assert (await world.perform(DeleteMessages((own_id(1),), queue="q"))).outcomes == ("done",)
+    assert await world.find(own_id(1)) is None

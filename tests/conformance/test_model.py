@@ -62,7 +62,7 @@ async def play_through(model: World, real: World, script: list[int]) -> None:
     for name in NAMES:
         for world in (model, real):
             await world.perform(CreateQueue(name, QUEUES[name]))
-    past = Past(model.now, favourites=tuple(Random(len(script) + script[0]).sample(NAMES, 3)))
+    past = Past(model.now, favourites=tuple(Random(len(script) + script[0]).sample(NAMES, 2)))
     # hypothesis makes numbers 0 and does not shorten a script below its least length
     for number in filter(None, script):
         step = next_step(number, past)

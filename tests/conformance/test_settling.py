@@ -1,10 +1,13 @@
 """Settle: how deliveries end, and who may no longer end them."""
 
+from typing import Any
+
 import pytest
 
+from penstock.core.effects import Effects, FollowUp, Record
 from penstock.core.errors import InvalidRequest
-from penstock.core.messages import State
-from penstock.core.operations import Settle
+from penstock.core.messages import Draft, State
+from penstock.core.operations import GetRecords, Settle
 from penstock.core.queues import QueueCounts, RedrivePolicy
 from penstock.core.settlements import (
     DELETE,
@@ -352,5 +355,97 @@ async def test_a_receipt_of_another_message_never_counts(world: World) -> None:
     await world.send("q", "a", "b")
     a, b = await world.receive("q")
     await world.delete("q", a)
-    assert (await world.settle("q", a, any_delivery=True)).result is Settled.GONE
+    assert (await world.settle("q", a, ChangeVisibility(0), any_delivery=True)).result is Settled.GONE
     assert await world.delete("q", b) == [Settled.DONE]
+
+
+@pytest.mark.parametrize("action", [Delete(), GiveBack(), DeadLetter("x")], ids=named)
+async def test_an_earlier_delivery_never_ends_a_later_one(world: World, action: Action) -> None:
+    await world.create("q")
+    await world.send("q", "a")
+    stale = await world.take("q", visibility_timeout_seconds=1)
+    world.advance(1)
+    held = await world.take("q", visibility_timeout_seconds=100)
+    before = await world.peek("q")
+    assert (await world.settle("q", stale, action, any_delivery=True)).result is Settled.STALE
+    assert await world.peek("q") == before
+    assert await world.delete("q", held) == [Settled.DONE]
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        {"is_fenced": True},
+        {"parks_group": True},
+        {"effects": Effects(records=(Record("finished", b""),))},
+        {"effects": Effects(sends=(FollowUp("q", Draft("next")),))},
+    ],
+    ids=str,
+)
+async def test_an_earlier_delivery_has_no_effects_and_passes_no_fence(world: World, details: dict[str, Any]) -> None:
+    await world.create("q")
+    await world.send("q", "a", group_id="g")
+    stale = await world.take("q", visibility_timeout_seconds=1)
+    world.advance(1)
+    held = await world.take("q", visibility_timeout_seconds=100)
+    before = await world.peek("q")
+    outcome = await world.settle("q", stale, ChangeVisibility(5), any_delivery=True, **details)
+    assert outcome.result is Settled.STALE
+    assert await world.peek("q") == before
+    assert not (await world.groups("q"))["g"].is_parked
+    assert (await world.perform(GetRecords(("finished",)))).records == (None,)
+    assert (await world.settle("q", held, ChangeVisibility(5), any_delivery=True, **details)).result is Settled.DONE
+
+
+async def test_a_lease_may_be_limited_in_all(world: World) -> None:
+    await world.create("q")
+    await world.send("q", "a")
+    held = await world.take("q", visibility_timeout_seconds=10)
+    world.advance(4)
+    outcome = await world.settle("q", held, ChangeVisibility(96, most_total_seconds=100))
+    assert outcome == SettleOutcome(Settled.DONE, held.message_id)
+    before = await world.peek("q")
+    outcome = await world.settle("q", held, ChangeVisibility(96.001, most_total_seconds=100))
+    assert (outcome.result, outcome.message_id) == (Settled.REFUSED, held.message_id)
+    assert outcome.problem is not None
+    assert (outcome.problem.code, outcome.problem.field) == ("lease_too_long", "visibility_timeout_seconds")
+    assert await world.peek("q") == before
+    assert await world.delete("q", held) == [Settled.DONE]
+
+
+async def test_the_limit_of_a_lease_counts_from_the_latest_receive(world: World) -> None:
+    await world.create("q")
+    await world.send("q", "a")
+    await world.take("q", visibility_timeout_seconds=60)
+    world.advance(60)
+    held = await world.take("q", visibility_timeout_seconds=1)
+    action = ChangeVisibility(100, most_total_seconds=100)
+    assert (await world.settle("q", held, action)).result is Settled.DONE
+    world.advance(0.001)
+    assert (await world.settle("q", held, action)).result is Settled.REFUSED
+
+
+async def test_a_lease_may_be_given_back_however_long_it_lasted(world: World) -> None:
+    await world.create("q")
+    await world.send("q", "a")
+    held = await world.take("q", visibility_timeout_seconds=1000)
+    world.advance(500)
+    assert (await world.settle("q", held, ChangeVisibility(1, 100))).result is Settled.REFUSED
+    assert (await world.settle("q", held, ChangeVisibility(0, 100))).result is Settled.DONE
+    assert await world.counts("q") == QueueCounts(1, 0, 0)
+
+
+async def test_what_refuses_a_lease_keeps_its_effects_back(world: World) -> None:
+    await world.create("q")
+    await world.send("q", "a")
+    held = await world.take("q")
+    effects = Effects(records=(Record("k", b""),))
+    outcome = await world.settle("q", held, ChangeVisibility(101, most_total_seconds=100), effects=effects)
+    assert outcome.result is Settled.REFUSED
+    assert (await world.perform(GetRecords(("k",)))).records == (None,)
+
+
+@pytest.mark.parametrize("seconds", [-1, float("inf"), 1e12])
+async def test_the_limit_of_a_lease_is_a_duration(world: World, seconds: float) -> None:
+    with pytest.raises(InvalidRequest):
+        await world.perform(Settle((Settlement("q", "x", ChangeVisibility(1, seconds)),)))

@@ -25,6 +25,7 @@ def test_codes_are_unique_and_stable() -> None:
         "group_required",
         "internal_error",
         "invalid_request",
+        "lease_too_long",
         "message_too_large",
         "move_conflict",
         "move_not_found",

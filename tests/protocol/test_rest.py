@@ -12,7 +12,7 @@ from penstock.store.memory import MemoryStore
 from penstock.testing import ManualClock
 from penstock.wire.http import Response
 from penstock.wire.rest import Rest
-from penstock.wire.rest_problems import STATUS_OF, error_in, refusal
+from penstock.wire.rest.problems import STATUS_OF, error_in, refusal
 from tests.protocol.support import Driver, json_of, request
 
 

@@ -23,7 +23,7 @@ from schemathesis.specs.openapi.checks import (
 from penstock.client.http import HttpBroker
 from penstock.core.operations import CreateQueue
 from penstock.store.sqlite import SqliteStore
-from penstock.wire.openapi import document
+from penstock.wire.rest.openapi import document
 from tests.support.server import running_server
 
 CHECKS = [

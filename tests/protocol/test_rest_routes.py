@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from penstock.core.errors import PenstockError
 from penstock.core.operations import Operation, operation_types
 from penstock.wire.http import Call
-from penstock.wire.rest import Rest
-from penstock.wire.rest_calls import ask, asking
-from penstock.wire.rest_routes import ROUTES, reply_type
+from penstock.wire.rest import Rest, ask, asking
+from penstock.wire.rest.routes import ROUTES, reply_type
 from tests.protocol.rest_values import values
 from tests.protocol.support import request
 

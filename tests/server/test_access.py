@@ -1,6 +1,8 @@
 """Keys over HTTP: every face asks for one, in its own words, and nobody reaches another account's queues."""
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import boto3
@@ -10,7 +12,16 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from penstock.core.errors import AccessDenied
-from penstock.core.operations import Cancel, ListQueues, Operation, ReadEvents, Settle, operation_types
+from penstock.core.operations import (
+    Cancel,
+    DeleteMessages,
+    ListQueues,
+    Operation,
+    ReadEvents,
+    Reschedule,
+    Settle,
+    operation_types,
+)
 from penstock.core.settlements import Settlement
 from penstock.server.access import Access
 from penstock.server.options import Key
@@ -127,3 +138,15 @@ def test_an_account_may_do_everything_with_its_own() -> None:
     for reaches_all in (Cancel(("x",)), ReadEvents()):
         with pytest.raises(AccessDenied):
             access.check("111122223333", reaches_all)
+
+
+@pytest.mark.parametrize("kind", [Cancel, DeleteMessages, partial(Reschedule, deliver_at=0)], ids=str)
+def test_messages_may_be_named_by_id_in_an_accounts_own_queues(kind: Callable[..., Operation[Any]]) -> None:
+    access = Access("000000000000")
+    own = "eu-west-1/111122223333/q"
+    access.check("000000000000", kind(("x",)))
+    access.check("000000000000", kind(("x",), queue="q"))
+    access.check("111122223333", kind(("x",), queue=own))
+    for account, queue in (("111122223333", "q"), ("111122223333", None), ("000000000000", own)):
+        with pytest.raises(AccessDenied):
+            access.check(account, kind(("x",), queue=queue))

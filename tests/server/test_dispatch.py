@@ -11,7 +11,7 @@ from penstock.broker.local import LocalBroker
 from penstock.core.errors import StoreUnavailable
 from penstock.core.operations import Operation
 from penstock.store.memory import MemoryStore
-from penstock.wire.sqs_json import SqsJson
+from penstock.wire.sqs import SqsJson
 from tests.support.server import running_server
 
 SQS_JSON = {"content-type": "application/x-amz-json-1.0"}

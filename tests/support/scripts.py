@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from msgspec import structs
+
 from penstock.core.effects import Arrival, Effects, FollowUp, Join, Record
 from penstock.core.filters import MessageFilter
 from penstock.core.messages import Attribute, Draft, State
@@ -159,7 +161,15 @@ def _settle(rng: Random, past: Past) -> Step:
                 handle,
                 rng.choice(
                     (Delete(),) * 3
-                    + (ChangeVisibility(0), ChangeVisibility(3), GiveBack(), GiveBack(), DeadLetter("bad"))
+                    + (
+                        ChangeVisibility(0),
+                        ChangeVisibility(3),
+                        ChangeVisibility(3, 4),
+                        GiveBack(),
+                        GiveBack(),
+                        DeadLetter("bad"),
+                    )
+                    + (ChangeVisibility(rng.choice((0, 1, 5, 30)), rng.choice((1, 5, 31))),)
                 ),
                 is_fenced=rng.random() < 0.3,
                 any_delivery=rng.random() < 0.1,
@@ -177,25 +187,26 @@ def _advance(rng: Random, past: Past) -> Step:
 def _by_id(rng: Random, past: Past) -> Step:
     ids = tuple(_message_id(rng, past) for _ in range(rng.randint(1, 3)))
     kind = rng.choice((Cancel, DeleteMessages, Reschedule, Find, Find))
+    queue = past.queue(rng) if rng.random() < 0.4 else None
     if kind is Reschedule:
-        return Reschedule(ids, past.now + rng.choice((-1000, 0, 1, 1000, 5000)))
+        return Reschedule(ids, past.now + rng.choice((-1000, 0, 1, 1000, 5000)), queue)
     if kind is DeleteMessages:
-        return DeleteMessages(ids, rng.random() < 0.5)
-    return kind(ids)  # type: ignore[no-any-return]
+        return DeleteMessages(ids, rng.random() < 0.5, queue)
+    return Cancel(ids, queue) if kind is Cancel else Find(ids)
 
 
 def _queue(rng: Random, past: Past) -> Step:
     name = past.queue(rng)
     kind = rng.random()
-    if kind < 0.1:
+    if kind < 0.05:
         return DeleteQueue(name)
-    if kind < 0.2:
+    if kind < 0.1:
         return PurgeQueue(name, rng.choice((0, 60)))
-    if kind < 0.5:
+    if kind < 0.3:
         return CreateQueue(name, QUEUES[name], rng.choice((0, 0, 60)))
-    if kind < 0.6:
+    if kind < 0.4:
         return UpdateGroup(name, rng.choice(GROUPS), True)
-    if kind < 0.8:
+    if kind < 0.55:
         return UpdateGroup(name, rng.choice(GROUPS), False)
     return UpdateQueue(name, _changes(rng))
 
@@ -247,7 +258,7 @@ _STEPS: dict[Callable[[Random, Past], Step], int] = {
     _settle: 18,
     _advance: 12,
     _by_id: 5,
-    _queue: 6,
+    _queue: 8,
     _look: 5,
     _record: 2,
     _apply: 4,
@@ -284,7 +295,12 @@ def _effects(rng: Random, past: Past) -> Effects:
 
     def join() -> Join:
         expires_at = rng.choice((None, past.now + 5000))
-        return Join(f"j{rng.randint(1, 3)}", rng.randint(1, 3), follow_up(), expires_at)
+        opened = follow_up()
+        if rng.random() < 0.5:
+            opened = structs.replace(
+                opened, message=structs.replace(opened.message, message_id=own_id(rng.randint(1, 2)))
+            )
+        return Join(f"j{rng.randint(1, 3)}", rng.randint(1, 2), opened, expires_at)
 
     return Effects(
         sends=some(follow_up, 0.5),
@@ -326,7 +342,9 @@ def _changes(rng: Random) -> QueueChanges:
             QueueChanges(is_paused=False),
             QueueChanges(is_paused=False),
             QueueChanges(group_max_in_flight=rng.choice((None, 1, 2, 5))),
+            QueueChanges(group_max_in_flight=rng.choice((None, 1))),
             QueueChanges(max_in_flight=rng.choice((None, 1, 5))),
+            QueueChanges(max_in_flight=rng.choice((1, 2))),
             QueueChanges(redrive=rng.choice((None, RedrivePolicy("dead", 1), RedrivePolicy("missing", 1)))),
             QueueChanges(retention_seconds=rng.choice((10, 100, 345_600))),
             QueueChanges(visibility_timeout_seconds=rng.choice((0, 1, 30)), delay_seconds=rng.choice((0, 1))),

@@ -125,10 +125,16 @@ class IdsReply(Struct, frozen=True):
     outcomes: tuple[IdOutcome, ...]
 
 
-class Cancel(Operation[IdsReply], frozen=True):
-    """Forget messages that nobody holds: ready, delayed or blocked."""
+class Cancel(Operation[IdsReply], frozen=True, omit_defaults=True):
+    """Forget messages that nobody holds: ready, delayed or blocked.
+
+    Attributes:
+        message_ids: which.
+        queue: only messages of this queue, blocked ones by where they will go; others are ``GONE``. ``None``: any.
+    """
 
     message_ids: tuple[str, ...]
+    queue: str | None = None
 
 
 class DeleteMessages(Operation[IdsReply], frozen=True, omit_defaults=True):
@@ -137,17 +143,26 @@ class DeleteMessages(Operation[IdsReply], frozen=True, omit_defaults=True):
     Attributes:
         message_ids: which, wherever they are.
         only_in_flight: leave those that nobody holds; their outcome is ``GONE``.
+        queue: only messages of this queue, blocked ones by where they will go; others are ``GONE``. ``None``: any.
     """
 
     message_ids: tuple[str, ...]
     only_in_flight: bool = False
+    queue: str | None = None
 
 
-class Reschedule(Operation[IdsReply], frozen=True):
-    """Set the instant from which messages that nobody holds may be received."""
+class Reschedule(Operation[IdsReply], frozen=True, omit_defaults=True):
+    """Set the instant from which messages that nobody holds may be received.
+
+    Attributes:
+        message_ids: which.
+        deliver_at: ms since the epoch; an instant in the past means now.
+        queue: only messages of this queue, blocked ones by where they will go; others are ``GONE``. ``None``: any.
+    """
 
     message_ids: tuple[str, ...]
     deliver_at: int
+    queue: str | None = None
 
 
 class MessagesReply(Struct, frozen=True):

@@ -5,6 +5,7 @@ from msgspec import structs
 from penstock.core.clock import to_ms
 from penstock.core.errors import PenstockError
 from penstock.core.events import EventKind
+from penstock.core.lifecycle import lease_refusal, names_delivery
 from penstock.core.messages import State
 from penstock.core.operations import IdOutcome
 from penstock.core.receipts import decode_receipt
@@ -23,11 +24,11 @@ def settle(shelf: Shelf, settlement: Settlement, now: int) -> SettleOutcome:
     row = queue.rows.get(receipt.sequence_number)
     if row is None:
         return SettleOutcome(Settled.GONE)
-    if row.token != receipt.token and not (settlement.any_delivery and row.token is not None):
+    if not names_delivery(settlement, receipt.token, row.token):
         return SettleOutcome(Settled.STALE, row.message_id)
     if row.visible_at <= now and (settlement.is_fenced or queue.is_strict):
         return SettleOutcome(Settled.EXPIRED, row.message_id)
-    refused = shelf.refusal_of(settlement.effects)
+    refused = lease_refusal(settlement.action, row.received_at, now) or shelf.refusal_of(settlement.effects)
     if refused is not None:
         return SettleOutcome(Settled.REFUSED, row.message_id, refused.problem)
     _end(shelf, queue, row, settlement, now)
@@ -71,8 +72,10 @@ def release_leases(shelf: Shelf, owner: str, now: int) -> int:
     return len(held)
 
 
-def cancel(shelf: Shelf, message_id: str, now: int) -> IdOutcome:
+def cancel(shelf: Shelf, message_id: str, queue_name: str | None, now: int) -> IdOutcome:
     """Forget a message nobody holds."""
+    if _is_elsewhere(shelf, message_id, queue_name):
+        return IdOutcome.GONE
     if message_id in shelf.blocked:
         shelf.close_join(shelf.blocked[message_id])
         return IdOutcome.DONE
@@ -86,8 +89,10 @@ def cancel(shelf: Shelf, message_id: str, now: int) -> IdOutcome:
     return IdOutcome.DONE
 
 
-def delete(shelf: Shelf, message_id: str, only_in_flight: bool, now: int) -> IdOutcome:
+def delete(shelf: Shelf, message_id: str, only_in_flight: bool, queue_name: str | None, now: int) -> IdOutcome:
     """Forget a message, whoever holds it; ``only_in_flight``: only if somebody does."""
+    if _is_elsewhere(shelf, message_id, queue_name):
+        return IdOutcome.GONE
     if message_id in shelf.blocked and not only_in_flight:
         shelf.close_join(shelf.blocked[message_id])
         return IdOutcome.DONE
@@ -105,8 +110,10 @@ def delete(shelf: Shelf, message_id: str, only_in_flight: bool, now: int) -> IdO
     return IdOutcome.DONE
 
 
-def reschedule(shelf: Shelf, message_id: str, deliver_at: int, now: int) -> IdOutcome:
+def reschedule(shelf: Shelf, message_id: str, deliver_at: int, queue_name: str | None, now: int) -> IdOutcome:
     """Set when a message nobody holds may be received."""
+    if _is_elsewhere(shelf, message_id, queue_name):
+        return IdOutcome.GONE
     if message_id in shelf.blocked:
         join_id = shelf.blocked[message_id]
         join, parts = shelf.joins[join_id]
@@ -126,6 +133,15 @@ def reschedule(shelf: Shelf, message_id: str, deliver_at: int, now: int) -> IdOu
     shelf.note(queue, EventKind.RESCHEDULED, message_id, now, str(row.visible_at))
     shelf.wake(queue.name, row.visible_at)
     return IdOutcome.DONE
+
+
+def _is_elsewhere(shelf: Shelf, message_id: str, queue_name: str | None) -> bool:
+    """Return whether a message is of another queue than the one that is meant; a blocked one is where it will go."""
+    if queue_name is None:
+        return False
+    if message_id in shelf.blocked:
+        return shelf.joins[shelf.blocked[message_id]][0].follow_up.queue != queue_name
+    return message_id in shelf.messages and shelf.messages[message_id][0].name != queue_name
 
 
 def _unheld(shelf: Shelf, message_id: str, now: int) -> tuple[Queue, Row] | IdOutcome:

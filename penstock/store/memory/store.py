@@ -153,16 +153,18 @@ class MemoryStore:
             raise refused
         return ApplyReply(*self._shelf.apply(effects, now))
 
-    async def cancel(self, message_ids: Sequence[str], now: int) -> tuple[IdOutcome, ...]:
-        return tuple(settling.cancel(self._shelf, message_id, now) for message_id in message_ids)
+    async def cancel(self, message_ids: Sequence[str], queue: str | None, now: int) -> tuple[IdOutcome, ...]:
+        return tuple(settling.cancel(self._shelf, message_id, queue, now) for message_id in message_ids)
 
     async def delete_messages(
-        self, message_ids: Sequence[str], only_in_flight: bool, now: int
+        self, message_ids: Sequence[str], only_in_flight: bool, queue: str | None, now: int
     ) -> tuple[IdOutcome, ...]:
-        return tuple(settling.delete(self._shelf, message_id, only_in_flight, now) for message_id in message_ids)
+        return tuple(settling.delete(self._shelf, message_id, only_in_flight, queue, now) for message_id in message_ids)
 
-    async def reschedule(self, message_ids: Sequence[str], deliver_at: int, now: int) -> tuple[IdOutcome, ...]:
-        return tuple(settling.reschedule(self._shelf, message_id, deliver_at, now) for message_id in message_ids)
+    async def reschedule(
+        self, message_ids: Sequence[str], deliver_at: int, queue: str | None, now: int
+    ) -> tuple[IdOutcome, ...]:
+        return tuple(settling.reschedule(self._shelf, message_id, deliver_at, queue, now) for message_id in message_ids)
 
     async def peek(
         self, queue: str, wanted: MessageFilter, after: int, limit: int, now: int

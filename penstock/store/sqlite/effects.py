@@ -64,24 +64,33 @@ def put_records(tx: Transaction, records: Sequence[Record], now: int) -> tuple[b
     return tuple(put_record(tx, record, now) for record in records)
 
 
-def cancel_blocked(tx: Transaction, blob: bytes) -> bool:
-    """Forget the join that holds a message; return whether there was one."""
-    row = tx.execute(_JOIN_BY_MESSAGE, (blob,)).fetchone() if tx.has_joins else None
-    if row is None:
+def cancel_blocked(tx: Transaction, blob: bytes, queue_name: str | None) -> bool:
+    """Forget the join that holds a message for a queue; return whether there was one."""
+    held = _held_for(tx, blob, queue_name)
+    if held is None:
         return False
-    close_join(tx, row[0])
+    close_join(tx, held[0])
     return True
 
 
-def reschedule_blocked(tx: Transaction, blob: bytes, deliver_at: int) -> bool:
-    """Set when a message that a join holds may be received; return whether there is one."""
-    row = tx.execute(_JOIN_BY_MESSAGE, (blob,)).fetchone() if tx.has_joins else None
-    if row is None:
+def reschedule_blocked(tx: Transaction, blob: bytes, deliver_at: int, queue_name: str | None) -> bool:
+    """Set when a message that a join holds for a queue may be received; return whether there is one."""
+    held = _held_for(tx, blob, queue_name)
+    if held is None:
         return False
-    follow_up = unpack_follow_up(row[1])
+    join_id, follow_up = held
     message = structs.replace(follow_up.message, deliver_at=deliver_at)
-    tx.execute(_UPDATE_JOIN, (_pack(structs.replace(follow_up, message=message)), row[0]))
+    tx.execute(_UPDATE_JOIN, (_pack(structs.replace(follow_up, message=message)), join_id))
     return True
+
+
+def _held_for(tx: Transaction, blob: bytes, queue_name: str | None) -> tuple[str, FollowUp] | None:
+    """Return the join that holds a message for a queue, or for any, and what it will send; ``None`` without one."""
+    row = tx.execute(_JOIN_BY_MESSAGE, (blob,)).fetchone() if tx.has_joins else None
+    if row is None:
+        return None
+    follow_up = unpack_follow_up(row[1])
+    return (row[0], follow_up) if queue_name in (None, follow_up.queue) else None
 
 
 def close_join(tx: Transaction, join_id: str) -> None:

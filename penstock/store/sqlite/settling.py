@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from penstock.core.clock import to_ms
 from penstock.core.errors import PenstockError
 from penstock.core.events import EventKind
-from penstock.core.lifecycle import lane_of
+from penstock.core.lifecycle import lane_of, lease_refusal, names_delivery
 from penstock.core.messages import Delivery
 from penstock.core.operations import IdOutcome
 from penstock.core.receipts import decode_receipt
@@ -49,11 +49,11 @@ def settle(tx: Transaction, settlement: Settlement, now: int) -> SettleOutcome:
         return SettleOutcome(Settled.GONE)
     message = MessageRow(*row)
     message_id = to_text(message.message_id)
-    if message.token != receipt.token and not (settlement.any_delivery and message.token is not None):
+    if not names_delivery(settlement, receipt.token, message.token):
         return SettleOutcome(Settled.STALE, message_id)
     if message.visible_at <= now and (settlement.is_fenced or queue.is_strict):
         return SettleOutcome(Settled.EXPIRED, message_id)
-    refused = effects.refusal_of(tx, settlement.effects)
+    refused = lease_refusal(settlement.action, message.received_at, now) or effects.refusal_of(tx, settlement.effects)
     if refused is not None:
         return SettleOutcome(Settled.REFUSED, message_id, refused.problem)
     _end(tx, queue, message, settlement, message_id, now)
@@ -115,14 +115,14 @@ def release_leases(tx: Transaction, owner: str, now: int) -> int:
     return released
 
 
-def cancel(tx: Transaction, message_id: str, now: int) -> IdOutcome:
+def cancel(tx: Transaction, message_id: str, queue_name: str | None, now: int) -> IdOutcome:
     """Forget a message nobody holds."""
     blob = _blob_or_none(message_id)
     if blob is None:
         return IdOutcome.GONE
-    if effects.cancel_blocked(tx, blob):
+    if effects.cancel_blocked(tx, blob, queue_name):
         return IdOutcome.DONE
-    found = _unheld(tx, blob, now)
+    found = _unheld(tx, blob, queue_name, now)
     if isinstance(found, IdOutcome):
         return found
     queue, message = found
@@ -133,14 +133,14 @@ def cancel(tx: Transaction, message_id: str, now: int) -> IdOutcome:
     return IdOutcome.DONE
 
 
-def reschedule(tx: Transaction, message_id: str, deliver_at: int, now: int) -> IdOutcome:
+def reschedule(tx: Transaction, message_id: str, deliver_at: int, queue_name: str | None, now: int) -> IdOutcome:
     """Set when a message nobody holds may be received."""
     blob = _blob_or_none(message_id)
     if blob is None:
         return IdOutcome.GONE
-    if effects.reschedule_blocked(tx, blob, deliver_at):
+    if effects.reschedule_blocked(tx, blob, deliver_at, queue_name):
         return IdOutcome.DONE
-    found = _unheld(tx, blob, now)
+    found = _unheld(tx, blob, queue_name, now)
     if isinstance(found, IdOutcome):
         return found
     queue, message = found
@@ -160,15 +160,17 @@ def reschedule(tx: Transaction, message_id: str, deliver_at: int, now: int) -> I
     return IdOutcome.DONE
 
 
-def delete_message(tx: Transaction, message_id: str, only_in_flight: bool, now: int) -> IdOutcome:
+def delete_message(
+    tx: Transaction, message_id: str, only_in_flight: bool, queue_name: str | None, now: int
+) -> IdOutcome:
     """Forget a message by its id, whoever holds it."""
     blob = _blob_or_none(message_id)
     if blob is None:
         return IdOutcome.GONE
-    if not only_in_flight and effects.cancel_blocked(tx, blob):
+    if not only_in_flight and effects.cancel_blocked(tx, blob, queue_name):
         return IdOutcome.DONE
     kept = kept_message(tx, blob)
-    if kept is None:
+    if kept is None or (queue_name is not None and kept[0].name != queue_name):
         return IdOutcome.GONE
     queue, message = kept
     group = group_of(tx, message)
@@ -183,9 +185,11 @@ def delete_message(tx: Transaction, message_id: str, only_in_flight: bool, now: 
     return IdOutcome.DONE
 
 
-def _unheld(tx: Transaction, blob: bytes, now: int) -> tuple[QueueState, MessageRow] | IdOutcome:
+def _unheld(
+    tx: Transaction, blob: bytes, queue_name: str | None, now: int
+) -> tuple[QueueState, MessageRow] | IdOutcome:
     kept = kept_message(tx, blob)
-    if kept is None:
+    if kept is None or (queue_name is not None and kept[0].name != queue_name):
         return IdOutcome.GONE
     return IdOutcome.IN_FLIGHT if _is_held(kept[1], now) else kept
 

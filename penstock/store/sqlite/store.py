@@ -180,19 +180,23 @@ class SqliteStore:
     async def apply(self, effects_: Effects, now: int) -> ApplyReply:
         return await self._writer.submit(lambda tx: effects.apply_alone(tx, effects_, now))
 
-    async def cancel(self, message_ids: Sequence[str], now: int) -> tuple[IdOutcome, ...]:
-        return await self._writer.submit(lambda tx: tuple([settling.cancel(tx, each, now) for each in message_ids]))
-
-    async def reschedule(self, message_ids: Sequence[str], deliver_at: int, now: int) -> tuple[IdOutcome, ...]:
+    async def cancel(self, message_ids: Sequence[str], queue: str | None, now: int) -> tuple[IdOutcome, ...]:
         return await self._writer.submit(
-            lambda tx: tuple([settling.reschedule(tx, each, deliver_at, now) for each in message_ids])
+            lambda tx: tuple([settling.cancel(tx, each, queue, now) for each in message_ids])
+        )
+
+    async def reschedule(
+        self, message_ids: Sequence[str], deliver_at: int, queue: str | None, now: int
+    ) -> tuple[IdOutcome, ...]:
+        return await self._writer.submit(
+            lambda tx: tuple([settling.reschedule(tx, each, deliver_at, queue, now) for each in message_ids])
         )
 
     async def delete_messages(
-        self, message_ids: Sequence[str], only_in_flight: bool, now: int
+        self, message_ids: Sequence[str], only_in_flight: bool, queue: str | None, now: int
     ) -> tuple[IdOutcome, ...]:
         return await self._writer.submit(
-            lambda tx: tuple([settling.delete_message(tx, each, only_in_flight, now) for each in message_ids])
+            lambda tx: tuple([settling.delete_message(tx, each, only_in_flight, queue, now) for each in message_ids])
         )
 
     async def peek(

@@ -13,9 +13,7 @@ from penstock.core.operations import Receive
 from penstock.store.contract import Store
 from penstock.testing import ManualClock
 from penstock.wire.http import Dialect, Request, Response
-from penstock.wire.sqs_json import SqsJson
-from penstock.wire.sqs_limits import SqsOptions
-from penstock.wire.sqs_query import SqsQuery
+from penstock.wire.sqs import SqsJson, SqsOptions, SqsQuery
 from tests.protocol.support import Driver
 from tests.support.turns import until
 

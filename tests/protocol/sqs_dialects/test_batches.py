@@ -189,3 +189,41 @@ async def test_changes_that_are_all_out_of_range_fail_one_by_one(sqs: SqsClient)
     entry = {"Id": "1", "ReceiptHandle": handle, "VisibilityTimeout": -1}
     answer = await sqs("ChangeMessageVisibilityBatch", QueueUrl=url, Entries=[entry])
     assert [each["Code"] for each in answer["Failed"]] == ["InvalidParameterValue"]
+
+
+async def test_a_fifo_batch_asks_for_the_queue_only_where_entries_differ(sqs: SqsClient) -> None:
+    url = await sqs.create("q.fifo", ContentBasedDeduplication="true")
+    asked: list[str] = []
+    perform = sqs.broker.perform
+
+    async def noted(operation: Any) -> Any:
+        asked.append(type(operation).__name__)
+        return await perform(operation)
+
+    sqs.broker.perform = noted  # type: ignore[method-assign]
+    grouped = [{"Id": each, "MessageGroupId": "g", "MessageBody": each} for each in "abc"]
+    with_ids = [{**each, "MessageDeduplicationId": str(each["Id"])} for each in grouped]
+    for batch, operations in (
+        (grouped, ["Send"]),
+        (with_ids, ["Send"]),
+        ((with_ids[0], grouped[1]), ["DescribeQueue", "Send"]),
+    ):
+        asked.clear()
+        assert len((await send(sqs, url, *batch))["Successful"]) == len(batch)
+        assert asked == operations
+
+
+async def test_a_fifo_batch_without_ids_fails_as_a_whole_whatever_else_is_wrong(sqs: SqsClient) -> None:
+    url = await sqs.create("q.fifo", MaximumMessageSize="1024")
+    good = {"Id": "1", "MessageGroupId": "g"}
+    large = {"Id": "2", "MessageGroupId": "g", "MessageBody": "x" * 1025}
+    illegal = {"Id": "3", "MessageGroupId": "g", "MessageBody": "\x01"}
+    for batch in ((good, large), (large,), (good, illegal), (large, illegal)):
+        with pytest.raises(Failed) as failed:
+            await send(sqs, url, *batch)
+        assert failed.value.code == "InvalidParameterValue"
+        assert failed.value.message.startswith("The queue should either have ContentBasedDeduplication enabled")
+    assert await sqs.counts(url) == (0, 0, 0)
+    await sqs("SetQueueAttributes", QueueUrl=url, Attributes={"ContentBasedDeduplication": "true"})
+    answer = await send(sqs, url, large, illegal)
+    assert [entry["Id"] for entry in answer["Failed"]] == ["2", "3"]

@@ -12,13 +12,12 @@ from penstock.broker.local import LocalBroker
 from penstock.store.memory import MemoryStore
 from penstock.testing import ManualClock
 from penstock.wire.http import Call, Dialect, Request, Response
-from penstock.wire.sqs_actions import ACTIONS
-from penstock.wire.sqs_annotations import has_illegal_characters
-from penstock.wire.sqs_json import SqsJson
-from penstock.wire.sqs_model import Shape
-from penstock.wire.sqs_peek import PEEK_PATH, SqsPeek
-from penstock.wire.sqs_query import SqsQuery
-from penstock.wire.sqs_xml import escaped
+from penstock.wire.sqs import SqsJson, SqsQuery
+from penstock.wire.sqs.actions import ACTIONS
+from penstock.wire.sqs.annotations import has_illegal_characters
+from penstock.wire.sqs.model import Shape
+from penstock.wire.sqs.peek import PEEK_PATH, SqsPeek
+from penstock.wire.sqs.xml_answers import escaped
 from tests.protocol.sqs_dialects.client import ACCOUNT, REGION, REQUEST_ID, Impatient, SqsClient, form
 from tests.protocol.support import Driver
 

@@ -16,9 +16,9 @@ import pytest
 from penstock.broker.local import LocalBroker
 from penstock.store.memory import MemoryStore
 from penstock.testing import ManualClock
-from penstock.wire import sqs_results
-from penstock.wire.sqs_actions import ACTIONS
-from penstock.wire.sqs_model import Shape
+from penstock.wire.sqs import results
+from penstock.wire.sqs.actions import ACTIONS
+from penstock.wire.sqs.model import Shape
 from tests.protocol.sqs_dialects.client import PROTOCOLS, Failed, Impatient, SqsClient
 from tests.protocol.support import Driver
 
@@ -149,7 +149,7 @@ def test_every_action_of_the_model_is_there_with_its_members() -> None:
 
 def test_results_have_the_members_of_the_model() -> None:
     shapes = model()["shapes"]
-    for name, kind in vars(sqs_results).items():
+    for name, kind in vars(results).items():
         if name in shapes and isinstance(kind, type) and issubclass(kind, Shape):
             expected = set(shapes[name]["members"]) - {"StringListValues", "BinaryListValues"}
             assert expected <= _encoded_names(kind), name

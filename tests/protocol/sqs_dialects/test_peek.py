@@ -10,8 +10,7 @@ from penstock.broker.local import LocalBroker
 from penstock.store.memory import MemoryStore
 from penstock.testing import ManualClock
 from penstock.wire.http import Request, Response
-from penstock.wire.sqs_json import SqsJson
-from penstock.wire.sqs_peek import SqsPeek
+from penstock.wire.sqs import SqsJson, SqsPeek
 from tests.protocol.sqs_dialects.client import ACCOUNT, HOST, REGION, REQUEST_ID, SqsClient, form
 from tests.protocol.support import Driver
 

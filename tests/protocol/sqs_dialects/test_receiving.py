@@ -184,3 +184,21 @@ async def test_retention_ends_messages_even_in_flight(sqs: SqsClient) -> None:
     sqs.clock.advance(60)
     assert await sqs.receive(url) == []
     await sqs("DeleteMessage", QueueUrl=url, ReceiptHandle=handle)
+
+
+async def test_relaxed_limits_allow_longer_long_polls(sqs: SqsClient) -> None:
+    relaxed = sqs.like(limits="relaxed")
+    url = await relaxed.create("q", ReceiveMessageWaitTimeSeconds="21")
+    polls = [
+        asyncio.create_task(relaxed("ReceiveMessage", QueueUrl=url, **wait)) for wait in ({}, {"WaitTimeSeconds": 600})
+    ]
+    await sqs.until_polling(2)
+    sqs.clock.advance(21)
+    assert await polls[0] == {}
+    await sqs.until_polling(1)
+    sqs.clock.advance(579)
+    assert await polls[1] == {}
+    with pytest.raises(Failed, match="WaitTimeSeconds is invalid"):
+        await sqs("ReceiveMessage", QueueUrl=url, WaitTimeSeconds=21)
+    with pytest.raises(Failed, match="MaxNumberOfMessages is invalid"):
+        await relaxed("ReceiveMessage", QueueUrl=url, MaxNumberOfMessages=11)

@@ -130,3 +130,38 @@ async def test_what_is_missing_is_named(
 async def test_a_missing_queue_url_is_named(sqs: SqsClient) -> None:
     with pytest.raises(Failed, match="MissingParameter: The request must contain the parameter QueueUrl"):
         await sqs("DeleteMessage", ReceiptHandle="x")
+
+
+async def test_a_message_is_held_for_at_most_twelve_hours_after_its_receive(sqs: SqsClient) -> None:
+    url, handle = await held(sqs)
+    sqs.clock.advance(10)
+    await change(sqs, url, handle, 43_189)
+    with pytest.raises(Failed) as failed:
+        await change(sqs, url, handle, 43_191)
+    assert failed.value.code == "InvalidParameterValue"
+    assert failed.value.message == (
+        "Value 43191 for parameter VisibilityTimeout is invalid. "
+        "Reason: Total VisibilityTimeout for the message is beyond the limit [43200 seconds]"
+    )
+    assert await sqs.counts(url) == (0, 1, 0)
+    sqs.clock.advance(43_000)
+    answer = await sqs(
+        "ChangeMessageVisibilityBatch",
+        QueueUrl=url,
+        Entries=[
+            {"Id": "1", "ReceiptHandle": handle, "VisibilityTimeout": 43_201},
+            {"Id": "2", "ReceiptHandle": handle, "VisibilityTimeout": 191},
+            {"Id": "3", "ReceiptHandle": handle, "VisibilityTimeout": 180},
+        ],
+    )
+    assert answer["Successful"] == [{"Id": "3"}]
+    first, second = answer["Failed"]
+    assert first["Message"].endswith("VisibilityTimeout must be an integer between 0 and 43200.")
+    assert second["Code"] == "InvalidParameterValue"
+    assert second["Message"].startswith("Value 191 for parameter VisibilityTimeout")
+    assert second["Message"].endswith("is beyond the limit [43200 seconds]")
+    await sqs.like(limits="relaxed")(
+        "ChangeMessageVisibility", QueueUrl=url, ReceiptHandle=handle, VisibilityTimeout=43_200
+    )
+    await change(sqs, url, handle, 0)
+    assert await sqs.counts(url) == (1, 0, 0)
