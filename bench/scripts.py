@@ -185,5 +185,5 @@ def wait(target: Target, tally: Tally) -> Script:
 
 SCRIPTS: dict[str, Callable[[Target, Tally], Script]] = {
     script.__name__: script
-    for script in (send, send_batch, receive, receive_one, collect, delete, cycle, cycle_batch, wait)
+    for script in (send, send_batch, fill, receive, receive_one, collect, delete, cycle, cycle_batch, wait)
 }

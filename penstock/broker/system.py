@@ -8,6 +8,8 @@ from typing import Protocol
 
 from penstock.core.receipts import TOKEN_BYTES
 
+_STOCK_BYTES = 4096
+
 
 class SystemClock:
     """The machine's clock."""
@@ -34,16 +36,30 @@ class Entropy(Protocol):
 
 
 class SystemEntropy:
-    """Mints from the operating system's random numbers."""
+    """Mints from the operating system's random numbers, which are asked for many at a time."""
+
+    def __init__(self) -> None:
+        self._stock: bytes = b""
+        self._used = 0
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._forget)
 
     def message_id(self, now: int) -> str:
         # UUID version 7 (RFC 9562): ids of one time lie together, which keeps a store's index of them small and warm
         digits = now.to_bytes(6, "big").hex()
-        tail = os.urandom(10).hex()
+        tail = self._random(10).hex()
         return f"{digits[:8]}-{digits[8:]}-7{tail[:3]}-{'89ab'[int(tail[3], 16) & 3]}{tail[4:7]}-{tail[7:19]}"
 
     def tokens(self, count: int) -> list[bytes]:
-        if count == 1:
-            return [os.urandom(TOKEN_BYTES)]
-        many = os.urandom(TOKEN_BYTES * count)
-        return [many[at : at + TOKEN_BYTES] for at in range(0, len(many), TOKEN_BYTES)]
+        return [self._random(TOKEN_BYTES) for _ in range(count)]
+
+    def _random(self, count: int) -> bytes:
+        at = self._used
+        if at + count > len(self._stock):
+            self._stock, at = os.urandom(_STOCK_BYTES), 0
+        self._used = at + count
+        return self._stock[at : at + count]
+
+    def _forget(self) -> None:
+        """Have nothing in stock: what a process has must not be used by its child too."""
+        self._stock, self._used = b"", 0

@@ -8,6 +8,7 @@ has been spread over other servers.
 import binascii
 import struct
 import zlib
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -37,7 +38,7 @@ def encode_receipt(queue: str, receipt: Receipt) -> str:
         receipt.shard,
         receipt.epoch >> 16,
         receipt.epoch & 0xFFFF,
-        zlib.crc32(queue.encode()),
+        _checksum_of(queue),
         receipt.sequence_number,
         receipt.token,
     )
@@ -57,9 +58,14 @@ def decode_receipt(queue: str, receipt_handle: str) -> Receipt:
         version, shard, epoch_high, epoch_low, queue_crc, sequence_number, token = _LAYOUT.unpack(packed)
     except (ValueError, struct.error):
         raise _invalid(receipt_handle) from None
-    if version != _VERSION or queue_crc != zlib.crc32(queue.encode()):
+    if version != _VERSION or queue_crc != _checksum_of(queue):
         raise _invalid(receipt_handle)
     return Receipt(sequence_number, token, shard, epoch_high << 16 | epoch_low)
+
+
+@lru_cache(4096)
+def _checksum_of(queue: str) -> int:
+    return zlib.crc32(queue.encode())
 
 
 def _invalid(receipt_handle: str) -> ReceiptHandleInvalid:

@@ -70,9 +70,9 @@ class Settlement(Struct, frozen=True, omit_defaults=True):
 class Settled(StrEnum):
     """What became of a settlement. Only ``DONE`` changed anything.
 
-    DONE: it happened. GONE: the message is no longer kept. STALE: a later delivery of it exists, or the message was
-    dead-lettered or rescheduled since. EXPIRED: the lease is over and the settlement is fenced, or it changes the
-    visibility of, or deletes, a message of a FIFO queue. REFUSED: see the problem.
+    DONE: it happened. GONE: the message is no longer kept. STALE: a later delivery of it exists, or it was
+    rescheduled or given back since. EXPIRED: the lease is over, and the settlement is fenced or the queue orders its
+    groups strictly. REFUSED: see the problem.
     """
 
     DONE = "done"

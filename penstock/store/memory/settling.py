@@ -55,7 +55,8 @@ def _end(shelf: Shelf, queue: Queue, row: Row, settlement: Settlement, now: int)
         return
     shelf.forget(queue, row, now)
     queue.deleted_total += 1
-    shelf.note(queue, EventKind.DELETED, row.message_id, now)
+    reason = action.reason if isinstance(action, DeadLetter) else None
+    shelf.note(queue, EventKind.DELETED, row.message_id, now, reason)
     shelf.wake_if_freed(queue, row, now)
 
 

@@ -180,6 +180,8 @@ class Shelf:
         """Let effects happen that were not refused."""
         sent = tuple(self.send(self.queue(each.queue), each.message, now) for each in effects.sends)
         kept = self.put_records(effects.records, now)
+        for join_id in [each.join_id for each in effects.joins] + [each.join_id for each in effects.arrivals]:
+            self._close_if_expired(join_id, now)
         for join in effects.joins:
             message_id = join.follow_up.message.message_id
             if join.join_id not in self.joins and message_id not in self.messages and message_id not in self.blocked:
@@ -207,6 +209,12 @@ class Shelf:
         assert join.follow_up.message.message_id is not None
         del self.blocked[join.follow_up.message.message_id]
         return join
+
+    def _close_if_expired(self, join_id: str, now: int) -> None:
+        if join_id in self.joins:
+            expires_at = self.joins[join_id][0].expires_at
+            if expires_at is not None and expires_at <= now:
+                self.close_join(join_id)
 
     def _put(self, record: Record, now: int) -> bool:
         if record.only_if_absent and self.record(record.key, now) is not None:

@@ -76,6 +76,7 @@ class MemoryStore:
         self._forget_all(queue)
         del self._shelf.queues[name]
         self._shelf.deleted_at[name] = now
+        self._wake(name, now)
 
     async def describe_queue(self, name: str, now: int) -> QueueDescription:
         return self._shelf.queue(name).describe(now)

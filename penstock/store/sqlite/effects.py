@@ -52,6 +52,10 @@ def apply(tx: Transaction, effects: Effects, now: int) -> tuple[tuple[SendOutcom
     """Let effects happen that were not refused."""
     sent = tuple(send(tx, tx.queue(each.queue), each.message, now) for each in effects.sends)
     kept = put_records(tx, effects.records, now)
+    for join_id in [each.join_id for each in effects.joins] + [each.join_id for each in effects.arrivals]:
+        row = tx.execute(_JOIN_BY_ID, (join_id,)).fetchone()
+        if row is not None and row[2] is not None and row[2] <= now:
+            close_join(tx, join_id)
     for join in effects.joins:
         _open(tx, join)
     for arrival in effects.arrivals:

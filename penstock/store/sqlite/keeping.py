@@ -74,7 +74,7 @@ def send(tx: Transaction, queue: QueueState, draft: Draft, now: int) -> SendOutc
     if key is not None:
         kept_until = now + to_ms(settings.deduplication_window_seconds)
         tx.execute(_REMEMBER_DUPLICATE, (queue.number, hashed, blob, sequence, kept_until))
-    if settings.history != "off":
+    if queue.keeps_history:
         tx.note(queue, EventKind.SENT, message_id, now)
     return Sent(message_id, sequence)
 

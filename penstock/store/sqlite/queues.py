@@ -51,7 +51,8 @@ def update_queue(tx: Transaction, name: str, changes: QueueChanges, now: int) ->
             raise setting_is_fixed(fixed)
     tx.execute(SQL["update_queue_settings"], (*_settings_row(settings), now, queue.number))
     limits_groups_anew = settings.group_max_in_flight != queue.settings.group_max_in_flight
-    queue.settings, queue.modified_at = settings, now
+    queue.use(settings)
+    queue.modified_at = now
     if limits_groups_anew:
         for row in tx.execute(SQL["groups_of"], (queue.number,)).fetchall():
             save_and_reseat(tx, queue, GroupRow(row), now)
@@ -63,6 +64,7 @@ def delete_queue(tx: Transaction, name: str, now: int) -> None:
     """Forget a queue and all its messages."""
     _take_number_away(tx, tx.queue(name))
     tx.execute(SQL["rest_name"], (name, now))
+    tx.wake(name, now)
 
 
 def purge_queue(tx: Transaction, name: str, rest_ms: int, now: int) -> int:

@@ -8,7 +8,7 @@ import msgspec
 from penstock.core.clock import to_ms
 from penstock.core.deduplication import ATTEMPT_WINDOW_MS
 from penstock.core.events import EventKind
-from penstock.core.lifecycle import has_expired, is_spent, lane_of
+from penstock.core.lifecycle import lane_of
 from penstock.core.messages import Delivery
 from penstock.store.contract import SPENT_BUDGET, Received
 from penstock.store.sqlite.groups import (
@@ -25,7 +25,7 @@ from penstock.store.sqlite.ids import KEY_SHIFT, SEQUENCE_MASK, to_text
 from penstock.store.sqlite.keeping import change_visibility, clear, count, group_of, uncount
 from penstock.store.sqlite.queries import SQL
 from penstock.store.sqlite.rows import COLUMNS, GroupRow, MessageRow, delivery
-from penstock.store.sqlite.transaction import HANDED_OUT, QueueState, Transaction
+from penstock.store.sqlite.transaction import HANDED_OUT, PLAIN, QueueState, Transaction
 
 _NEXT_IN_LANE = SQL["next_in_lane"]
 _NEXT_IN_STRICT_GROUP = SQL["next_in_strict_group"]
@@ -188,8 +188,13 @@ class _Lease:
     def _take(self, row: tuple[Any, ...], group: GroupRow | None) -> None:
         """Lease a message, or clear it away."""
         tx, queue, now = self._tx, self._queue, self._now
-        is_over = has_expired(queue.settings, row[6], row[7], now) or is_spent(queue.settings, row[8] - row[9])
-        if is_over and clear(tx, queue, group, MessageRow(*row[:COLUMNS]), now):
+        # the first look at the rules of core.lifecycle, without a call: nearly every message passes
+        may_be_over = (
+            row[6] + queue.retention_ms <= now
+            or row[7] is not None
+            or (queue.max_receive_count is not None and row[8] - row[9] >= queue.max_receive_count)
+        )
+        if may_be_over and clear(tx, queue, group, MessageRow(*row[:COLUMNS]), now):
             self._budget -= 1
             return
         token, until = self._tokens[len(self.deliveries)], self._until
@@ -197,15 +202,16 @@ class _Lease:
         if is_ordered:
             tx.execute(_LEASE_IN_STRICT_GROUP, (until, token, self._owner, now, now, row[0]))
         else:
-            lane = lane_of(row[5], comes_back=queue.settings.redelivery == "first")
+            lane = lane_of(row[5], comes_back=queue.comes_back)
             queue.lanes |= 1 << lane
             tx.execute(_LEASE, (until, lane, until, token, self._owner, now, now, row[0]))
-        uncount(queue, group, row[4], row[3])
+        if row[4] != PLAIN:
+            uncount(queue, group, row[4], row[3])
         count(queue, group, HANDED_OUT, until)
         if group is not None and not is_ordered:
             save_and_reseat(tx, queue, group, now)
         queue.received_total += 1
-        if queue.settings.history != "off":
+        if queue.keeps_history:
             tx.note(queue, EventKind.RECEIVED, to_text(row[1]), now, self._owner)
         self.deliveries.append(delivery(queue.name, row, token, until, now))
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from penstock.core.clock import to_ms
+from penstock.core.effects import NO_EFFECTS
 from penstock.core.errors import PenstockError
 from penstock.core.events import EventKind
 from penstock.core.lifecycle import lane_of, lease_refusal, names_delivery
@@ -53,11 +54,15 @@ def settle(tx: Transaction, settlement: Settlement, now: int) -> SettleOutcome:
         return SettleOutcome(Settled.STALE, message_id)
     if message.visible_at <= now and (settlement.is_fenced or queue.is_strict):
         return SettleOutcome(Settled.EXPIRED, message_id)
-    refused = lease_refusal(settlement.action, message.received_at, now) or effects.refusal_of(tx, settlement.effects)
+    has_effects = settlement.effects is not NO_EFFECTS
+    refused = lease_refusal(settlement.action, message.received_at, now)
+    if refused is None and has_effects:
+        refused = effects.refusal_of(tx, settlement.effects)
     if refused is not None:
         return SettleOutcome(Settled.REFUSED, message_id, refused.problem)
     _end(tx, queue, message, settlement, message_id, now)
-    effects.apply(tx, settlement.effects, now)
+    if has_effects:
+        effects.apply(tx, settlement.effects, now)
     return SettleOutcome(Settled.DONE, message_id)
 
 
@@ -82,7 +87,7 @@ def _end(
         return
     forget(tx, queue, group, message, now)
     queue.deleted_total += 1
-    tx.note(queue, EventKind.DELETED, message_id, now)
+    tx.note(queue, EventKind.DELETED, message_id, now, action.reason if isinstance(action, DeadLetter) else None)
     wake_if_freed(tx, queue, group, now)
 
 

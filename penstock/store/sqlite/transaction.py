@@ -7,6 +7,7 @@ import apsw
 import msgspec
 from msgspec import structs
 
+from penstock.core.clock import to_ms
 from penstock.core.events import EventKind, is_kept
 from penstock.core.fairness import BusyTime
 from penstock.core.queues import QueueCounts, QueueDescription, QueueSettings
@@ -35,6 +36,7 @@ class QueueState:
 
     __slots__ = (
         "busy",
+        "comes_back",
         "counted_at",
         "created_at",
         "delayed",
@@ -43,15 +45,18 @@ class QueueState:
         "in_flight",
         "is_changed",
         "is_strict",
+        "keeps_history",
         "lanes",
         "last_sequence",
         "last_turn",
+        "max_receive_count",
         "message_count",
         "modified_at",
         "name",
         "number",
         "purged_at",
         "received_total",
+        "retention_ms",
         "sent_total",
         "settings",
     )
@@ -81,10 +86,18 @@ class QueueState:
             self.deleted_total,
             *busy,
         ) = row
-        self.settings: QueueSettings = _decode_settings(settings)
-        self.is_strict = self.settings.group_order == "strict"
+        self.use(_decode_settings(settings))
         self.busy = BusyTime(*busy)
         self.is_changed = False
+
+    def use(self, settings: QueueSettings) -> None:
+        """Follow these settings; what is asked of them for every message is worked out once."""
+        self.settings = settings
+        self.is_strict = settings.group_order == "strict"
+        self.keeps_history = settings.history != "off"
+        self.comes_back = settings.redelivery == "first"
+        self.retention_ms = to_ms(settings.retention_seconds)
+        self.max_receive_count = None if settings.redrive is None else settings.redrive.max_receive_count
 
     @property
     def key_range(self) -> tuple[int, int]:
@@ -237,7 +250,7 @@ class Transaction:
 
     def note(self, queue: QueueState, kind: EventKind, message_id: str, now: int, detail: str | None = None) -> None:
         """Keep an event if the queue's history wants it."""
-        if is_kept(queue.settings.history, kind):
+        if queue.keeps_history and is_kept(queue.settings.history, kind):
             self.execute(_INSERT_EVENT, (now, queue.name, to_blob(message_id), kind.value, detail))
 
     @property

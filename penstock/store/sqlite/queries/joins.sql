@@ -5,8 +5,8 @@
 SELECT 1 FROM joins LIMIT 1;
 
 -- name: join_by_id
--- : join id -> parts, follow up
-SELECT parts, follow_up FROM joins WHERE join_id = ?;
+-- : join id -> parts, follow up, expires at
+SELECT parts, follow_up, expires_at FROM joins WHERE join_id = ?;
 
 -- name: join_by_message
 -- : message id -> join id, follow up
