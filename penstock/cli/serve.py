@@ -64,6 +64,7 @@ async def _serve(settings: Settings) -> None:
         await _start(server, settings)
         gc.collect()
         gc.freeze()  # what is loaded now lives as long as the process; the collector need not look at it again
+        gc.set_threshold(10_000, 20, 20)  # requests make no cycles: looking for them rarely is enough
         _announce(server, settings)
         await _signal()
         log.info("draining: requests under way are finished; a second signal does not wait")

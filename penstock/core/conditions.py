@@ -48,6 +48,11 @@ def holds(conditions: Conditions, facts: Mapping[str, str], *, unknown: bool) ->
     return True
 
 
+def is_operator(name: str) -> bool:
+    """Return whether an operator is known."""
+    return _operator(name) is not None
+
+
 def _operator(name: str) -> tuple[Test, bool, bool] | None:
     """Return test, whether it is negated, and whether the key may be missing; ``None`` for an unknown operator."""
     name = name.lower().removeprefix(_OF_ANY).removeprefix(_OF_ALL)

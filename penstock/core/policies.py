@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from penstock.core.conditions import Conditions, holds
+from penstock.core.conditions import Conditions, holds, is_operator
 
 
 class Caller(Struct, frozen=True):
@@ -63,7 +63,10 @@ def read_policy(text: str) -> Policy:
     Raises:
         ValueError: it is no policy; the words say why.
     """
-    document = json.loads(text)
+    try:
+        document = json.loads(text)
+    except RecursionError:
+        raise ValueError("a policy is not so deeply nested") from None
     if not isinstance(document, dict):
         raise ValueError("a policy is a JSON object")
     statements = document.get("Statement", [])
@@ -72,6 +75,18 @@ def read_policy(text: str) -> Policy:
     if not isinstance(statements, list) or not all(isinstance(each, dict) for each in statements):
         raise ValueError("Statement must be an object or a list of objects")
     return tuple(_read_statement(each) for each in statements)
+
+
+def check_policy(text: str) -> None:
+    """Refuse what nobody should set as a policy.
+
+    Raises:
+        ValueError: it cannot be read, or has conditions with operators that are not known.
+    """
+    for statement in read_policy(text):
+        for operator in statement.conditions:
+            if not is_operator(operator):
+                raise ValueError(f"{operator} is no condition operator")
 
 
 def verdict(policy: Policy, caller: Caller, action: str, resource: str) -> Verdict:

@@ -25,6 +25,10 @@ class Request(Struct, gc=False):
         request_id: names this request in the answer and in the log.
         raw_path: the path as it came, percent-encoded: it tells a slash in a name from one between names.
             Empty: the same as ``path``.
+        user: which of the account's keys proved itself, by its name; empty where nobody had to.
+        source_ip: address the connection comes from.
+        is_secure: it came over TLS to this server; ``scheme`` believes a proxy, this does not.
+        action: what SQS calls it; set by the dialects that know.
     """
 
     method: str
@@ -37,6 +41,10 @@ class Request(Struct, gc=False):
     region: str
     request_id: str
     raw_path: bytes = b""
+    user: str = ""
+    source_ip: str = ""
+    is_secure: bool = False
+    action: str = ""
 
 
 class Response(Struct, frozen=True, gc=False):

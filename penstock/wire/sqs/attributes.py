@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from penstock.core.policies import check_policy
 from penstock.core.queues import QueueChanges, QueueDescription
 from penstock.wire.sqs.errors import INVALID_ATTRIBUTE_NAME, INVALID_ATTRIBUTE_VALUE, SqsError
 from penstock.wire.sqs.limits import (
@@ -213,8 +214,8 @@ def _of_policy(name: str, text: str) -> dict[str, str | None]:
     if not text:
         return {name: None}
     try:
-        msgspec.json.decode(text, type=dict[str, object])
-    except (msgspec.DecodeError, RecursionError):
+        check_policy(text)
+    except ValueError:
         raise _bad_value(name) from None
     return {name: text}
 

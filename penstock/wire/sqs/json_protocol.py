@@ -53,6 +53,7 @@ class SqsJson:
         if found is None:
             raise SqsError("The action or operation requested is invalid.", kind=UNKNOWN_OPERATION)
         action, decoder = found
+        request.action = action.name
         try:
             asked = decoder.decode(request.body or b"{}")
         except (msgspec.DecodeError, UnicodeDecodeError) as error:

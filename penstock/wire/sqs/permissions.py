@@ -19,7 +19,7 @@ from penstock.wire.sqs.names import Address, partition_of
 _LABEL = re.compile(r"[A-Za-z0-9_-]{1,80}")
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _MOST_ACTIONS = 7
-_SHAREABLE = frozenset(
+SHAREABLE = frozenset(
     {
         "*",
         "ChangeMessageVisibility",
@@ -32,6 +32,8 @@ _SHAREABLE = frozenset(
         "SendMessage",
     }
 )
+"""What a policy may let other accounts do; ``*`` is all the others."""
+
 _OWNERS_ONLY = frozenset(
     {
         "AddPermission",
@@ -127,7 +129,7 @@ def _label(label: str | None) -> str:
 
 
 def _check_action(action: str) -> None:
-    if action in _SHAREABLE:
+    if action in SHAREABLE:
         return
     reason = (
         "Only the queue owner is allowed to invoke this action."

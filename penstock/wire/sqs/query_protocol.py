@@ -43,6 +43,7 @@ class SqsQuery:
         exchange = QueryExchange(request, self._edge, name)
         if action is None or (name in _ONLY_AT_ROOT and exchange.path_queue_url() is not None):
             raise SqsError(f"The action {name} is not valid for this endpoint.", kind=INVALID_ACTION)
+        request.action = name
         return action.perform(shape_of(action.request, parameters, name), exchange)
 
     def refuse(self, request: Request, error: PenstockError) -> Response:
