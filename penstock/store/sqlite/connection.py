@@ -40,6 +40,7 @@ def open_writer(path: Path, durability: Durability, turns: Turns) -> apsw.Connec
         _check_owner(connection, path)
         _pragma(connection, "journal_mode = WAL")
         _pragma(connection, f"synchronous = {_SYNCHRONOUS[durability]}")
+        _pragma(connection, "fullfsync = 1")  # on macOS an fsync alone does not reach the disk
         _migrate(connection, path)
         return connection
     except (apsw.Error, OSError) as error:

@@ -22,6 +22,8 @@ _LAPSED = SQL["lapsed"]
 _LAPSE_GROUP = SQL["lapse_group"]
 _OLDEST = SQL["oldest_sent_at"]
 
+_MOST_QUEUES_KEPT = 2_000
+
 PLAIN, DELAYED, HANDED_OUT = 0, 1, 2
 """A message's phase: why ``visible_at`` is what it is. It stays when that instant has passed."""
 
@@ -190,6 +192,8 @@ class Transaction:
                 self.execute(_UPDATE_QUEUE_STATE, queue.state_row())
                 queue.is_changed = False
         self.execute("COMMIT")
+        if len(self._queues) > _MOST_QUEUES_KEPT:
+            self._queues.clear()
 
     def rollback(self) -> None:
         """Undo everything since ``begin``."""

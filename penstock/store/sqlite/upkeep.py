@@ -46,10 +46,8 @@ def _sweep_messages(tx: Transaction, limit: int, now: int) -> int:
         if name is not None:
             _expire(tx, tx.queue(name[0]), message_key, now)
             forgotten += 1
-    for (name,) in tx.execute(SQL["queue_names"]).fetchall():
+    for (name,) in tx.execute(SQL["queues_with_messages"]).fetchall():
         queue = tx.queue(name)
-        if queue.message_count == 0:
-            continue
         tx.advance(queue, now)
         retention_ms = to_ms(queue.settings.retention_seconds)
         for message_key, sent_at in tx.execute(SQL["sent_before"], (*queue.key_range, limit)).fetchall():

@@ -32,6 +32,8 @@ CREATE TABLE queues (
 
 CREATE INDEX queues_by_dead_letter_queue ON queues (dead_letter_queue) WHERE dead_letter_queue IS NOT NULL;
 
+CREATE INDEX queues_with_messages ON queues (queue_number) WHERE message_count > 0;
+
 CREATE TABLE deleted_queues (
     name        TEXT PRIMARY KEY,
     deleted_at  INTEGER NOT NULL

@@ -12,9 +12,9 @@ SELECT message_key, queue_number FROM messages WHERE expires_at <= ? LIMIT ?;
 -- : after message key, below message key, limit -> message key, sent at in order of arrival
 SELECT message_key, sent_at FROM messages WHERE message_key > ? AND message_key < ? ORDER BY message_key LIMIT ?;
 
--- name: queue_names
--- -> the names of all queues
-SELECT name FROM queues;
+-- name: queues_with_messages
+-- -> the names of all queues that hold messages
+SELECT name FROM queues INDEXED BY queues_with_messages WHERE message_count > 0;
 
 -- name: sweep_duplicates
 -- : now, limit
