@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from time import monotonic
 from typing import Any, TypeVar
 
 import apsw
@@ -23,6 +24,7 @@ T = TypeVar("T")
 Work = Callable[[Transaction], T]
 Batch = list[tuple[Work[Any], "asyncio.Future[Any]", bool]]
 _MOST_TOGETHER = 256
+_MOST_WAIT_SECONDS = 0.002
 
 
 class Writer:
@@ -48,6 +50,8 @@ class Writer:
         self._checkpoints = Checkpoints(connection, path)
         self._pending: Batch = []
         self._is_scheduled = False
+        self._seen = 0
+        self._wait_until = 0.0
         self._is_committing = False
         self._is_closed = False
         self._drained: asyncio.Future[None] | None = None
@@ -60,8 +64,7 @@ class Writer:
             return future
         self._pending.append((work, future, is_long))
         if not self._is_scheduled and not self._is_committing:
-            self._is_scheduled = True
-            self._loop.call_soon(self._run)
+            self._schedule()
         return future
 
     async def aclose(self) -> None:
@@ -80,7 +83,18 @@ class Writer:
 
     # -- one transaction ---------------------------------------------------------------------------------------------
 
+    def _schedule(self) -> None:
+        self._is_scheduled = True
+        self._seen = 0
+        self._wait_until = monotonic() + _MOST_WAIT_SECONDS
+        self._loop.call_soon(self._run)
+
     def _run(self) -> None:
+        if self._seen < len(self._pending) < _MOST_TOGETHER and monotonic() < self._wait_until:
+            # more came in this turn of the loop: a transaction has its price, so let others get on
+            self._seen = len(self._pending)
+            self._loop.call_soon(self._run)
+            return
         self._is_scheduled = False
         if not self._pending:
             return
@@ -176,8 +190,7 @@ class Writer:
     def _go_on(self) -> None:
         if self._pending:
             if not self._is_scheduled:
-                self._is_scheduled = True
-                self._loop.call_soon(self._run)
+                self._schedule()
         elif self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
 
