@@ -15,6 +15,7 @@ from bench.requests import BODY
 from bench.scripts import GROUPS
 from bench.servers import BUILD, ROOT, penstock
 from penstock.broker.local import LocalBroker
+from penstock.broker.system import SystemClock
 from penstock.core.messages import Draft
 from penstock.core.operations import Send
 from penstock.store.sqlite import SqliteStore
@@ -23,6 +24,7 @@ PLAIN = "waiting"
 ORDERED = "waiting.fifo"
 _AT_ONCE = 1000
 _KEPT_SECONDS = 2 * 86_400
+_DAY_MS = 86_400_000
 
 
 def filled(count: int, *, is_fifo: bool) -> Path:
@@ -50,7 +52,9 @@ def copy(path: Path, to: Path) -> Path:
 
 async def _fill(path: Path, queue: str, count: int, *, is_fifo: bool) -> None:
     random = Random(count)
-    broker = LocalBroker(await SqliteStore.open(path, durability="os"))
+    store = await SqliteStore.open(path, durability="os")
+    clock = _Yesterday()
+    broker = LocalBroker(store, clock)
     with Progress(transient=True) as progress:
         for start in progress.track(range(0, count, _AT_ONCE), description=f"filling {path.name}"):
             numbers = range(start, min(start + _AT_ONCE, count))
@@ -62,4 +66,13 @@ async def _fill(path: Path, queue: str, count: int, *, is_fifo: bool) -> None:
             else:
                 drafts = [Draft(BODY) for _ in numbers]
             await broker.perform(Send(queue, tuple(drafts)))
+    while await store.sweep(10 * _AT_ONCE, clock.now_ms() + _DAY_MS):
+        pass
     await broker.aclose()
+
+
+class _Yesterday(SystemClock):
+    """So that the deduplication ids of what waits are forgotten by now, and no sweep gets in the way."""
+
+    def now_ms(self) -> int:
+        return super().now_ms() - _DAY_MS

@@ -1,1 +1,1 @@
-"""The one place where operations are performed: validated, stamped with time and ids, given to the store."""
+"""The one place where operations are performed: validated, stamped with time, ids and tokens, given to the store."""

@@ -1,4 +1,4 @@
-"""The broker that has the store in its own process: validates, stamps, calls the store, wakes who waits."""
+"""The broker that has the store in its own process: validates, stamps, calls the store, waits for what comes."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,9 +1,10 @@
 """Which tenants of a fair queue are noisy (SQS developer guide, "How fair queues work").
 
 A tenant is a message group of a queue in fair order. It turns noisy when it holds more than 10 % of the queue's leases
-and at least 30, or when its share of the recent processing time exceeds 10 %. It stays so until its backlog has drained
-or nothing was sent to it for five minutes. Quiet tenants are served first, oldest message first; among noisy ones the
-one with the fewest leases. Only the order changes. A message without a group is a tenant of its own, and quiet.
+and at least 30, or when it holds a lease and its share of the recent processing time exceeds 10 %. It stays so until
+its backlog has drained or nothing was sent to it for five minutes. Quiet tenants are served first, what has been
+receivable longest first; among noisy ones the one with the fewest leases. Only the order changes. A message without a
+group is a tenant of its own, and quiet.
 """
 
 from msgspec import Struct

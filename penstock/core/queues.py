@@ -42,7 +42,7 @@ class QueueSettings(Struct, frozen=True, kw_only=True):
         content_based_deduplication: messages without a deduplication id get the SHA-256 of their body.
         deduplicate_per_group: the deduplication window is kept for each group instead of the queue. Fixed at creation.
         deduplication_window_seconds: how long a deduplication id is remembered.
-        max_in_flight: receives answer nothing (``over_limit``) while so many messages are leased; ``None`` no limit.
+        max_in_flight: receives answer nothing (``is_over_limit``) while so many messages are leased; ``None`` no limit.
         group_max_in_flight: so many leases at once for each group; ``None`` no limit. Fair order only.
         redelivery: where a message goes whose lease has ended: ``first``: before those that were never handed out,
             oldest lease first; ``last``: behind them. Strict groups keep their order either way.

@@ -52,8 +52,8 @@ class Settlement(Struct, frozen=True, omit_defaults=True):
         is_fenced: refuse (``EXPIRED``) when the lease has ended, even if nobody else took it since. Workers are fenced;
             a standard SQS queue is not (SQS API reference, ``DeleteMessage``).
         any_delivery: the receipt handle of an earlier delivery of the message counts too, as long as somebody has held
-            it since (standard SQS queues; sqs-facts 14). Only for a change of visibility that is not fenced, has no
-            effects and parks nothing: to all else a stale handle stays stale.
+            it since (standard SQS queues, as recorded of AWS). Only for a change of visibility that is not fenced, has
+            no effects and parks nothing: to all else a stale handle stays stale.
         parks_group: also park the message's group, so that nothing of it is received until it is unparked.
         effects: what happens in the same atomic step; only when the outcome is ``DONE``.
     """

@@ -1,15 +1,18 @@
 """Where settings come from, which source wins, and what a wrong one is told."""
 
+import inspect
 from pathlib import Path
 
 import pytest
 from msgspec import UNSET
 
+from penstock.cli import main
 from penstock.config import ConfigurationInvalid, Settings, check_exposure, load
 from penstock.core.errors import Problem
 from penstock.core.queues import QueueChanges, RedrivePolicy
 from penstock.server.options import Key
 
+DOCS = Path(__file__).parents[2] / "docs"
 SECRET = "a secret of some length"
 
 
@@ -200,3 +203,24 @@ def test_every_setting_is_explained() -> None:
     explained = str(Settings.__doc__)
     for name in Settings.__struct_fields__:
         assert f"{name}: " in explained or f"{name}, " in explained, name
+
+
+def test_every_setting_is_in_the_documentation_with_its_flag_and_default() -> None:
+    lines = (DOCS / "configuration.md").read_text().splitlines()
+    rows = {line.split("`")[1]: line for line in lines if line.startswith("| `")}
+    assert set(rows) == set(Settings.__struct_fields__)
+    flags = set(inspect.signature(main.serve).parameters) - {"config", "no_auth"}
+    for name, row in rows.items():
+        assert (f"`--{name.replace('_', '-')}`" in row) is (name in flags), row
+        default = getattr(Settings(), name)
+        if default not in (None, (), {}):
+            assert row.endswith(f"| `{default}` |"), row
+
+
+@pytest.mark.parametrize("name", ["aweq_checkout_seconds", "wq_lock_seconds"])
+def test_leases_of_the_small_dialects_may_be_set(name: str) -> None:
+    assert getattr(load({}, environment={}).server_options(), name) is None
+    settings = load({}, environment={f"PENSTOCK_{name.upper()}": "2.5"})
+    assert getattr(settings.server_options(), name) == 2.5
+    for text in ("0", "-1", "43201", "long"):
+        assert wrong(**{f"PENSTOCK_{name.upper()}": text}).field == name

@@ -1,4 +1,4 @@
-"""Strict order: the messages of a group one after the other, the groups in rotation (sqs-facts 15 and 16)."""
+"""Strict order: the messages of a group one after the other, the groups in rotation (as measured on AWS)."""
 
 from typing import Any
 

@@ -26,10 +26,10 @@ NONE = "No messages available in queue."
 class Client:
     """A server without sockets, and its client."""
 
-    def __init__(self, prefix: str = "") -> None:
+    def __init__(self, prefix: str = "", **options: float) -> None:
         self.clock = ManualClock()
         self.broker = LocalBroker(MemoryStore(), self.clock)
-        self.dialect = Aweq(prefix)
+        self.dialect = Aweq(prefix, **options)  # type: ignore[arg-type]
         self._prefix = prefix
         self._driver = Driver(self.dialect, self.broker)
 
@@ -108,6 +108,17 @@ async def test_what_is_not_deleted_returns_to_the_end_in_its_order(client: Clien
     client.clock.advance(1)
     again = await client.receive(10)
     assert [(message["message"], message["retry_count"]) for message in again] == [("a", 1), ("b", 1)]
+
+
+async def test_how_long_a_checkout_lasts_can_be_chosen() -> None:
+    client = await Client(checkout_lifetime_seconds=5).start()
+    await client.send("a")
+    await client.receive()
+    assert (await client.stats())["checkout_lifetime"] == "5s"
+    client.clock.advance(4.999)
+    assert await client.receive() == []
+    client.clock.advance(0.001)
+    assert [(each["message"], each["retry_count"]) for each in await client.receive()] == [("a", 1)]
 
 
 async def test_a_key_deletes_whoever_holds_the_message(client: Client) -> None:

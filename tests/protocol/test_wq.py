@@ -1,5 +1,6 @@
 """WQ's interface as its users know it."""
 
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +12,9 @@ from penstock.broker.local import LocalBroker
 from penstock.core.errors import StoreUnavailable
 from penstock.core.messages import Draft
 from penstock.core.operations import CreateQueue, Receive, Send
+from penstock.store.contract import Store
 from penstock.store.memory import MemoryStore
+from penstock.store.sqlite import SqliteStore
 from penstock.testing import ManualClock
 from penstock.wire.http import Response
 from penstock.wire.wq import Wq
@@ -21,9 +24,9 @@ from tests.protocol.support import Driver, json_of, request
 class Client:
     """A server without sockets, and its client."""
 
-    def __init__(self, prefix: str = "") -> None:
+    def __init__(self, prefix: str = "", store: Store | None = None) -> None:
         self.clock = ManualClock()
-        self.broker = LocalBroker(MemoryStore(), self.clock)
+        self.broker = LocalBroker(store or MemoryStore(), self.clock)
         self.dialect = Wq(prefix)
         self._prefix = prefix
         self._driver = Driver(self.dialect, self.broker)
@@ -102,6 +105,22 @@ async def test_a_lock_ends_and_the_message_goes_to_the_end(client: Client) -> No
     assert await client.confirm(first) == 404
     assert [message["body"] for message in await client.receive()] == [2, 1]
     assert await client.confirm(first) == 204
+
+
+async def test_a_lock_goes_on_across_a_restart_and_ends_when_it_would_have(tmp_path: Path) -> None:
+    path = tmp_path / "penstock.db"
+    before = await Client(store=await SqliteStore.open(path, durability="os")).start()
+    await before.send(b"1")
+    (message_id,) = (each["id"] for each in await before.receive())
+    await before.broker.aclose()
+    after = Client(store=await SqliteStore.open(path, durability="os"))
+    after.clock.advance(0.999)
+    assert await after.receive() == []
+    after.clock.advance(0.001)
+    assert await after.confirm(message_id) == 404
+    assert [message["id"] for message in await after.receive()] == [message_id]
+    assert await after.confirm(message_id) == 204
+    await after.broker.aclose()
 
 
 async def test_only_what_is_locked_here_is_confirmed(client: Client) -> None:

@@ -241,8 +241,9 @@ class Transaction:
                     self.execute(_LAPSE_GROUP, (count, group_key))
             else:
                 queue.delayed -= count
+            queue.is_changed = True
+        # where nothing ended, the old instant says the same: no reason to write
         queue.counted_at = now
-        queue.is_changed = True
 
     # -- notes -------------------------------------------------------------------------------------------------------
 

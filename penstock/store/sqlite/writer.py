@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from time import monotonic
 from typing import Any, TypeVar
 
 import apsw
@@ -86,11 +85,11 @@ class Writer:
     def _schedule(self) -> None:
         self._is_scheduled = True
         self._seen = 0
-        self._wait_until = monotonic() + _MOST_WAIT_SECONDS
+        self._wait_until = self._loop.time() + _MOST_WAIT_SECONDS
         self._loop.call_soon(self._run)
 
     def _run(self) -> None:
-        if self._seen < len(self._pending) < _MOST_TOGETHER and monotonic() < self._wait_until:
+        if self._seen < len(self._pending) < _MOST_TOGETHER and self._loop.time() < self._wait_until:
             # more came in this turn of the loop: a transaction has its price, so let others get on
             self._seen = len(self._pending)
             self._loop.call_soon(self._run)

@@ -1,6 +1,6 @@
 """What all batches have in common: how many entries, their ids, and the entries that fail.
 
-Source: sqs-facts 8; SQS API reference, ``SendMessageBatch``.
+Source: SQS API reference, ``SendMessageBatch``; which mistakes fail the whole batch, as recorded of AWS.
 """
 
 import re

@@ -85,7 +85,7 @@ def stamped(
 
 
 def require_group(asked: SendMessageRequest | SendMessageBatchRequestEntry, queue: Address, kind: ErrorKind) -> None:
-    """Refuse a message for a FIFO queue that names no group; batches have another code for it (sqs-facts 8)."""
+    """Refuse a message for a FIFO queue that names no group; batches have another code for it."""
     if queue.is_fifo and asked.message_group_id is None:
         raise SqsError("The request must contain the parameter MessageGroupId.", kind=kind)
 

@@ -1,6 +1,6 @@
 """The AWS JSON 1.0 protocol: the action in ``X-Amz-Target``, parameters and answers as JSON.
 
-Source: smithy.io, "AWS JSON 1.0 protocol"; ``x-amzn-query-error`` as in sqs-facts 1.
+Source: smithy.io, "AWS JSON 1.0 protocol"; ``x-amzn-query-error`` as recorded of AWS.
 """
 
 import re

@@ -1,6 +1,6 @@
 """StartMessageMoveTask, CancelMessageMoveTask and ListMessageMoveTasks.
 
-A task handle is base64 of ``{"taskId": ..., "sourceArn": ...}`` (sqs-facts 19).
+A task handle is base64 of ``{"taskId": ..., "sourceArn": ...}``, as recorded of AWS.
 """
 
 import binascii

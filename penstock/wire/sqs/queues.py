@@ -37,7 +37,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,80}(?:\.fifo)?")
 
 
 def create_queue(asked: CreateQueueRequest, exchange: Exchange) -> Step:
-    """SQS API reference, ``CreateQueue``. If the queue exists, only the attributes given are compared (sqs-facts 5)."""
+    """SQS API reference, ``CreateQueue``. If the queue exists, only the attributes given are compared."""
     name, attributes = asked.queue_name, asked.attributes or {}
     if not name:
         raise missing("QueueName")

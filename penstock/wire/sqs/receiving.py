@@ -112,7 +112,7 @@ def system_attributes(delivery: Delivery, queue: Address, edge: Edge) -> dict[st
 def chosen(attributes: Mapping[str, Attribute], names: Sequence[str]) -> Mapping[str, Attribute]:
     """Return the message attributes that a receiver asked for: ``All``, ``.*``, ``Prefix.*`` or plain names.
 
-    Names that are unknown or impossible are ignored (sqs-facts 13).
+    Names that are unknown or impossible are ignored, as recorded of AWS.
     """
     if "All" in names or ".*" in names or "*" in names or "ALL" in names:
         return attributes
@@ -155,7 +155,7 @@ def _check_attempt_id(attempt_id: str, queue: Address) -> None:
 
 
 def _over_limit(exchange: Exchange, queue: Address, wait_seconds: int | None) -> Step:
-    """Refuse a short poll of a queue that holds all the leases it may; a long poll is empty (sqs-facts, "Limits")."""
+    """Refuse a short poll of a queue that holds all the leases it may; a long poll is empty (developer guide)."""
 
     def refuse() -> Step:
         raise SqsError(

@@ -1,6 +1,6 @@
-"""The answers of every SQS action, as both protocols encode them. What is ``None`` is left out (sqs-facts 4).
+"""The answers of every SQS action, as both protocols encode them. What is ``None`` is left out.
 
-Source: botocore's service model (sqs, 2012-11-05).
+Source: botocore's service model (sqs, 2012-11-05); what is left out as recorded of AWS.
 """
 
 from msgspec import field

@@ -94,7 +94,7 @@ def send_message_batch(asked: SendMessageBatchRequest, exchange: Exchange) -> St
 
 
 def _deduplicated(reply: QueueReply, send: Call) -> Step:
-    """Fail the whole batch if the queue does not derive the missing deduplication ids (sqs-facts 8)."""
+    """Fail the whole batch if the queue does not derive the missing deduplication ids, as AWS does."""
     _check_deduplication(reply)
     return send
 

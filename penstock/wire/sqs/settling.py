@@ -142,7 +142,7 @@ def _handles(handles: Sequence[str | None], shape: str) -> list[str]:
 
 
 def _delete_error(outcome: SettleOutcome, handle: str, queue: Address) -> SqsError | None:
-    """Return why a delete failed. One that comes too late has done what it can, but not on FIFO (sqs-facts 14)."""
+    """Return why a delete failed. One that comes too late has done what it can, but not on FIFO (as recorded)."""
     result = outcome.result
     if result is Settled.DONE or result is Settled.GONE:
         return None

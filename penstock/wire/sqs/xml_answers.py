@@ -1,6 +1,6 @@
 """How the Query protocol writes answers: XML, or for ``Accept: application/json`` JSON of the same structure.
 
-Source: botocore's former service model of SQS; sqs-facts 20.
+Source: botocore's former service model of SQS; the JSON as recorded of AWS.
 """
 
 from collections.abc import Iterable, Mapping

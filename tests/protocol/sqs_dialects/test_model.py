@@ -31,7 +31,7 @@ COMMON = {
 }
 """Of all actions: API reference, "Common errors", and what Coral says of JSON it cannot read."""
 
-# measured on AWS, though the model does not name them for these actions (sqs-facts 5, 14; developer guide)
+# measured on AWS, though the model does not name them for these actions (developer guide)
 MEASURED = {
     "ChangeMessageVisibility": {"ReceiptHandleIsInvalid"},
     "ReceiveMessage": {"OverLimit"},

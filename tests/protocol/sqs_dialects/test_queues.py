@@ -1,4 +1,4 @@
-"""CreateQueue, DeleteQueue, GetQueueUrl, ListQueues, PurgeQueue: sqs-facts 2 to 6 and limits."""
+"""CreateQueue, DeleteQueue, GetQueueUrl, ListQueues, PurgeQueue: as measured on AWS and limits."""
 
 import pytest
 

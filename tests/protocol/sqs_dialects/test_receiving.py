@@ -1,4 +1,4 @@
-"""ReceiveMessage: sqs-facts 4, 13; limits; long polls."""
+"""ReceiveMessage: as measured on AWS; limits; long polls."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""SendMessage: sqs-facts 7, 9 to 12; limits; MD5s."""
+"""SendMessage: as measured on AWS; limits; MD5s."""
 
 import hashlib
 

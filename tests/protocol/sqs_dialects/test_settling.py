@@ -1,4 +1,4 @@
-"""DeleteMessage and ChangeMessageVisibility: sqs-facts 14; what old receipt handles still do."""
+"""DeleteMessage and ChangeMessageVisibility: as measured on AWS; what old receipt handles still do."""
 
 import pytest
 
