@@ -10,7 +10,6 @@ import re
 import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
@@ -29,6 +28,7 @@ from penstock.server.options import (
     Limits,
     RootDialect,
     ServerOptions,
+    is_loopback,
 )
 
 DEFAULT_FILE = Path("penstock.toml")
@@ -49,7 +49,8 @@ class KeySettings(Struct, frozen=True, kw_only=True):
         access_key_id: letters, digits, ``_`` and ``-``; what clients have in ``AWS_ACCESS_KEY_ID``.
         secret: what clients have in ``AWS_SECRET_ACCESS_KEY``.
         account: twelve digits, the account whose queues the key reaches; the server's by default.
-        name: for people.
+        name: of the user that queue policies know, as ``arn:aws:iam::<account>:user/<name>``; the ``access_key_id``
+            where there is none. Several keys may share one.
     """
 
     access_key_id: str
@@ -83,6 +84,9 @@ class Settings(Struct, frozen=True, kw_only=True):
         log_level: the least that is logged: ``debug``, ``info``, ``warning`` or ``error``.
         tls_certificate: PEM file; with ``tls_key`` the server speaks HTTPS.
         tls_key: PEM file.
+        aweq_checkout_seconds: how long a message that was received through AweQ stays away; 0.001 to 43200. By default
+            120 for a new queue, and what it has for one that exists.
+        wq_lock_seconds: the same for WQ; by default 1.
         keys: who may call, see ``KeySettings``.
         queues: tables ``[queues.<name>]``, created or updated when the server starts: the settings of a queue, and
             ``dead_letter_queue`` with ``max_receive_count``. In the file only.
@@ -106,6 +110,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     tls_certificate: str | None = None
     tls_key: str | None = None
+    aweq_checkout_seconds: float | None = None
+    wq_lock_seconds: float | None = None
     keys: tuple[KeySettings, ...] = ()
     queues: Mapping[str, Mapping[str, Any]] = {}
 
@@ -185,14 +191,6 @@ def check_exposure(settings: Settings) -> None:
         )
 
 
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine reaches an address or name."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 # -- sources -----------------------------------------------------------------------------------------------------------
 
 
@@ -267,6 +265,9 @@ def _check(settings: Settings) -> None:
     _require(settings.max_body_bytes >= 1024, "max_body_bytes", "must be at least 1024")
     for name in ("read_seconds", "idle_seconds", "drain_seconds"):
         _require(0 <= getattr(settings, name) <= 86_400, name, "must be 0 to 86400")
+    for name in ("aweq_checkout_seconds", "wq_lock_seconds"):
+        seconds = getattr(settings, name)
+        _require(seconds is None or 0.001 <= seconds <= 43_200, name, "must be 0.001 to 43200")
     has_both = (settings.tls_certificate is None) == (settings.tls_key is None)
     _require(has_both, "tls_key", "and tls_certificate go together")
     url = settings.public_url

@@ -16,6 +16,7 @@ from penstock import config as configuration
 from penstock.cli.output import print_findings, print_json
 from penstock.config import KeySettings, Settings
 from penstock.core.errors import PenstockError
+from penstock.server.options import is_loopback
 
 Verdict = Literal["ok", "warning", "failed"]
 
@@ -70,7 +71,7 @@ def _exposure(settings: Settings) -> Finding:
         return _failed("access", error)
     if settings.needs_keys:
         return Finding("access", "ok", f"{len(settings.keys)} keys may call on {settings.host}")
-    if settings.auth == "none" and not configuration.is_loopback(settings.host):
+    if settings.auth == "none" and not is_loopback(settings.host):
         return Finding(
             "access",
             "warning",

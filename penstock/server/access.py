@@ -1,113 +1,121 @@
-"""What a caller may do: with the queues of their own account everything, with those of others nothing.
+"""What a caller may do: with queues of their own account all that no policy denies, with others what one allows.
 
 A queue of the server's own account has a plain name, any other is called ``region/account/name``. What names no queue
-but a message id, a record or the feed reaches into all accounts, and so is for the server's own account only; what
-names messages by id may name their queue as well, and then it counts.
+but a message id, a record or the feed reaches into all accounts, and so is for the server's own account only.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
-from penstock.core.effects import Effects
+from penstock.broker.contract import Broker
 from penstock.core.errors import AccessDenied
-from penstock.core.operations import (
-    Apply,
-    Cancel,
-    CancelMove,
-    CreateQueue,
-    DeleteMessages,
-    DeleteQueue,
-    DescribeQueue,
-    ListGroups,
-    ListMoves,
-    ListQueues,
-    Operation,
-    Peek,
-    PurgeQueue,
-    Receive,
-    Reschedule,
-    Send,
-    Settle,
-    StartMove,
-    UpdateGroup,
-    UpdateQueue,
-)
+from penstock.core.operations import CreateQueue, DeleteQueue, Operation, UpdateQueue
+from penstock.core.policies import Caller, Verdict, verdict
+from penstock.server.demands import OWN, demands_of, is_about_policy, only_queue_of
+from penstock.server.policies import QueuePolicies
+from penstock.wire.http import Request
+from penstock.wire.sqs.names import partition_of
+from penstock.wire.sqs.permissions import SHAREABLE
 
-
-def _queues_of_effects(effects: Effects) -> set[str]:
-    return {each.queue for each in effects.sends} | {each.follow_up.queue for each in effects.joins}
-
-
-def _queues_of_settle(operation: Settle) -> set[str]:
-    queues = {each.queue for each in operation.settlements}
-    for each in operation.settlements:
-        queues |= _queues_of_effects(each.effects)
-    return queues
-
-
-def _queues_of_move(operation: StartMove) -> set[str]:
-    return {operation.source} if operation.target is None else {operation.source, operation.target}
-
-
-_NAMED_ONE = frozenset(
-    {
-        CreateQueue,
-        DeleteQueue,
-        DescribeQueue,
-        ListGroups,
-        Peek,
-        PurgeQueue,
-        Receive,
-        Send,
-        UpdateGroup,
-        UpdateQueue,
-    }
-)
-_NAMED_PERHAPS = frozenset({Cancel, DeleteMessages, Reschedule})
-_NAMED: dict[type, Callable[[Any], Iterable[str]]] = {
-    Apply: lambda operation: _queues_of_effects(operation.effects),
-    CancelMove: lambda operation: (),  # its id is a secret that only who started it knows
-    ListMoves: lambda operation: (operation.source,),
-    ListQueues: lambda operation: (operation.prefix,),
-    Settle: _queues_of_settle,
-    StartMove: _queues_of_move,
-}
+_CHANGES_POLICY = frozenset({CreateQueue, DeleteQueue, UpdateQueue})
 
 
 class Access:
-    """Knows whose each queue is.
+    """Decides on operations. Only for servers with keys: without, there is no telling who calls.
 
     Args:
-        home_account: twelve digits; whose queues have plain names.
+        broker: tells the policies of queues.
+        account, region: of the queues that have plain names.
+        now_ms: the time, for policies with dates.
+        monotonic_seconds: the process's clock, by which policies grow old.
     """
 
-    def __init__(self, home_account: str) -> None:
-        self._home_account = home_account
+    def __init__(
+        self,
+        broker: Broker,
+        *,
+        account: str,
+        region: str,
+        now_ms: Callable[[], int],
+        monotonic_seconds: Callable[[], float] = monotonic,
+    ) -> None:
+        self._policies = QueuePolicies(broker, account, region, monotonic_seconds)
+        self._kept = self._policies.kept
+        self._now_ms = now_ms
+        self._now = monotonic_seconds
 
-    def check(self, account: str, operation: Operation[Any]) -> None:
-        """Let an operation pass, or raise AccessDenied.
+    def is_plain(self, request: Request, operation: Operation[Any]) -> bool:
+        """Return whether an operation may pass at a glance: on one queue of the caller's, that denies nothing.
 
         Args:
-            account: of the caller, twelve digits.
+            request: who asks, and how.
             operation: what they ask for.
         """
-        kind = type(operation)
-        if kind in _NAMED_ONE or (kind in _NAMED_PERHAPS and operation.queue is not None):  # type: ignore[attr-defined]
-            self._check_queue(account, operation.queue)  # type: ignore[attr-defined]
-            return
-        named = _NAMED.get(kind)
-        if named is not None:
-            for queue in named(operation):
-                self._check_queue(account, queue)
-        elif account != self._home_account:
-            raise AccessDenied(
-                f"Account {account} may not perform {kind.__name__}: it reaches into all accounts.",
+        queue = only_queue_of(operation)
+        if queue is None:
+            return False
+        known = self._kept.get(queue)
+        return (
+            known is not None and known.owner == request.account and not known.has_denials and self._now() < known.until
+        )
+
+    async def check(self, request: Request, operation: Operation[Any]) -> None:
+        """Let an operation pass, or refuse it. Reads the policies that are not known.
+
+        Args:
+            request: who asks, and how.
+            operation: what they ask for.
+
+        Raises:
+            AccessDenied: they may not.
+            PenstockError: a policy cannot be read.
+        """
+        since = self._now()
+        for queue, action in demands_of(operation, request.action):
+            owns = self._policies.owner_of(queue) == request.account
+            if owns and (action == OWN or is_about_policy(operation)):
+                continue
+            if not owns and action not in SHAREABLE:
+                raise self._refusal(request, operation, queue, action)
+            known = self._kept.get(queue)
+            while known is None or known.until <= since:
+                await self._policies.read(queue)
+                known = self._kept.get(queue)
+            if known.policy is None:
+                said = Verdict.SILENT
+            else:
+                said = verdict(known.policy, self._caller(request), action, known.arn)
+            if said is Verdict.DENIED or (said is Verdict.SILENT and not owns):
+                raise self._refusal(request, operation, queue, action, is_explicit=said is Verdict.DENIED)
+
+    def performed(self, operation: Operation[Any]) -> None:
+        """Take note that an operation was performed: it may have changed a policy."""
+        if type(operation) in _CHANGES_POLICY:
+            self._policies.forget(operation.queue)  # type: ignore[attr-defined]
+
+    def _caller(self, request: Request) -> Caller:
+        return Caller(request.account, request.user, request.source_ip, request.is_secure, self._now_ms())
+
+    def _refusal(
+        self, request: Request, operation: Operation[Any], queue: str, action: str, *, is_explicit: bool = False
+    ) -> AccessDenied:
+        """IAM user guide, "Troubleshoot access denied error messages"."""
+        owner = self._policies.owner_of(queue)
+        if not queue:
+            return AccessDenied(
+                f"Account {request.account} may not perform {type(operation).__name__}: it reaches into all accounts.",
                 hint="Use a key of the server's own account.",
             )
-
-    def _check_queue(self, account: str, queue: str) -> None:
-        owner = queue.split("/", 2)[1] if queue.count("/") == 2 else self._home_account
-        if owner != account:
-            raise AccessDenied(
-                f"Access to the resource {queue} is denied.", hint=f"Use a key of account {owner}.", field="queue"
-            )
+        name = f"sqs:{action or type(operation).__name__}".lower()
+        reason = (
+            "with an explicit deny in a resource-based policy"
+            if is_explicit
+            else f"because no resource-based policy allows the {name} action"
+        )
+        return AccessDenied(
+            f"User: arn:{partition_of(request.region)}:iam::{request.account}:user/{request.user} is not authorized "
+            f"to perform: {name} on resource: {self._policies.arn_of(queue)} {reason}",
+            hint=f"Change the queue's policy with a key of account {owner}.",
+            field="queue",
+        )

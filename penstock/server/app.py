@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from penstock.core.errors import MessageTooLarge
+from penstock.server.connections import CLIENT
 from penstock.server.dispatch import Dispatch
 from penstock.server.long_polls import ClientGone
 from penstock.wire.http import Request, Response
@@ -43,6 +44,7 @@ class App:
             raise NotImplementedError(f"ASGI {scope['type']} is not served")
         header_list: list[tuple[bytes, bytes]] = scope["headers"]
         headers = dict(header_list)
+        client = scope["client"]
         self._last_id += 1
         request = Request(
             scope["method"],
@@ -55,6 +57,9 @@ class App:
             self._dispatch.region,
             f"{self._id_start}{self._last_id & 0xFFFFFFFFFFFF:012x}",
             scope["raw_path"],
+            "",
+            client[0] if client else "",
+            scope["scheme"] == "https",
         )
         length = headers.get(b"content-length", b"")
         if len(length) >= self._long_enough_to_measure and int(length) > self._max_body_bytes:
@@ -66,7 +71,7 @@ class App:
                 await self._refuse_too_large(request, receive, send)
                 return
             request.body = body
-            response = await self._dispatch.answer(request, header_list, receive)
+            response = await self._dispatch.answer(request, header_list, receive, scope[CLIENT])
         except (ClientGone, asyncio.CancelledError):
             return  # the connection is closed, by the client or by the listener that would not wait longer
         body = response.body

@@ -11,11 +11,8 @@ import hmac
 import re
 from collections.abc import Callable, Iterable
 from time import time
-from typing import Any
 
 from penstock.core.errors import NotAuthenticated
-from penstock.core.operations import Operation
-from penstock.server.access import Access
 from penstock.server.options import Key
 from penstock.server.sigv4 import SigV4, invalid_access_key
 from penstock.server.sigv4_claims import ALGORITHM
@@ -42,7 +39,6 @@ class Gate:
         self.account = account
         self.region = region
         self._keys = {key.access_key_id: key for key in keys}
-        self._access = Access(account)
         self._sigv4 = SigV4(self._keys, now)
 
     def identify(self, request: Request, headers: list[tuple[bytes, bytes]]) -> None:
@@ -60,21 +56,17 @@ class Gate:
             self._believe(request, authorization)
         elif authorization.startswith(ALGORITHM) or b"X-Amz-Signature=" in request.query:
             key, region = self._sigv4.verify(request, headers)
-            request.account = key.account
+            request.account, request.user = key.account, key.user
             request.region = region if _REGION.fullmatch(region) else self.region
         elif authorization:
-            request.account = self._key_of_pair(authorization).account
+            key = self._key_of_pair(authorization)
+            request.account, request.user = key.account, key.user
         else:
             raise NotAuthenticated(
                 "Request is missing Authentication Token",
                 hint="Sign it as AWS SDKs do, or send 'Authorization: Bearer <key id>:<secret>'.",
                 field="authorization",
             )
-
-    def authorise(self, request: Request, operation: Operation[Any]) -> None:
-        """Raise AccessDenied where a caller may not do that. Without keys everybody may do everything."""
-        if self._keys:
-            self._access.check(request.account, operation)
 
     def _believe(self, request: Request, authorization: bytes) -> None:
         if authorization:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from penstock.server.long_polls import Client
+
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
 
@@ -17,6 +19,9 @@ MAX_HEADER_BYTES = 128 << 10
 
 MOST_PIPELINED = 16
 """So many requests behind the one being answered are read ahead."""
+
+CLIENT = "penstock.client"
+"""Key of the ASGI scope: who waits for the answer."""
 
 _OFFERS = frozenset({b"upgrade", b"http2-settings"})
 
@@ -37,6 +42,7 @@ class Connection(HttpToolsProtocol):
         self._header_bytes = 0
         self._unread_bytes = 0
         self._stalled_since = inf
+        self._client = Client()
 
     # -- what the event loop calls -------------------------------------------------------------------------------------
 
@@ -46,6 +52,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self._client.has_gone = True
         if self._answering is not None:
             # uvicorn tells the request that was read last, which with pipelining is not the one being answered
             self._answering.disconnected = True
@@ -69,6 +76,7 @@ class Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self.scope[CLIENT] = self._client  # type: ignore[literal-required]
         self._deadline = self.loop.time() + self._listener.read_seconds
         self._is_reading = self._in_headers = True
         self._header_bytes = 0

@@ -2,7 +2,8 @@
 
 import re
 
-from penstock.core.operations import CreateQueue
+from penstock.core.operations import CreateQueue, UpdateQueue
+from penstock.core.queues import QueueChanges
 from penstock.server.options import ServerOptions
 from penstock.server.welcome import Welcome
 from penstock.wire.aweq import Aweq
@@ -13,6 +14,8 @@ from penstock.wire.wq import Wq
 
 AWEQ_QUEUE = "aweq"
 WQ_QUEUE = "wq"
+DEFAULT_CHECKOUT_SECONDS = 120
+DEFAULT_LOCK_SECONDS = 1
 
 _QUEUE_URL_PATH = re.compile(r"/(?:queue/[a-z0-9-]+/)?\d{12}/[^/]+/?")
 _ACTION_IN_QUERY = re.compile(rb"(?:^|&)Action=")
@@ -37,16 +40,19 @@ class Dialects:
         self.sqs_query: Dialect = SqsQuery(sqs)
         self.sqs_peek: Dialect = SqsPeek(sqs)
         self.rest: Dialect = Rest("/v1")
-        self.aweq: Dialect = Aweq("/aweq", AWEQ_QUEUE)
-        self.wq: Dialect = Wq("/wq", WQ_QUEUE)
+        checkout_seconds = {"checkout_lifetime_seconds": options.aweq_checkout_seconds or DEFAULT_CHECKOUT_SECONDS}
+        lock_seconds = {"lock_seconds": options.wq_lock_seconds or DEFAULT_LOCK_SECONDS}
+        self.aweq: Dialect = Aweq("/aweq", AWEQ_QUEUE, **checkout_seconds)
+        self.wq: Dialect = Wq("/wq", WQ_QUEUE, **lock_seconds)
         self._welcome = Welcome(self.sqs_query)
         self._mounts: dict[str, Dialect] = {"v1": self.rest, "aweq": self.aweq, "wq": self.wq, "_aws": self.sqs_peek}
+        self._named_lifetimes = {AWEQ_QUEUE: options.aweq_checkout_seconds, WQ_QUEUE: options.wq_lock_seconds}
         self._root_is_wq = options.root_dialect == "wq"
         self._root: Dialect | None = None
         if options.root_dialect == "aweq":
-            self._root = Aweq("", AWEQ_QUEUE)
+            self._root = Aweq("", AWEQ_QUEUE, **checkout_seconds)
         elif options.root_dialect == "wq":
-            self._root = Wq("", WQ_QUEUE)
+            self._root = Wq("", WQ_QUEUE, **lock_seconds)
 
     def of(self, request: Request) -> Dialect:
         """Return the dialect a request is in."""
@@ -67,6 +73,18 @@ class Dialects:
         """Return how to create the one queue of a dialect that has no word for queues, or ``None``."""
         settings = getattr(dialect, "queue_settings", None)
         return None if settings is None else settings()
+
+    def home_queue_updates(self) -> tuple[UpdateQueue, ...]:
+        """Return what brings queues of dialects that exist to the lifetimes that were configured."""
+        return tuple(
+            UpdateQueue(queue, QueueChanges(visibility_timeout_seconds=seconds))
+            for queue, seconds in self._named_lifetimes.items()
+            if seconds is not None
+        )
+
+    def is_open_to_pages(self, dialect: Dialect) -> bool:
+        """Return whether pages of any site may call a dialect from a browser, as AweQ lets them."""
+        return isinstance(dialect, Aweq)
 
     def home_queue_at_root(self) -> CreateQueue | None:
         """Return the same for the dialect at the root."""

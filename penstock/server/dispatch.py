@@ -12,10 +12,14 @@ from msgspec import structs
 
 from penstock.broker.contract import Broker
 from penstock.core.errors import PenstockError, QueueNotFound
-from penstock.core.operations import Receive
+from penstock.core.messages import Delivery
+from penstock.core.operations import Receive, Settle
+from penstock.core.settlements import GiveBack, Settlement
+from penstock.server.access import Access
 from penstock.server.auth import Gate
+from penstock.server.browsers import Browsers
 from penstock.server.dialects import Dialects
-from penstock.server.long_polls import ClientGone, LongPolls
+from penstock.server.long_polls import Client, ClientGone, LongPolls
 from penstock.wire.http import Call, Dialect, Request, Response
 
 log = logging.getLogger("penstock.server")
@@ -35,6 +39,8 @@ class Dispatch:
         broker: performs the operations.
         dialects: what requests may be written in.
         gate: finds out who is calling.
+        access: decides what they may do; ``None`` where nobody needs a key.
+        browsers: keeps pages of other sites away; ``None`` where keys do.
         open_pages: by path, for everybody.
         closed_pages: by path, for those who may call.
         account, region: on whose behalf requests are that do not say.
@@ -45,6 +51,8 @@ class Dispatch:
         broker: Broker,
         dialects: Dialects,
         gate: Gate,
+        access: Access | None,
+        browsers: Browsers | None,
         *,
         open_pages: Mapping[str, Page],
         closed_pages: Mapping[str, Page],
@@ -55,6 +63,8 @@ class Dispatch:
         self._perform = broker.perform
         self._dialects = dialects
         self._gate = gate
+        self._access = access
+        self._browsers = browsers
         self._pages = {**open_pages, **closed_pages}
         self._open_paths = frozenset(open_pages)
         self._quiet_until: dict[str, float] = {}
@@ -64,6 +74,7 @@ class Dispatch:
         request: Request,
         headers: list[tuple[bytes, bytes]],
         receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
+        client: Client,
     ) -> Response:
         """Return the answer to a request, whatever happens.
 
@@ -71,6 +82,7 @@ class Dispatch:
             request: whole.
             headers: all of the request's, in order.
             receive: tells when the client goes (ASGI).
+            client: who waits for it.
 
         Raises:
             ClientGone: the client went before there was an answer.
@@ -83,13 +95,13 @@ class Dispatch:
                 return self._options(dialect, request)
             self._gate.identify(request, headers)
             try:
-                return await self._walk(dialect, request, receive)
+                return await self._walk(dialect, request, receive, client)
             except QueueNotFound:
                 home = self._dialects.home_queue(dialect)
                 if home is None:
                     raise
                 await self._perform(home)
-                return await self._walk(dialect, request, receive)
+                return await self._walk(dialect, request, receive, client)
         except PenstockError as error:
             if error.fault == "server":
                 self._note(request, error)
@@ -111,22 +123,57 @@ class Dispatch:
         return step if isinstance(step, Response) else _ALLOWED
 
     async def _walk(
-        self, dialect: Dialect, request: Request, receive: Callable[[], Awaitable[MutableMapping[str, Any]]]
+        self,
+        dialect: Dialect,
+        request: Request,
+        receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
+        client: Client,
     ) -> Response:
+        access, browsers = self._access, self._browsers
+        if browsers is not None:
+            browsers = self._watched(browsers, dialect, request)
         step = dialect.decode(request)
+        taken: tuple[Delivery, ...] = ()
         while isinstance(step, Call):
             operation = step.operation
-            self._gate.authorise(request, operation)
-            if type(operation) is Receive and operation.wait_seconds != 0:
-                reply: Any = await self.long_polls.perform(operation, receive)
+            if access is not None and not access.is_plain(request, operation):
+                await access.check(request, operation)
+            elif browsers is not None:
+                browsers.check(operation)
+            reply: Any
+            if type(operation) is Receive:
+                if operation.wait_seconds == 0:
+                    reply = await self._perform(operation)
+                else:
+                    reply = await self.long_polls.perform(operation, receive)
+                if reply.deliveries:
+                    taken = (*taken, *reply.deliveries)
+                    if client.has_gone:
+                        await self._give_back(operation.queue, taken)
+                        raise ClientGone
             else:
                 reply = await self._perform(operation)
+            if access is not None:
+                access.performed(operation)
             step = step.then(reply)
         return step
+
+    def _watched(self, browsers: Browsers, dialect: Dialect, request: Request) -> Browsers | None:
+        """Return who has to look at the operations of a request, if anybody has to."""
+        if self._dialects.is_open_to_pages(dialect):
+            return None
+        browsers.check_name(request)
+        return browsers if browsers.is_other_site(request) else None
+
+    async def _give_back(self, queue: str, deliveries: tuple[Delivery, ...]) -> None:
+        """Nobody is there to take them."""
+        await self._perform(Settle(tuple(Settlement(queue, each.receipt_handle, GiveBack()) for each in deliveries)))
 
     async def _show(self, request: Request, headers: list[tuple[bytes, bytes]]) -> Response:
         try:
             if request.path not in self._open_paths:
+                if self._browsers is not None:
+                    self._browsers.check_name(request)
                 self._gate.identify(request, headers)
             if request.method not in ("GET", "HEAD"):
                 return Response(405, ((b"allow", b"GET, HEAD"), (b"content-type", b"text/plain")), b"Use GET.\n")

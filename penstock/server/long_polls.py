@@ -19,6 +19,19 @@ the receive itself."""
 _NOTHING = ReceiveReply(())
 
 
+class Client:
+    """Who waits for answers on one connection.
+
+    Attributes:
+        has_gone: the connection is closed, as far as is known without waiting.
+    """
+
+    __slots__ = ("has_gone",)
+
+    def __init__(self) -> None:
+        self.has_gone = False
+
+
 class ClientGone(Exception):
     """The client closed the connection; nobody waits for the answer."""
 

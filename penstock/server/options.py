@@ -1,5 +1,6 @@
 """How a server serves, as values; where they come from (file, environment, flags) is not its matter."""
 
+from ipaddress import ip_address
 from typing import Literal
 
 from msgspec import Struct
@@ -20,13 +21,18 @@ class Key(Struct, frozen=True):
         access_key_id: the public half, as in ``AWS_ACCESS_KEY_ID``.
         secret: the other half, as in ``AWS_SECRET_ACCESS_KEY``.
         account: twelve digits; the account whose queues the key reaches.
-        name: for the log.
+        name: of the user that queue policies know; the ``access_key_id`` where it is empty.
     """
 
     access_key_id: str
     secret: str
     account: str = DEFAULT_ACCOUNT
     name: str = ""
+
+    @property
+    def user(self) -> str:
+        """What policies call who holds the key."""
+        return self.name or self.access_key_id
 
 
 class ServerOptions(Struct, frozen=True, kw_only=True):
@@ -47,6 +53,9 @@ class ServerOptions(Struct, frozen=True, kw_only=True):
         drain_seconds: requests under way get so long to finish when the server stops.
         backlog: how many connections may wait to be accepted.
         tls_certificate, tls_key: PEM files; with both the server speaks HTTPS.
+        aweq_checkout_seconds: how long a message that was received through AweQ stays away; ``None``: 120 for a new
+            queue, one that exists keeps what it has.
+        wq_lock_seconds: the same for WQ; 1 for a new queue.
     """
 
     host: str = "127.0.0.1"
@@ -64,3 +73,13 @@ class ServerOptions(Struct, frozen=True, kw_only=True):
     backlog: int = 4096
     tls_certificate: str | None = None
     tls_key: str | None = None
+    aweq_checkout_seconds: float | None = None
+    wq_lock_seconds: float | None = None
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine reaches an address or name."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

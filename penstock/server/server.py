@@ -7,9 +7,11 @@ from penstock.broker.contract import Broker
 from penstock.broker.observed import Observed
 from penstock.broker.system import SystemClock
 from penstock.core.clock import Clock
-from penstock.core.errors import QueueConflict
+from penstock.core.errors import QueueConflict, QueueNotFound
+from penstock.server.access import Access
 from penstock.server.app import App
 from penstock.server.auth import Gate
+from penstock.server.browsers import Browsers
 from penstock.server.dialects import Dialects
 from penstock.server.dispatch import Dispatch
 from penstock.server.health import Health
@@ -46,11 +48,15 @@ class Server:
         self._options = options
         self._health = Health(check_store)
         self._dialects = Dialects(options)
-        metrics = Metrics(broker, counting, waiting_count, clock or SystemClock())
+        clock = clock or SystemClock()
+        metrics = Metrics(broker, counting, waiting_count, clock)
+        access = Access(self._broker, account=options.account, region=options.region, now_ms=clock.now_ms)
         self._dispatch = Dispatch(
             self._broker,
             self._dialects,
             Gate(options.keys, account=options.account, region=options.region),
+            access if options.keys else None,
+            None if options.keys else Browsers(options),
             open_pages={"/health/live": self._health.live, "/health/ready": self._health.ready},
             closed_pages={"/metrics": metrics.page},
         )
@@ -63,6 +69,9 @@ class Server:
         if home is not None:
             with contextlib.suppress(QueueConflict):  # it is there, with settings of somebody's choice
                 await self._broker.perform(home)
+        for update in self._dialects.home_queue_updates():
+            with contextlib.suppress(QueueNotFound):  # it is made with these settings when it is first used
+                await self._broker.perform(update)
         self.port = await self._listener.start()
 
     async def stop(self) -> None:

@@ -49,6 +49,20 @@ async def test_queues_of_the_small_dialects_appear_when_they_are_used() -> None:
         assert len((await sqs(http, "ListQueues")).json()["QueueUrls"]) == 2
 
 
+async def test_leases_of_the_small_dialects_are_as_configured() -> None:
+    store = MemoryStore()
+    for seconds in (7, 9):
+        options = {"aweq_checkout_seconds": seconds, "wq_lock_seconds": seconds / 2}
+        async with running_server(store, **options) as url, client(url) as http:
+            await http.post("/aweq/send-message", json={"message": "hi"})
+            await http.post("/wq/", json={"a": 1})
+            assert (await http.get("/aweq/get-stats")).json()["stats"]["checkout_lifetime"] == f"{seconds}s"
+            described = (await http.get("/v1/queues/wq")).json()
+            assert described["queue"]["settings"]["visibility_timeout_seconds"] == seconds / 2
+    async with running_server(store, root_dialect="aweq") as url, client(url) as http:
+        assert (await http.get("/get-stats")).json()["stats"]["checkout_lifetime"] == "9s"
+
+
 async def test_aweq_at_the_root_leaves_sqs_reachable() -> None:
     async with running_server(MemoryStore(), root_dialect="aweq") as url, client(url) as http:
         assert (await http.post("/send-message", data={"message": "Action=1"})).json()["status"] == "okay"

@@ -3,13 +3,16 @@
 import asyncio
 import contextlib
 import json
+from pathlib import Path
 
 import pytest
 
 from penstock.broker.local import LocalBroker
 from penstock.core.messages import Draft
-from penstock.core.operations import CreateQueue, DescribeQueue, Send
+from penstock.core.operations import CreateQueue, DescribeQueue, Peek, Send
 from penstock.core.queues import QueueCounts
+from penstock.store import open_store
+from penstock.store.contract import Store
 from penstock.store.memory import MemoryStore
 from tests.server.raw import Raw, raw, request
 from tests.support.server import running_server, serving
@@ -25,7 +28,7 @@ async def wait_for_message(connection: Raw, local: LocalBroker) -> None:
     await until(lambda: local.waiting_count == waiting + 1, "the long poll waits")
 
 
-async def opened(store: MemoryStore) -> LocalBroker:
+async def opened(store: Store) -> LocalBroker:
     local = LocalBroker(store)
     await local.perform(CreateQueue("orders"))
     return local
@@ -55,6 +58,50 @@ async def test_a_client_that_goes_takes_no_message() -> None:
                 await until(lambda: local.waiting_count == 0, "the server has noticed")
         await local.perform(Send("orders", (Draft("hello"),)))
         assert await counts(local) == QueueCounts(ready=1, delayed=0, in_flight=0)
+
+
+@pytest.mark.parametrize("wait_seconds", [0, 20])
+async def test_a_client_that_goes_while_its_message_is_fetched_gives_it_back(wait_seconds: int) -> None:
+    class Slow(MemoryStore):
+        async def receive(self, *asked, **more):  # type: ignore[no-untyped-def]
+            started.set()
+            await go_on.wait()
+            return await super().receive(*asked, **more)
+
+    started, go_on = asyncio.Event(), asyncio.Event()
+    store = Slow()
+    local = await opened(store)
+    await local.perform(Send("orders", (Draft("hello"),)))
+    async with serving(store, local=local) as server:
+        state = server._listener.state
+        for leave in (Raw.close, Raw.abort):
+            started.clear()
+            go_on.clear()
+            async with raw(server.url) as connection:
+                body = json.dumps({"wait_seconds": wait_seconds}).encode()
+                await connection.send(request("POST", "/v1/queues/orders/receive", body=body))
+                await started.wait()
+                server._dispatch.long_polls._new.clear()  # nobody watches it yet
+                leave(connection)
+                await until(lambda: not state.connections, "the connection is lost")
+                go_on.set()
+                await until(lambda: not state.tasks, "the request is over")
+            assert await counts(local) == QueueCounts(ready=1, delayed=0, in_flight=0)
+        assert (await local.perform(Peek("orders"))).messages[0].receive_count == 0
+
+
+async def test_a_client_that_sends_and_leaves_at_once_leaves_its_message_in_the_queue(tmp_path: Path) -> None:
+    store = await open_store(f"sqlite:///{tmp_path}/penstock.db")
+    local = await opened(store)
+    await local.perform(Send("orders", (Draft("hello"),)))
+    async with serving(store, local=local) as server:
+        for _ in range(20):
+            async with raw(server.url) as connection:
+                await connection.send(request("POST", "/v1/queues/orders/receive", body=RECEIVE))
+            await until(lambda: not server._listener.state.connections, "the connection is lost")
+            await until(lambda: not server._listener.state.tasks, "the request is over")
+            assert await counts(local) == QueueCounts(ready=1, delayed=0, in_flight=0)
+    await store.aclose()
 
 
 async def test_a_client_that_goes_leaves_the_message_to_the_next() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from pathlib import Path
 
 import httpx
 import pytest
@@ -58,6 +59,20 @@ async def test_operations_queues_and_waiting_receives_are_told() -> None:
     assert samples["penstock_queue_received_total", "orders"] == 1
     assert samples["penstock_queues_not_shown",] == 0
     assert samples["process_resident_memory_bytes",] > 0
+
+
+async def test_every_metric_is_in_the_documentation() -> None:
+    lines = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text().splitlines()
+    rows = {line.split("`")[1]: line for line in lines if line.startswith(("| `penstock_", "| `p"))}
+    async with running_server(MemoryStore()) as url, httpx.AsyncClient(base_url=url) as http:
+        await http.post("/v1/queues", json={"queue": "orders"})
+        families = [*text_string_to_metric_families((await http.get("/metrics")).text)]
+    told = {f"{family.name}{'_total' * (family.type == 'counter')}": family for family in families}
+    assert set(told) == set(rows)
+    for name, family in told.items():
+        labels = {label for sample in family.samples for label in sample.labels} - {"le"}
+        assert f"| {family.type} |" in rows[name], name
+        assert all(f"`{label}`" in rows[name] for label in labels), name
 
 
 async def test_the_number_of_queues_told_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
