@@ -71,7 +71,7 @@ class App:
                 await self._refuse_too_large(request, receive, send)
                 return
             request.body = body
-            response = await self._dispatch.answer(request, header_list, receive, scope[CLIENT])
+            response = await self._dispatch.answer(request, header_list, scope[CLIENT])
         except (ClientGone, asyncio.CancelledError):
             return  # the connection is closed, by the client or by the listener that would not wait longer
         body = response.body

@@ -52,7 +52,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self._client.has_gone = True
+        self._client.leave()
         if self._answering is not None:
             # uvicorn tells the request that was read last, which with pipelining is not the one being answered
             self._answering.disconnected = True

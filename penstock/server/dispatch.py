@@ -5,7 +5,7 @@ The one place where errors of every kind become answers: a caller never sees a s
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from msgspec import structs
@@ -73,7 +73,6 @@ class Dispatch:
         self,
         request: Request,
         headers: list[tuple[bytes, bytes]],
-        receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
         client: Client,
     ) -> Response:
         """Return the answer to a request, whatever happens.
@@ -81,7 +80,6 @@ class Dispatch:
         Args:
             request: whole.
             headers: all of the request's, in order.
-            receive: tells when the client goes (ASGI).
             client: who waits for it.
 
         Raises:
@@ -95,13 +93,13 @@ class Dispatch:
                 return self._options(dialect, request)
             self._gate.identify(request, headers)
             try:
-                return await self._walk(dialect, request, receive, client)
+                return await self._walk(dialect, request, client)
             except QueueNotFound:
                 home = self._dialects.home_queue(dialect)
                 if home is None:
                     raise
                 await self._perform(home)
-                return await self._walk(dialect, request, receive, client)
+                return await self._walk(dialect, request, client)
         except PenstockError as error:
             if error.fault == "server":
                 self._note(request, error)
@@ -126,7 +124,6 @@ class Dispatch:
         self,
         dialect: Dialect,
         request: Request,
-        receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
         client: Client,
     ) -> Response:
         access, browsers = self._access, self._browsers
@@ -145,7 +142,7 @@ class Dispatch:
                 if operation.wait_seconds == 0:
                     reply = await self._perform(operation)
                 else:
-                    reply = await self.long_polls.perform(operation, receive)
+                    reply = await self.long_polls.perform(operation, client)
                 if reply.deliveries:
                     taken = (*taken, *reply.deliveries)
                     if client.has_gone:

@@ -1,20 +1,15 @@
-"""Receives that wait: they end when their client goes, and are answered at once when the server stops.
+"""Receives that wait: they end the moment their client goes, and are answered at once when the server stops.
 
-What a cancelled receive has found meanwhile, the broker gives back.
+What a cancelled receive has found meanwhile, the store gives back.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from msgspec import structs
 
 from penstock.broker.contract import Broker
 from penstock.core.operations import Receive, ReceiveReply
-
-_PATIENCE_SECONDS = 0.01
-"""Receives that are answered sooner are not watched. One timer looks after all of them: one each would cost more than
-the receive itself."""
 
 _NOTHING = ReceiveReply(())
 
@@ -23,13 +18,21 @@ class Client:
     """Who waits for answers on one connection.
 
     Attributes:
-        has_gone: the connection is closed, as far as is known without waiting.
+        has_gone: the connection is closed.
+        poll: the receive it waits for.
     """
 
-    __slots__ = ("has_gone",)
+    __slots__ = ("has_gone", "poll")
 
     def __init__(self) -> None:
         self.has_gone = False
+        self.poll: _LongPoll | None = None
+
+    def leave(self) -> None:
+        """The connection was closed: nobody waits any more."""
+        self.has_gone = True
+        if self.poll is not None:
+            self.poll.task.cancel()
 
 
 class ClientGone(Exception):
@@ -41,48 +44,40 @@ class LongPolls:
 
     Args:
         broker: performs them.
-
-    Attributes:
-        is_draining: none may wait any more.
-        waiting: those that are watched, which is all that have waited for some milliseconds.
     """
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
-        self.is_draining = False
-        self.waiting: set[_LongPoll] = set()
-        self._new: set[_LongPoll] = set()
-        self._patient: set[_LongPoll] = set()
-        self._timer: asyncio.TimerHandle | None = None
+        self._is_draining = False
+        self._polls: set[_LongPoll] = set()
 
     def drain(self) -> None:
         """Let every receive be answered at once from now on, those that wait now with nothing."""
-        self.is_draining = True
-        for poll in list(self.waiting):
-            poll.stop()
+        self._is_draining = True
+        for poll in list(self._polls):
+            poll.is_stopped = True
+            poll.task.cancel()
 
-    async def perform(
-        self, operation: Receive, receive: Callable[[], Awaitable[MutableMapping[str, Any]]]
-    ) -> ReceiveReply:
+    async def perform(self, operation: Receive, client: Client) -> ReceiveReply:
         """Perform a receive that may wait.
 
         Args:
             operation: the receive.
-            receive: tells when the client goes (ASGI); the request's body must have been taken.
+            client: who waits for it.
 
         Raises:
-            ClientGone: the client did.
+            ClientGone: the client did not wait.
         """
-        if self.is_draining:
+        if client.has_gone:
+            raise ClientGone
+        if self._is_draining:
             return await self._broker.perform(structs.replace(operation, wait_seconds=0))
-        poll = _LongPoll(self, receive)
-        self._new.add(poll)
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(_PATIENCE_SECONDS, self._look)
+        poll = client.poll = _LongPoll()
+        self._polls.add(poll)
         try:
             return await self._broker.perform(operation)
         except asyncio.CancelledError:
-            if poll.is_client_gone:
+            if client.has_gone:
                 poll.task.uncancel()
                 raise ClientGone from None
             if poll.is_stopped:
@@ -90,56 +85,17 @@ class LongPolls:
                 return _NOTHING
             raise
         finally:
-            self._new.discard(poll)
-            self._patient.discard(poll)
-            poll.end()
-
-    def _look(self) -> None:
-        """Watch those that were there when this looked last, and look again while there are others."""
-        waited, self._patient, self._new = self._patient, self._new, set()
-        for poll in waited:
-            poll.watch()
-        self._timer = None
-        if self._patient:
-            self._timer = asyncio.get_running_loop().call_later(_PATIENCE_SECONDS, self._look)
+            client.poll = None
+            self._polls.discard(poll)
 
 
 class _LongPoll:
     """One receive that may wait, performed by the task that made this."""
 
-    __slots__ = ("_receive", "_siblings", "_watcher", "is_client_gone", "is_stopped", "task")
+    __slots__ = ("is_stopped", "task")
 
-    def __init__(self, siblings: LongPolls, receive: Callable[[], Awaitable[MutableMapping[str, Any]]]) -> None:
+    def __init__(self) -> None:
         task = asyncio.current_task()
         assert task is not None
         self.task: asyncio.Task[Any] = task
-        self.is_client_gone = False
         self.is_stopped = False
-        self._siblings = siblings
-        self._receive = receive
-        self._watcher: asyncio.Task[None] | None = None
-
-    def watch(self) -> None:
-        """Begin to look out for the client's going."""
-        if self._siblings.is_draining:
-            self.stop()
-            return
-        self._siblings.waiting.add(self)
-        self._watcher = self.task.get_loop().create_task(self._await_disconnect())
-
-    def stop(self) -> None:
-        """Answer with nothing."""
-        self.is_stopped = True
-        self.task.cancel()
-
-    def end(self) -> None:
-        """It is over, whichever way."""
-        self._siblings.waiting.discard(self)
-        if self._watcher is not None:
-            self._watcher.cancel()
-
-    async def _await_disconnect(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self.is_client_gone = True
-        self.task.cancel()

@@ -7,14 +7,11 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
-import pytest
-
 from tests.clients.served import PATIENCE_SECONDS, Served
 
 ABORTED_COUNT = 20
 
 
-@pytest.mark.xfail(reason="for some milliseconds the server does not look out for the client's going")
 def test_a_long_poll_that_is_aborted_at_once_takes_no_message(served: Served, named: Callable[[str], str]) -> None:
     address = urlsplit(served.url)
     connection = http.client.HTTPConnection(address.netloc, timeout=PATIENCE_SECONDS)
