@@ -5,7 +5,7 @@ leaves, and as answered when the answer has arrived; what the server did lies be
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count, pairwise
 from time import monotonic
@@ -17,7 +17,7 @@ class Message:
 
     Attributes:
         key: names it within the ledger; its body starts with it.
-        number: the order in which its sender sent it.
+        number: the order in which messages were sent, as far as one sender sent them.
         group: its message group, in a FIFO queue.
         acknowledged: how often its sending was answered; more than once when it was repeated.
         message_id, sequence: as the server said, in the answer or with a delivery.
@@ -26,7 +26,6 @@ class Message:
     key: str
     body: str
     number: int
-    sender: str
     group: str | None
     acknowledged: int = 0
     message_id: str | None = None
@@ -70,6 +69,7 @@ class Ledger:
     Args:
         name: the queue.
         lease_seconds: its visibility timeout.
+        now: tells the time in seconds.
 
     Attributes:
         messages: by key.
@@ -77,22 +77,25 @@ class Ledger:
         answers: how many answers were written down.
     """
 
-    def __init__(self, name: str, lease_seconds: float) -> None:
+    def __init__(self, name: str, lease_seconds: float, now: Callable[[], float] = monotonic) -> None:
         self.name = name
         self.messages: dict[str, Message] = {}
         self.waiting: set[str] = set()
         self.answers = 0
         self._lease_seconds = lease_seconds
+        self._now = now
         self._order = count()
-        self._numbers = count()
 
     # -- what clients write down ---------------------------------------------------------------------------------------
 
     def sending(self, sender: str, filling: str, group: str | None = None) -> Message:
-        """A message is about to be sent."""
-        number = next(self._numbers)
-        key = f"{sender}-{number}"
-        message = self.messages[key] = Message(key, f"{key}|{filling}", number, sender, group)
+        """A message is about to be sent, whose body begins with its key."""
+        key = f"{sender}-{len(self.messages)}"
+        return self.sending_as(key, f"{key}|{filling}", group)
+
+    def sending_as(self, key: str, body: str, group: str | None) -> Message:
+        """The same, for those who name their messages themselves."""
+        message = self.messages[key] = Message(key, body, len(self.messages), group)
         return message
 
     def sent(self, message: Message, message_id: str, sequence: int | None) -> None:
@@ -110,7 +113,7 @@ class Ledger:
     ) -> list[Delivery]:
         """A receive was answered with (message id, receipt handle, body, receive count, sequence number) each."""
         self.answers += 1
-        answer, now = next(self._order), monotonic()
+        answer, now = next(self._order), self._now()
         deliveries = []
         for index, (message_id, handle, body, receive_count, sequence) in enumerate(found):
             message = self.messages.get(body.partition("|")[0])
@@ -130,10 +133,10 @@ class Ledger:
         """Its deletion is about to be asked for."""
         delivery.delete_asked = next(self._order)
 
-    def deleted(self, delivery: Delivery) -> None:
-        """Its deletion was answered with success. Of a stale delivery that says nothing (SQS, ``DeleteMessage``)."""
+    def deleted(self, delivery: Delivery, *, is_sure: bool = False) -> None:
+        """Its deletion was answered with success. Of a stale delivery that may say nothing (SQS, ``DeleteMessage``)."""
         self.answers += 1
-        delivery.is_deleted = monotonic() < delivery.held_until
+        delivery.is_deleted = is_sure or self._now() < delivery.held_until
 
     def not_deleted(self, delivery: Delivery) -> None:
         """Its deletion was refused."""
@@ -142,7 +145,7 @@ class Ledger:
 
     def changing_visibility(self, delivery: Delivery) -> None:
         """Another lease is about to be asked for; from now on nothing is sure of its end."""
-        delivery.held_until = min(delivery.held_until, monotonic())
+        delivery.held_until = min(delivery.held_until, self._now())
 
     def changed_visibility(self, delivery: Delivery, asked_at: float, seconds: float) -> None:
         """Another lease was answered with success."""
@@ -202,7 +205,7 @@ class Ledger:
                     for earlier in messages[:index]:
                         assert _was_gone(earlier, delivery), f"{delivery} of {message} before {earlier}"
 
-    def _by_group(self, wanted) -> Iterator[list[Message]]:  # type: ignore[no-untyped-def]
+    def _by_group(self, wanted: Callable[[Message], bool]) -> Iterator[list[Message]]:
         groups: dict[str, list[Message]] = defaultdict(list)
         for message in self.messages.values():
             if message.group is not None and wanted(message):

@@ -74,6 +74,12 @@ class ServerProcess:
         return await self._ended()
 
     @property
+    def pid(self) -> int:
+        """The process that runs."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def log_text(self) -> str:
         """What all processes wrote to standard error."""
         return self._log.read_text(errors="replace")
