@@ -86,7 +86,8 @@ def _(operation: ListQueues | ListGroups | ListMoves | Peek | FindRecords | Read
 
 @validate.register
 def _(operation: Send) -> None:
-    _count(operation.messages, "messages")
+    if not 1 <= len(operation.messages) <= MOST_AT_ONCE:
+        _count(operation.messages, "messages")
     for draft in operation.messages:
         _draft(draft)
 

@@ -159,7 +159,7 @@ def _ledgers(lines: list[Line], released: dict[str, float]) -> list[Ledger]:
         elif line.what == "sent":
             ledger.sent(ledger.messages[line.key], line.message_id, line.sequence)
         elif line.what == "received":
-            for delivery in ledger.received(line.asked_at, list(line.deliveries)):
+            for delivery in ledger.received(line.asked_at, list(line.deliveries), line.lease_seconds):
                 held[delivery.receipt_handle] = delivery
                 delivery.held_until = min(delivery.held_until, released.get(line.owner, delivery.held_until))
         elif line.what == "deleting":

@@ -37,6 +37,7 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
         what: ``sending``, ``sent``, ``received``, ``deleting`` or ``deleted``.
         key, body, group, message_id, sequence: of a message.
         asked_at: when a receive began.
+        lease_seconds: what it asked for, unless that was the queue's.
         deliveries: (message id, receipt handle, body, receive count, sequence number) each.
         receipt_handle: of what is deleted.
         outcome: of a settlement.
@@ -52,6 +53,7 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     message_id: str = ""
     sequence: int = 0
     asked_at: float = 0
+    lease_seconds: float | None = None
     deliveries: tuple[tuple[str, str, str, int, int], ...] = ()
     receipt_handle: str = ""
     outcome: str = ""
@@ -76,7 +78,8 @@ class Worker:
     async def run(self) -> None:
         """Work until the process is killed."""
         receivers = [self._receive(queue) for queue in (PLAIN, PLAIN, ORDERED, ORDERED)]
-        await asyncio.gather(self._send(PLAIN), self._send(ORDERED), *receivers)
+        late = [self._receive(queue, lease_seconds=0.05) for queue in (PLAIN, ORDERED)]
+        await asyncio.gather(self._send(PLAIN), self._send(ORDERED), *receivers, *late)
 
     async def _send(self, queue: str) -> None:
         while True:
@@ -98,16 +101,21 @@ class Worker:
             return Draft(body)
         return Draft(body, group_id=self._random.choice(self._groups), deduplication_id=key)
 
-    async def _receive(self, queue: str) -> None:
+    async def _receive(self, queue: str, lease_seconds: float | None = None) -> None:
+        """Receive and delete; those with a lease of their own do so when it is over, and somebody else may have it."""
         while True:
             asked_at = time.monotonic()
             most = self._random.choice((1, 3, 10))
-            reply = await self._broker.perform(Receive(queue, most, wait_seconds=1, owner=self._name))
+            reply = await self._broker.perform(
+                Receive(queue, most, wait_seconds=1, visibility_timeout_seconds=lease_seconds, owner=self._name)
+            )
             deliveries = tuple(
                 (each.message_id, each.receipt_handle, each.body, each.receive_count, each.sequence_number)
                 for each in reply.deliveries
             )
-            self._say(queue, "received", asked_at=asked_at, deliveries=deliveries)
+            self._say(queue, "received", asked_at=asked_at, deliveries=deliveries, lease_seconds=lease_seconds)
+            if lease_seconds is not None:
+                await asyncio.sleep(1.5 * lease_seconds)
             for each in reply.deliveries:
                 await asyncio.sleep(0)
                 self._say(queue, "deleting", receipt_handle=each.receipt_handle)

@@ -7,7 +7,6 @@ undone alone: its transaction is rolled back and the others' changes are made ag
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +14,7 @@ import apsw
 
 from penstock.core.errors import PenstockError, StoreUnavailable
 from penstock.store.sqlite.checkpoints import Checkpoints
+from penstock.store.sqlite.committing import CommitThread
 from penstock.store.sqlite.connection import BUSY_MS, translate
 from penstock.store.sqlite.transaction import Transaction
 from penstock.store.sqlite.turns import Turns
@@ -43,7 +43,7 @@ class Writer:
         self._path = path
         self._on_commit = on_commit
         self._loop = asyncio.get_running_loop()
-        self._thread = ThreadPoolExecutor(1, "penstock-commit")
+        self._thread = CommitThread("penstock-commit")
         self._transaction = Transaction(connection)
         self._turns = turns
         self._checkpoints = Checkpoints(connection, path)
@@ -72,9 +72,13 @@ class Writer:
         if self._pending or self._is_committing:
             self._drained = self._loop.create_future()
             await self._drained
-        await self._loop.run_in_executor(self._thread, self._close)
-        self._thread.shutdown(wait=False)
+        closed: asyncio.Future[BaseException | None] = self._loop.create_future()
+        self._thread.run(self._close, lambda _, error: closed.set_result(error))
+        error = await closed
+        self._thread.stop()
         self._turns.close()
+        if error is not None:
+            raise error
 
     def _close(self) -> None:
         self._checkpoints.close()
@@ -174,15 +178,14 @@ class Writer:
 
     def _offload(self, task: Callable[[], list[Any]], batch: Batch) -> None:
         self._is_committing = True
-        self._loop.run_in_executor(self._thread, task).add_done_callback(lambda done: self._committed(done, batch))
+        self._thread.run(task, lambda outcomes, error: self._committed(batch, outcomes, error))
 
-    def _committed(self, done: "asyncio.Future[list[Any]]", batch: Batch) -> None:
+    def _committed(self, batch: Batch, outcomes: list[Any], error: BaseException | None) -> None:
         self._is_committing = False
-        error = done.exception()
         if error is not None:
             self._fail(batch, error)
             return
-        self._answer(batch, done.result())
+        self._answer(batch, outcomes)
         self._checkpoints.start_if_due()
         self._go_on()
 
