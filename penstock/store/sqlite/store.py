@@ -1,6 +1,7 @@
 """The contract's verbs over one database file: changes through the writer, questions through a reader of its own."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, TypeVar
 import apsw
 
 from penstock.core.effects import Effects, Record
+from penstock.core.errors import PenstockError
 from penstock.core.events import Event, EventKind
 from penstock.core.filters import MessageFilter, matches
 from penstock.core.messages import Delivery, Draft, MessageView, blocked_view
@@ -168,7 +170,8 @@ class SqliteStore:
         try:
             return await self._writer.submit(work)
         except asyncio.CancelledError:
-            self._writer.submit(lambda tx: settling.give_back_all(tx, queue, leased, now))
+            with contextlib.suppress(PenstockError):
+                await asyncio.shield(self._writer.submit(lambda tx: settling.give_back_all(tx, queue, leased, now)))
             raise
 
     async def settle(self, settlements: Sequence[Settlement], now: int) -> tuple[SettleOutcome, ...]:
