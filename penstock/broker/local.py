@@ -67,7 +67,6 @@ from penstock.core.operations import (
 from penstock.store.contract import Received, Store
 
 Reply = TypeVar("Reply")
-_NO_REPLY = ReceiveReply(())
 
 
 class LocalBroker:
@@ -318,9 +317,6 @@ class LocalBroker:
         return EventsReply(tuple(await self._store.read_events(asked.after, asked.limit)))
 
 
-Item = TypeVar("Item")
-
-
-def _page(found: "Any", limit: int) -> tuple[tuple[Any, ...], bool]:
+def _page(found: Any, limit: int) -> tuple[tuple[Any, ...], bool]:
     """Return the first ``limit`` of what was found and whether there is more."""
     return tuple(found[:limit]), len(found) > limit

@@ -43,7 +43,6 @@ class Dispatch:
         browsers: keeps pages of other sites away; ``None`` where keys do.
         open_pages: by path, for everybody.
         closed_pages: by path, for those who may call.
-        account, region: on whose behalf requests are that do not say.
     """
 
     def __init__(

@@ -19,8 +19,7 @@ from tests.support.server import running_server
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> tuple[str, str]:
-    if shutil.which("openssl") is None:
-        pytest.skip("no openssl here")
+    assert shutil.which("openssl"), "these tests make a certificate with openssl: install it"
     files = (str(tmp_path / "certificate.pem"), str(tmp_path / "key.pem"))
     command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
     names = ["-addext", "subjectAltName=IP:127.0.0.1", "-out", files[0], "-keyout", files[1]]
