@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import structs
 
-from penstock.core.effects import Arrival, Effects, FollowUp, Join, Record
+from penstock.core.effects import Arrival, Effects, FollowUp, Guard, Join, Record
 from penstock.core.filters import MessageFilter
 from penstock.core.messages import Attribute, Draft, State
 from penstock.core.operations import (
@@ -137,6 +137,8 @@ def _send(rng: Random, past: Past) -> Step:
 
 
 def _receive(rng: Random, past: Past) -> Step:
+    if past.handles and rng.random() < 0.25:
+        return _follow(rng, past)
     return Receive(
         past.queue(rng),
         max_messages=rng.choice((1, 1, 2, 3, 10, 35)),
@@ -147,14 +149,35 @@ def _receive(rng: Random, past: Past) -> Step:
     )
 
 
+def _follow(rng: Random, past: Past) -> Step:
+    queue, handle = _delivery(rng, past)
+    if rng.random() < 0.8:
+        # where groups are strict there is something to follow
+        strict = [each for each in past.handles if QUEUES[each[0]].is_fifo or QUEUES[each[0]].group_order == "strict"]
+        queue, handle = rng.choice(strict[-8:] or [(queue, handle)])
+    return Receive(
+        queue if rng.random() < 0.97 else past.queue(rng),
+        max_messages=rng.choice((1, 2, 10)),
+        wait_seconds=0,
+        visibility_timeout_seconds=rng.choice((None, 0, 1, 5, 100)),
+        owner=rng.choice((None, *OWNERS)),
+        following=handle,
+    )
+
+
+def _delivery(rng: Random, past: Past) -> tuple[str, str]:
+    """Choose queue and handle of a delivery: mostly one of the latest, which are still held."""
+    return past.handles[-1 - min(int(rng.expovariate(0.3)), len(past.handles) - 1)]
+
+
 def _settle(rng: Random, past: Past) -> Step:
     if not past.handles:
         return _receive(rng, past)
-    handles = past.handles
     settlements = []
     for _ in range(rng.randint(1, 4)):
-        # mostly one of the latest deliveries, which are still held
-        queue, handle = handles[-1 - min(int(rng.expovariate(0.3)), len(handles) - 1)]
+        queue, handle = _delivery(rng, past)
+        others = {each for of, each in past.handles[-8:] if (of == queue or rng.random() < 0.02) and each != handle}
+        also = rng.sample(sorted(others), rng.randint(1, len(others))) if others and rng.random() < 0.2 else []
         settlements.append(
             Settlement(
                 queue if rng.random() < 0.97 else past.queue(rng),
@@ -166,7 +189,7 @@ def _settle(rng: Random, past: Past) -> Step:
                         ChangeVisibility(3),
                         ChangeVisibility(3, 4),
                         GiveBack(),
-                        GiveBack(),
+                        GiveBack(rng.choice((0, 0, 1, 5)), rng.random() < 0.6),
                         DeadLetter("bad"),
                     )
                     + (ChangeVisibility(rng.choice((0, 1, 5, 30)), rng.choice((1, 5, 31))),)
@@ -175,6 +198,7 @@ def _settle(rng: Random, past: Past) -> Step:
                 any_delivery=rng.random() < 0.1,
                 parks_group=rng.random() < 0.05,
                 effects=_effects(rng, past) if rng.random() < 0.2 else Effects(),
+                also=tuple(also),
             )
         )
     return Settle(tuple(settlements))
@@ -234,7 +258,11 @@ def _record(rng: Random, past: Past) -> Step:
             GetRecords(keys),
             DeleteRecords(keys[:1]),
             FindRecords(
-                rng.choice(("", "k", "k2")), rng.choice((None, "t=1", "t=2")), rng.choice(("", "k1")), rng.randint(1, 4)
+                rng.choice(("", "k", "k2")),
+                rng.choice((None, "t=1", "t=2")),
+                rng.choice(("", "k1", "k3")),
+                rng.randint(1, 4),
+                rng.random() < 0.5,
             ),
         )
     )
@@ -245,7 +273,7 @@ def _move(rng: Random, past: Past) -> Step:
         return CancelMove(rng.choice(past.move_ids[-3:]))
     wanted = _filter(rng, past) if rng.random() < 0.4 else None
     target = rng.choice((None, None, past.queue(rng), past.queue(rng)))
-    return StartMove(past.queue(rng), target, rng.choice((None, 1, 3)), wanted)
+    return StartMove(past.queue(rng), target, rng.choice((None, 1, 3)), wanted, rng.random() < 0.5)
 
 
 def _apply(rng: Random, past: Past) -> Step:
@@ -302,7 +330,12 @@ def _effects(rng: Random, past: Past) -> Effects:
             )
         return Join(f"j{rng.randint(1, 3)}", rng.randint(1, 2), opened, expires_at)
 
+    def guard() -> Guard:
+        return Guard(f"k{rng.randint(1, 4)}", rng.choice((None, None, b"a", b"b")))
+
     return Effects(
+        guards=some(guard, 0.3),
+        forgets=some(lambda: f"k{rng.randint(1, 4)}", 0.2),
         sends=some(follow_up, 0.5),
         records=some(lambda: _a_record(rng, past), 0.3),
         joins=some(join, 0.3),
@@ -313,7 +346,7 @@ def _effects(rng: Random, past: Past) -> Effects:
 def _a_record(rng: Random, past: Past) -> Record:
     return Record(
         f"k{rng.randint(1, 4)}",
-        bytes([rng.randint(0, 255)]),
+        rng.choice((b"a", b"b")),
         {"t": str(rng.randint(1, 2))} if rng.random() < 0.6 else {},
         rng.choice((None, past.now + 3000)),
         rng.random() < 0.3,

@@ -12,6 +12,7 @@ from penstock.core.events import EventKind
 from penstock.core.lifecycle import first_visible_at, has_expired, is_spent, lane_of, own_expiry, refusal
 from penstock.core.messages import Draft
 from penstock.core.operations import Refused, SendOutcome, Sent
+from penstock.store.contract import EVERY_GROUP, wakeup_name
 from penstock.store.sqlite.groups import group_by_id, group_by_key, save_and_reseat
 from penstock.store.sqlite.ids import KEY_SHIFT, SEQUENCE_MASK, to_blob, to_text
 from penstock.store.sqlite.queries import SQL
@@ -137,6 +138,10 @@ def _arrived(tx: Transaction, queue: QueueState, place: Place, priority: int, vi
         place.group.message_count += 1
         place.group.last_sent_at = now
         save_and_reseat(tx, queue, place.group, now)
+        if queue.is_strict and place.group.message_count > 1:
+            # it stands behind others: nobody but who follows one of them may receive it next
+            tx.wake(wakeup_name(queue.name, place.group.group_id), visible_at)
+            return
     tx.wake(queue.name, visible_at)
 
 
@@ -195,6 +200,8 @@ def forget(
     if group is not None:
         group.message_count -= 1
         save_and_reseat(tx, queue, group, now)
+    if queue.is_strict:
+        wake_followers(tx, queue, group, now)
 
 
 def change_visibility(
@@ -212,15 +219,42 @@ def change_visibility(
     if group is not None:
         save_and_reseat(tx, queue, group, now)
     tx.wake(queue.name, until)
+    if queue.is_strict:
+        wake_followers(tx, queue, group, until)
 
 
-def give_back(tx: Transaction, queue: QueueState, group: GroupRow | None, message: MessageRow, now: int) -> None:
-    """Undo a delivery. Its token goes, so that it cannot be undone twice."""
+def give_back(
+    tx: Transaction,
+    queue: QueueState,
+    group: GroupRow | None,
+    message: MessageRow,
+    visible_at: int,
+    now: int,
+    *,
+    is_counted: bool,
+) -> None:
+    """Let go of a message until an instant. Its token goes, so that it cannot be given back twice."""
     uncount(queue, group, message.phase, message.visible_at)
-    tx.execute(_GIVE_BACK, (now, position_of(queue, message, now), message.message_key))
+    phase = PLAIN if visible_at <= now else DELAYED
+    position = position_of(queue, message, visible_at)
+    tx.execute(_GIVE_BACK, (visible_at, position, phase, int(not is_counted), message.message_key))
+    count(queue, group, phase, visible_at)
     if group is not None:
         save_and_reseat(tx, queue, group, now)
-    tx.wake(queue.name, now)
+    tx.wake(queue.name, visible_at)
+    wake_if_freed(tx, queue, group, now)
+    if queue.is_strict:
+        wake_followers(tx, queue, group, visible_at, frees_at=now)
+
+
+def wake_followers(
+    tx: Transaction, queue: QueueState, group: GroupRow | None, at: int, *, frees_at: int | None = None
+) -> None:
+    """Wake who follows in a strict group, and under a limit who follows in any group when a lease ends."""
+    if group is not None:
+        tx.wake(wakeup_name(queue.name, group.group_id), at)
+    if queue.settings.max_in_flight is not None:
+        tx.wake(wakeup_name(queue.name, EVERY_GROUP), at if frees_at is None else frees_at)
 
 
 def position_of(queue: QueueState, message: MessageRow, visible_at: int) -> int:
@@ -230,7 +264,7 @@ def position_of(queue: QueueState, message: MessageRow, visible_at: int) -> int:
 
 
 def wake_if_freed(tx: Transaction, queue: QueueState, group: GroupRow | None, now: int) -> None:
-    """Wake who waits, if forgetting a message let its group go on or made room under the limit."""
+    """Wake who waits, if a message that left let its group go on or made room under the limit."""
     if group is not None or queue.settings.max_in_flight is not None:
         tx.wake(queue.name, now)
 

@@ -70,7 +70,8 @@ def _step(tx: Transaction, move: Move, unused: list[str], now: int) -> Move:
                 return structs.replace(move, cursor=cursor, moved_count=move.moved_count + moved)
             target = tx.find_queue(move.target or row[12] or "")
             if target and _is_wanted(move, view(source.name, row, now)):
-                _move(tx, source, row, target, unused.pop(0), now)
+                new_id = unused.pop(0)
+                _move(tx, source, row, target, None if move.keeps_ids else new_id, now)
                 moved += 1
             cursor, looked_at = row[0] & SEQUENCE_MASK, looked_at + 1
         if len(rows) < most:
@@ -84,12 +85,12 @@ def _is_wanted(move: Move, message: Any) -> bool:
 
 
 def _move(
-    tx: Transaction, source: QueueState, row: tuple[Any, ...], target: QueueState, message_id: str, now: int
+    tx: Transaction, source: QueueState, row: tuple[Any, ...], target: QueueState, new_id: str | None, now: int
 ) -> None:
     message = MessageRow(*row[:COLUMNS])
     old_id = to_text(message.message_id)
     forget(tx, source, group_of(tx, message), message, now)
-    tx.note(source, EventKind.MOVED, old_id, now, f"to {target.name} as {message_id}")
+    tx.note(source, EventKind.MOVED, old_id, now, f"to {target.name}" + (f" as {new_id}" if new_id else ""))
     extras = unpack_extras(row[COLUMNS + 1])
     draft = Draft(
         row[COLUMNS],
@@ -99,10 +100,11 @@ def _move(
         priority=message.priority,
         group_id=extras.group_id,
         deduplication_id=extras.deduplication_id,
-        message_id=message_id,
+        message_id=new_id or old_id,
     )
     insert(tx, target, draft, now, message.expires_at, now)
-    tx.note(target, EventKind.SENT, message_id, now, f"moved from {source.name}, was {old_id}")
+    what_was = f"moved from {source.name}" + (f", was {old_id}" if new_id else "")
+    tx.note(target, EventKind.SENT, new_id or old_id, now, what_was)
 
 
 def _put(tx: Transaction, move: Move) -> None:

@@ -4,12 +4,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from penstock.core.clock import to_ms
 from penstock.core.deduplication import ATTEMPT_WINDOW_MS
 from penstock.core.events import EventKind
 from penstock.core.lifecycle import lane_of
 from penstock.core.messages import Delivery
+from penstock.core.receipts import decode_receipt
+from penstock.core.refusals import lease_lost, nothing_to_follow
 from penstock.store.contract import SPENT_BUDGET, Received
 from penstock.store.sqlite.groups import (
     NOISY_LANE,
@@ -31,6 +34,8 @@ _NEXT_IN_LANE = SQL["next_in_lane"]
 _NEXT_IN_STRICT_GROUP = SQL["next_in_strict_group"]
 _FIRST_READY_IN_LANE = SQL["first_ready_in_lane"]
 _WHOLE_MESSAGE = SQL["whole_message"]
+_MESSAGE_BY_KEY = SQL["message_by_key"]
+_FIRST_BEHIND = SQL["first_behind"]
 _LEASE = SQL["lease"]
 _LEASE_IN_STRICT_GROUP = SQL["lease_in_strict_group"]
 _NEXT_DUE_IN_LANE = SQL["next_due_in_lane"]
@@ -51,12 +56,16 @@ def receive(
     now: int,
     owner: str | None,
     attempt_id: str | None,
+    following: str | None,
 ) -> Received:
-    """Lease messages of a queue."""
+    """Lease messages of a queue, or what follows in one of its groups."""
     settings = queue.settings
-    wait_ms = to_ms(settings.receive_wait_seconds)
+    nothing = Received((), wait_ms=to_ms(settings.receive_wait_seconds))
+    if following is not None:
+        followed, group = _followed(tx, queue, following, now)
+        nothing = structs.replace(nothing, look_again_at=followed.visible_at, group_id=group.group_id)
     if settings.is_paused:
-        return Received((), wait_ms=wait_ms)
+        return nothing
     if visibility_timeout_ms is None:
         visibility_timeout_ms = to_ms(settings.visibility_timeout_seconds)
     until = now + max(1, visibility_timeout_ms)
@@ -69,10 +78,15 @@ def receive(
         tx.advance(queue, now)
         free = settings.max_in_flight - queue.in_flight
         if free <= 0:
-            return Received((), _below_limit_at(tx, queue, -free, now), is_over_limit=True, wait_ms=wait_ms)
+            look_again_at = _sooner(nothing.look_again_at, _below_limit_at(tx, queue, -free, now))
+            return structs.replace(nothing, look_again_at=look_again_at, is_over_limit=True)
         tokens = tokens[:free]
     lease = _Lease(tx, queue, tokens, until, owner, now)
-    if queue.group_count == 0:
+    if following is not None:
+        tx.advance(queue, now)
+        group = group_by_key(tx, group.group_key)
+        lease.take_following(group, followed.message_key & SEQUENCE_MASK)
+    elif queue.group_count == 0:
         lease.take_ungrouped()
     else:
         tx.advance(queue, now)
@@ -82,7 +96,43 @@ def receive(
             leases = [(each.sequence_number, token) for each, token in zip(lease.deliveries, tokens, strict=False)]
             tx.execute(_REMEMBER_ATTEMPT, (queue.number, attempt_id, _pack(leases), now + ATTEMPT_WINDOW_MS))
         return Received(tuple(lease.deliveries))
-    return Received((), now if lease.is_cut_short else next_ready_at(tx, queue, now), wait_ms=wait_ms)
+    if lease.is_cut_short:
+        look_again_at = now
+    elif following is not None:
+        look_again_at = _sooner(nothing.look_again_at, _behind(tx, group, followed))
+    else:
+        look_again_at = next_ready_at(tx, queue, now)
+    return structs.replace(nothing, look_again_at=look_again_at)
+
+
+def _followed(tx: Transaction, queue: QueueState, receipt_handle: str, now: int) -> tuple[MessageRow, GroupRow]:
+    """Return the message whose delivery is followed, and its group. Raises InvalidRequest, ReceiptHandleInvalid,
+    LeaseLost."""
+    if not queue.is_strict:
+        raise nothing_to_follow()
+    receipt = decode_receipt(queue.name, receipt_handle)
+    row = None
+    if receipt.sequence_number <= SEQUENCE_MASK:
+        row = tx.execute(_MESSAGE_BY_KEY, (queue.number << KEY_SHIFT | receipt.sequence_number,)).fetchone()
+    if row is None or row[13] != receipt.token or row[3] <= now:
+        raise lease_lost("following")
+    message = MessageRow(*row)
+    group = group_of(tx, message)
+    if group is None:
+        raise nothing_to_follow()
+    return message, group
+
+
+def _behind(tx: Transaction, group: GroupRow, followed: MessageRow) -> int | None:
+    """Return when the message behind the one that is followed may be received, if it is known."""
+    row = None
+    if not group.is_parked:
+        row = tx.execute(_FIRST_BEHIND, (group.group_key, followed.message_key & SEQUENCE_MASK)).fetchone()
+    return None if row is None else int(row[0])
+
+
+def _sooner(one: int | None, other: int | None) -> int | None:
+    return min((at for at in (one, other) if at is not None), default=None)
 
 
 def _below_limit_at(tx: Transaction, queue: QueueState, too_many: int, now: int) -> int | None:
@@ -144,7 +194,7 @@ class _Lease:
             elif group is not None:
                 row = group_by_key(self._tx, group[1])
                 if self._queue.is_strict:
-                    self._take_strictly(row)
+                    self.take_following(row, 0)
                 elif not judge(self._tx, self._queue, row, self._now):
                     self._take_one_of(row)
             else:
@@ -160,9 +210,10 @@ class _Lease:
                 return (lane, row[0]), row[1]
         return None
 
-    def _take_strictly(self, group: GroupRow) -> None:
-        """Take the messages of a strict group in order, up to the first that is not receivable."""
-        after, goes_on = 0, True
+    def take_following(self, group: GroupRow, after: int) -> None:
+        """Take the messages of a strict group in order from a sequence number on, up to the first that is not
+        receivable."""
+        goes_on = not group.is_parked
         while goes_on and not self._is_done:
             wanted = len(self._tokens) - len(self.deliveries)
             rows = self._tx.execute(_NEXT_IN_STRICT_GROUP, (group.group_key, after, wanted)).fetchall()

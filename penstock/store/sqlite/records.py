@@ -45,11 +45,19 @@ def get_record(execute: Execute, key: str, now: int) -> Record | None:
     return None if row is None else _record(row)
 
 
-def find_records(execute: Execute, prefix: str, tag: str | None, after: str, limit: int, now: int) -> list[Record]:
+def find_records(
+    execute: Execute, prefix: str, tag: str | None, after: str, limit: int, now: int, *, is_descending: bool
+) -> list[Record]:
     """Return unexpired records by key."""
-    span = (prefix, prefix + AFTER_ALL_TEXT, after, now, limit)
-    page = (SQL["record_page"], span) if tag is None else (SQL["record_page_of_tag"], (tag, *span))
-    return [_record(row) for row in execute(*page).fetchall()]
+    end = prefix + AFTER_ALL_TEXT
+    name = "record_page" if tag is None else "record_page_of_tag"
+    asked = [] if tag is None else [tag]
+    if is_descending:
+        name += "_descending"
+        asked += [prefix, min(after or end, end)]
+    else:
+        asked += [prefix, end, after]
+    return [_record(row) for row in execute(SQL[name], (*asked, now, limit)).fetchall()]
 
 
 def _record(row: tuple[Any, ...]) -> Record:

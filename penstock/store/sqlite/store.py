@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import apsw
+from msgspec import structs
 
 from penstock.core.effects import Effects, Record
 from penstock.core.errors import PenstockError
@@ -35,6 +36,8 @@ from penstock.store.sqlite.writer import Writer
 
 T = TypeVar("T")
 _PEEK_CHUNK = 200
+_MOST_EFFECTS_AT_ONCE = 500
+"""More of them would keep the event loop for tens of milliseconds."""
 
 
 class SqliteStore:
@@ -73,9 +76,9 @@ class SqliteStore:
         self._wakeups.tell(wakeups)
 
     def _wake(self, wakeups: dict[str, int]) -> None:
-        for queue, at in wakeups.items():
+        for name, at in wakeups.items():
             for listener in self._listeners:
-                listener(queue, at)
+                listener(name, at)
 
     async def _read(self, question: Callable[[Execute], T]) -> T:
         """Answer a question on the reader, in its thread, from one consistent state."""
@@ -159,11 +162,12 @@ class SqliteStore:
         *,
         owner: str | None = None,
         attempt_id: str | None = None,
+        following: str | None = None,
     ) -> Received:
         leased: list[Delivery] = []
 
         def work(tx: Transaction) -> Received:
-            received = receive(tx, tx.queue(queue), tokens, visibility_timeout_ms, now, owner, attempt_id)
+            received = receive(tx, tx.queue(queue), tokens, visibility_timeout_ms, now, owner, attempt_id, following)
             leased.extend(received.deliveries)
             return received
 
@@ -181,7 +185,8 @@ class SqliteStore:
         return await self._writer.submit(lambda tx: settling.release_leases(tx, owner, now))
 
     async def apply(self, effects_: Effects, now: int) -> ApplyReply:
-        return await self._writer.submit(lambda tx: effects.apply_alone(tx, effects_, now))
+        is_long = sum(map(len, structs.astuple(effects_))) > _MOST_EFFECTS_AT_ONCE
+        return await self._writer.submit(lambda tx: effects.apply_alone(tx, effects_, now), is_long=is_long)
 
     async def cancel(self, message_ids: Sequence[str], queue: str | None, now: int) -> tuple[IdOutcome, ...]:
         return await self._writer.submit(
@@ -239,8 +244,12 @@ class SqliteStore:
     async def delete_records(self, keys: Sequence[str], now: int) -> None:
         await self._writer.submit(lambda tx: records.delete_records(tx, keys))
 
-    async def find_records(self, prefix: str, tag: str | None, after: str, limit: int, now: int) -> Sequence[Record]:
-        return await self._read(lambda execute: records.find_records(execute, prefix, tag, after, limit, now))
+    async def find_records(
+        self, prefix: str, tag: str | None, after: str, limit: int, now: int, *, is_descending: bool = False
+    ) -> Sequence[Record]:
+        return await self._read(
+            lambda execute: records.find_records(execute, prefix, tag, after, limit, now, is_descending=is_descending)
+        )
 
     # -- feed --------------------------------------------------------------------------------------------------------
 

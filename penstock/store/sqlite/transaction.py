@@ -248,7 +248,7 @@ class Transaction:
     # -- notes -------------------------------------------------------------------------------------------------------
 
     def wake(self, name: str, at: int) -> None:
-        """After the commit, tell that something may be receivable in a queue from an instant on."""
+        """After the commit, tell that something may be receivable under a name of wake-ups from an instant on."""
         known = self._wakeups.get(name)
         if known is None or at < known:
             self._wakeups[name] = at

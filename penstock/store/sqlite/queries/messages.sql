@@ -58,6 +58,10 @@ SELECT message_key, message_id, group_key, visible_at, phase, priority, sent_at,
 FROM messages JOIN contents USING (message_key)
 WHERE group_key = ? AND rank = 0 AND position > ? ORDER BY position LIMIT ?;
 
+-- name: first_behind
+-- : group key, after sequence number -> when the message that comes next in a strict group may be received
+SELECT visible_at FROM messages WHERE group_key = ? AND rank = 0 AND position > ? ORDER BY position LIMIT 1;
+
 -- name: whole_message
 -- : message key -> whole message row with content
 SELECT message_key, message_id, group_key, visible_at, phase, priority, sent_at, expires_at, receive_count,
@@ -105,9 +109,9 @@ UPDATE messages SET visible_at = ?, position = ? WHERE message_key = ?;
 UPDATE messages SET visible_at = ?, rank = ?, position = ?, phase = ?, token = NULL, owner = NULL WHERE message_key = ?;
 
 -- name: give_back
--- : now, position, message key
-UPDATE messages SET visible_at = ?, position = ?, phase = 0, token = NULL, owner = NULL,
-       receive_count = receive_count - 1
+-- : visible at, position, phase, by how much fewer receives, message key
+UPDATE messages SET visible_at = ?, position = ?, phase = ?, token = NULL, owner = NULL,
+       receive_count = receive_count - ?
 WHERE message_key = ?;
 
 -- name: lease_end
