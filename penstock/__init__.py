@@ -1,0 +1,20 @@
+"""Penstock: a durable queue and worker system. ``Penstock`` is the app that tasks belong to."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from penstock.app import Penstock as Penstock
+    from penstock.worker import *  # noqa: F403
+
+
+def __getattr__(name: str) -> Any:
+    # imported when asked for: the server and the command line do without
+    if name == "Penstock":
+        from penstock.app import Penstock
+
+        return Penstock
+    from penstock import worker
+
+    if name in worker.__all__:
+        return getattr(worker, name)
+    raise AttributeError(f"module 'penstock' has no attribute {name!r}")

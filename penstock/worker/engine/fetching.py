@@ -1,0 +1,109 @@
+"""Fetching jobs: as many as there is room for, from the queue whose turn it is; waiting where all are empty.
+
+Nothing here polls: it waits for room, then in long polls.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+
+from penstock.broker.contract import Broker
+from penstock.core.errors import PenstockError, QueueNotFound
+from penstock.core.messages import Delivery
+from penstock.core.operations import Receive, Settle
+from penstock.core.settlements import GiveBack, Settlement
+from penstock.worker.engine.options import Turns, WorkerOptions
+
+log = logging.getLogger("penstock.worker")
+
+LONG_POLL_SECONDS = 20.0
+MOST_AT_ONCE = 200
+FIRST_PAUSE_SECONDS = 0.1
+LONGEST_PAUSE_SECONDS = 5.0
+
+Fetched = list[tuple[str, Delivery]]
+
+
+class Fetching:
+    """Where a worker's jobs come from.
+
+    Args:
+        broker: performs the operations.
+        options: which queues, and in which turns.
+        make_queue: makes a queue that is not there.
+    """
+
+    def __init__(self, broker: Broker, options: WorkerOptions, make_queue: Callable[[str], Awaitable[None]]):
+        self._broker = broker
+        self._owner = options.owner
+        self._turns = Turns(options.queues, is_strict=options.is_strict)
+        self._make_queue = make_queue
+        self._pause = FIRST_PAUSE_SECONDS
+        self.is_working = True
+
+    async def fetch(self, room: int, *, waits: bool = True) -> Fetched:
+        """Return at most so many jobs; waits up to 20 s for the first one.
+
+        A failure of the store is waited out, longer each time, and ``is_working`` is False meanwhile.
+        """
+        try:
+            queues = self._turns.order()
+            found = await self._fetch(queues, min(room, MOST_AT_ONCE), waits=waits)
+        except QueueNotFound:
+            for queue in self._turns.order():
+                await self._make_queue(queue)
+            return []
+        except PenstockError as error:
+            if self.is_working:
+                log.warning("no jobs can be fetched, trying again: %s: %s", error.code, error)
+            self.is_working = False
+            await asyncio.sleep(self._pause)
+            self._pause = min(LONGEST_PAUSE_SECONDS, self._pause * 2)
+            return []
+        if not self.is_working:
+            log.info("jobs can be fetched again")
+        self.is_working, self._pause = True, FIRST_PAUSE_SECONDS
+        return found
+
+    async def _fetch(self, queues: Sequence[str], room: int, *, waits: bool) -> Fetched:
+        if len(queues) == 1:
+            return await self._receive(queues[0], room, LONG_POLL_SECONDS if waits else 0)
+        found: Fetched = []
+        for queue in queues:
+            found += await self._receive(queue, room - len(found), 0)
+            if len(found) == room:
+                return found
+        if found or not waits:
+            return found
+        return await self._first_of(queues, room)
+
+    async def _first_of(self, queues: Sequence[str], room: int) -> Fetched:
+        """Wait for a job in any of several queues."""
+        polls = [asyncio.ensure_future(self._receive(queue, 1, LONG_POLL_SECONDS)) for queue in queues]
+        try:
+            await asyncio.wait(polls, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for poll in polls:
+                poll.cancel()
+            ended = await asyncio.gather(*polls, return_exceptions=True)
+        found: Fetched = []
+        problem: BaseException | None = None
+        for outcome in ended:
+            if isinstance(outcome, list):
+                found += outcome
+            elif not isinstance(outcome, asyncio.CancelledError):
+                problem = outcome
+        if not found and problem is not None:
+            raise problem
+        await self.give_back(found[room:])
+        return found[:room]
+
+    async def _receive(self, queue: str, room: int, wait_seconds: float) -> Fetched:
+        reply = await self._broker.perform(Receive(queue, room, wait_seconds=wait_seconds, owner=self._owner))
+        return [(queue, delivery) for delivery in reply.deliveries]
+
+    async def give_back(self, jobs: Fetched) -> None:
+        """Let go of jobs that were not begun."""
+        if jobs:
+            returned = (Settlement(queue, delivery.receipt_handle, GiveBack()) for queue, delivery in jobs)
+            await self._broker.perform(Settle(tuple(returned)))

@@ -1,0 +1,81 @@
+"""The jobs a worker holds: each a delivery under a lease."""
+
+from msgspec import Raw
+
+from penstock.core.messages import Delivery
+from penstock.worker.context import JobContext
+from penstock.worker.engine.calling import Attempt
+from penstock.worker.engine.runners import Runner
+from penstock.worker.envelope import Envelope
+from penstock.worker.records import NOTHING, JobRecord, Progress
+from penstock.worker.tasks import Task
+
+
+class Held:
+    """One job in hand, from its delivery to its settlement.
+
+    Attributes:
+        delivery, queue: what was received, and from where.
+        received_at, renewed_at, lease_until: instants in ms.
+        envelope, task, context: known once it was looked at.
+        record: what was written down of it before.
+        attempt: which attempt this is, from 1.
+        progress, checkpoint: what the task told; ``has_news``: that has not been written down yet.
+        is_settling: its end is under way; nothing is renewed any more.
+        runner, running: what runs it, and the attempt it runs, while it does.
+    """
+
+    __slots__ = (
+        "attempt",
+        "checkpoint",
+        "context",
+        "delivery",
+        "envelope",
+        "has_news",
+        "is_settling",
+        "lease_until",
+        "progress",
+        "queue",
+        "received_at",
+        "record",
+        "renewed_at",
+        "runner",
+        "running",
+        "started_at",
+        "task",
+    )
+
+    def __init__(self, queue: str, delivery: Delivery, now: int) -> None:
+        self.queue = queue
+        self.delivery = delivery
+        self.received_at = self.renewed_at = self.started_at = now
+        self.lease_until = delivery.visible_at
+        self.envelope: Envelope | None = None
+        self.task: Task[..., object] | None = None
+        self.context: JobContext | None = None
+        self.record: JobRecord | None = None
+        self.attempt = 1
+        self.progress: Progress | None = None
+        self.checkpoint: Raw = NOTHING
+        self.has_news = False
+        self.is_settling = False
+        self.runner: Runner | None = None
+        self.running: Attempt | None = None
+
+    @property
+    def job_id(self) -> str:
+        """The job's id."""
+        return self.delivery.message_id
+
+    @property
+    def lease_ms(self) -> int:
+        """How long the queue leases."""
+        return self.delivery.visible_at - self.received_at
+
+    def tell(self, progress: Progress | None, checkpoint: Raw) -> None:
+        """Take down what the task tells; from any thread."""
+        if progress is not None:
+            self.progress = progress
+        if checkpoint:
+            self.checkpoint = checkpoint
+        self.has_news = True

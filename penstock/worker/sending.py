@@ -1,0 +1,73 @@
+"""Jobs on their way into the queue."""
+
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+
+from penstock.broker.contract import Broker
+from penstock.core.errors import PenstockError, QueueNotFound, error_from
+from penstock.core.messages import Draft
+from penstock.core.operations import Refused, Send, Sent
+from penstock.worker.queues import QueueDefinition, ensure
+
+AT_ONCE = 500
+"""How many messages one operation takes along."""
+
+
+class Request(Struct, frozen=True):
+    """A job that is to be sent: its queue and its message, whose id is the job's."""
+
+    queue: str
+    message: Draft
+
+    @property
+    def job_id(self) -> str:
+        """The id the message was given."""
+        assert self.message.message_id is not None
+        return self.message.message_id
+
+
+class SomeRefused(PenstockError):
+    """Of several jobs some were not accepted; the others were sent."""
+
+    code = "some_refused"
+    fault = "caller"
+
+
+async def send(broker: Broker, requests: Sequence[Request], definition: Callable[[str], QueueDefinition]) -> list[str]:
+    """Send jobs and return their ids; a queue that is not there is made.
+
+    A job that the queue holds to be a duplicate (same deduplication id) has the id of the one sent before.
+
+    Raises:
+        PenstockError: the only job, or all of a queue's, were not accepted.
+        SomeRefused: some were not.
+    """
+    ids: dict[int, str] = {}
+    problems = []
+    by_queue: dict[str, list[int]] = {}
+    for index, request in enumerate(requests):
+        by_queue.setdefault(request.queue, []).append(index)
+    for queue, indexes in by_queue.items():
+        for start in range(0, len(indexes), AT_ONCE):
+            part = indexes[start : start + AT_ONCE]
+            operation = Send(queue, tuple(requests[index].message for index in part))
+            try:
+                reply = await broker.perform(operation)
+            except QueueNotFound:
+                await ensure(broker, definition(queue))
+                reply = await broker.perform(operation)
+            for index, outcome in zip(part, reply.outcomes, strict=True):
+                if isinstance(outcome, Refused):
+                    problems.append(outcome.problem)
+                else:
+                    assert isinstance(outcome, Sent)
+                    ids[index] = outcome.message_id
+    if problems:
+        if len(problems) == len(requests):
+            raise error_from(problems[0])
+        raise SomeRefused(
+            f"{len(problems)} of {len(requests)} jobs were not accepted; the first: {problems[0].message}",
+            hint=problems[0].hint,
+        )
+    return [ids[index] for index in range(len(requests))]
