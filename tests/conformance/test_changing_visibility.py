@@ -6,11 +6,10 @@ import pytest
 
 from penstock.core.effects import Effects, FollowUp, Record
 from penstock.core.errors import InvalidRequest
-from penstock.core.messages import Draft, State
+from penstock.core.messages import Draft
 from penstock.core.operations import GetRecords, Settle
-from penstock.core.queues import QueueCounts, RedrivePolicy
+from penstock.core.queues import QueueCounts
 from penstock.core.settlements import (
-    DELETE,
     Action,
     ChangeVisibility,
     DeadLetter,

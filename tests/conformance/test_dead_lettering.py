@@ -1,9 +1,11 @@
 """Dead-lettering: what was received too often goes to another queue, as it is."""
 
+import pytest
+
 from penstock.core.messages import Attribute, MessageView, State
 from penstock.core.operations import DeleteQueue
 from penstock.core.queues import QueueCounts, RedrivePolicy
-from penstock.core.settlements import Settled
+from penstock.core.settlements import DeadLetter, Settled
 from tests.support.world import World, bodies
 
 

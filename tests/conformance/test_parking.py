@@ -1,14 +1,7 @@
 """A settlement may park the message's group."""
 
-from typing import Any
-
 import pytest
 
-from penstock.core.effects import Effects, FollowUp, Record
-from penstock.core.errors import InvalidRequest
-from penstock.core.messages import Draft, State
-from penstock.core.operations import GetRecords, Settle
-from penstock.core.queues import QueueCounts, RedrivePolicy
 from penstock.core.settlements import (
     DELETE,
     Action,
@@ -17,8 +10,6 @@ from penstock.core.settlements import (
     Delete,
     GiveBack,
     Settled,
-    Settlement,
-    SettleOutcome,
 )
 from tests.support.world import World
 

@@ -90,7 +90,7 @@ Step = Operation[Any] | Advance | Sweep | StepMoves
 
 @dataclass
 class Past:
-    """What has happened so far, to choose from: deliveries given out, messages and moves that were or are there.
+    """What has happened so far, to choose from: deliveries (``streams``: to follow), messages and moves.
 
     Most of a script happens to its favourite queues, so that it gets somewhere with them.
     """
@@ -100,11 +100,17 @@ class Past:
     handles: list[tuple[str, str]] = field(default_factory=list)
     message_ids: list[str] = field(default_factory=list)
     move_ids: list[str] = field(default_factory=list)
+    streams: list[tuple[str, str, str]] = field(default_factory=list)
 
     def remember(self, step: Step, reply: Any) -> None:
         if isinstance(step, Receive) and isinstance(reply, ReceiveReply):
             self.handles += [(step.queue, each.receipt_handle) for each in reply.deliveries]
             del self.handles[:-60]
+            if QUEUES[step.queue].is_fifo or QUEUES[step.queue].group_order == "strict":
+                self.streams += [
+                    (step.queue, each.receipt_handle, each.group_id) for each in reply.deliveries if each.group_id
+                ]
+                del self.streams[:-6]
         elif isinstance(reply, SendReply):
             self.message_ids += [each.message_id for each in reply.outcomes if isinstance(each, Sent)]
             del self.message_ids[:-60]
@@ -133,11 +139,14 @@ def _send(rng: Random, past: Past) -> Step:
     drafts = [_draft(rng, past) for _ in range(count)]
     if many:
         drafts = [Draft(f"many{number}", group_id=same_group) for number in range(count)]
+    elif past.streams and rng.random() < 0.3:
+        queue, _, group_id = rng.choice(past.streams)
+        return Send(queue, tuple(structs.replace(draft, group_id=group_id) for draft in drafts))
     return Send("tenants" if many else past.queue(rng), tuple(drafts))
 
 
 def _receive(rng: Random, past: Past) -> Step:
-    if past.handles and rng.random() < 0.25:
+    if past.handles and rng.random() < (0.5 if past.streams else 0.02):
         return _follow(rng, past)
     return Receive(
         past.queue(rng),
@@ -151,10 +160,8 @@ def _receive(rng: Random, past: Past) -> Step:
 
 def _follow(rng: Random, past: Past) -> Step:
     queue, handle = _delivery(rng, past)
-    if rng.random() < 0.8:
-        # where groups are strict there is something to follow
-        strict = [each for each in past.handles if QUEUES[each[0]].is_fifo or QUEUES[each[0]].group_order == "strict"]
-        queue, handle = rng.choice(strict[-8:] or [(queue, handle)])
+    if past.streams and rng.random() < 0.95:
+        queue, handle, _ = rng.choice(past.streams)
     return Receive(
         queue if rng.random() < 0.97 else past.queue(rng),
         max_messages=rng.choice((1, 2, 10)),
