@@ -7,13 +7,22 @@ from penstock.worker.middleware import Middleware
 from penstock.worker.outcomes import Backoff, Cancelled, Fail, LeaseLost, Retry, RetryPolicy, TimeLimitExceeded
 from penstock.worker.records import Status
 from penstock.worker.tasks import Task
+from penstock.worker.workflows.calls import Call, Chain, Group, chain, chord, group
+from penstock.worker.workflows.graph import Node, Workflow, WorkflowInvalid
+from penstock.worker.workflows.launching import WorkflowExists
+from penstock.worker.workflows.records import WorkflowView
+from penstock.worker.workflows.runs import AsyncWorkflowRun, WorkflowRun, WorkflowUnknown
 
 __all__ = [
     "App",
     "AsyncJob",
+    "AsyncWorkflowRun",
     "Backoff",
+    "Call",
     "Cancelled",
+    "Chain",
     "Fail",
+    "Group",
     "Job",
     "JobCancelled",
     "JobContext",
@@ -21,11 +30,21 @@ __all__ = [
     "JobUnknown",
     "LeaseLost",
     "Middleware",
+    "Node",
     "ResultNotReady",
     "Retry",
     "RetryPolicy",
     "Status",
     "Task",
     "TimeLimitExceeded",
+    "Workflow",
+    "WorkflowExists",
+    "WorkflowInvalid",
+    "WorkflowRun",
+    "WorkflowUnknown",
+    "WorkflowView",
+    "chain",
+    "chord",
     "current_job",
+    "group",
 ]

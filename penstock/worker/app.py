@@ -19,6 +19,8 @@ from penstock.worker.portal import Connect, Portal
 from penstock.worker.queues import QueueDefinition
 from penstock.worker.sending import Request, send
 from penstock.worker.tasks import OnFailure, RunsIn, Task, TaskOptions
+from penstock.worker.workflows.graph import KEEP_SECONDS, Workflow
+from penstock.worker.workflows.runs import AsyncWorkflowRun, WorkflowRun
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -127,6 +129,18 @@ class App:
     def async_job(self, job_id: str) -> AsyncJob[Any]:
         """The same for async code."""
         return AsyncJob(self, job_id)
+
+    def workflow(self, workflow_id: str | None = None, *, keep_seconds: float = KEEP_SECONDS) -> Workflow:
+        """Begin a workflow: add steps to it, then send it; see ``Workflow``."""
+        return Workflow(self, workflow_id, keep_seconds=keep_seconds)
+
+    def workflow_run(self, workflow_id: str) -> WorkflowRun:
+        """Return a workflow that was sent, by its id, whether there is one or not."""
+        return WorkflowRun(self.async_workflow_run(workflow_id))
+
+    def async_workflow_run(self, workflow_id: str) -> AsyncWorkflowRun:
+        """The same for async code."""
+        return AsyncWorkflowRun(self, workflow_id)
 
     async def dispatch(self, broker: Broker, requests: Sequence[Request]) -> list[str]:
         """Send jobs with a broker; see ``sending.send``."""

@@ -84,6 +84,33 @@ class Arguments:
             given[name] = Raw(encoded)
         return given, results
 
+    def with_result(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return arguments with a result in the first parameter that still needs a value; as they are if none does.
+
+        Parameters with defaults need none. ``*args`` takes the results in a list one by one.
+
+        Raises:
+            WrongArguments: the function cannot be called with the arguments there are.
+        """
+        try:
+            bound = self._signature.bind_partial(*args, **kwargs).arguments
+        except TypeError as error:
+            raise WrongArguments(
+                f"{self._name} cannot be called like this: {error}.", hint=f"It is {self._name}{self._signature}."
+            ) from None
+        for name, parameter in self._signature.parameters.items():
+            if name in bound or parameter.kind is parameter.VAR_KEYWORD:
+                continue
+            if parameter.kind is parameter.VAR_POSITIONAL:
+                return (*args, *(result if isinstance(result, list) else (result,))), dict(kwargs)
+            if parameter.default is parameter.empty:
+                if parameter.kind is parameter.POSITIONAL_ONLY:
+                    return (*args, result), dict(kwargs)
+                return args, {**kwargs, name: result}
+        return args, dict(kwargs)
+
     def decode(self, given: Mapping[str, Raw | bytes]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return the arguments to call the function with.
 
@@ -196,6 +223,8 @@ def _to_json(value: Any) -> Any:
 
 
 def _from_json(kind: type, value: Any) -> Any:
+    if kind is object:
+        return value
     validate = getattr(kind, "model_validate", None)
     if validate is None:
         raise TypeError(f"{kind.__qualname__} cannot be read from JSON")

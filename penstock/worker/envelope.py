@@ -29,9 +29,10 @@ class Place(Struct, frozen=True, omit_defaults=True):
     Attributes:
         workflow_id: which workflow.
         node: its name there.
-        after: ids of the jobs it comes after.
+        after: ids of the jobs it comes after, besides those whose results it takes.
         runs_despite_failure: it runs though one of those failed or was skipped; otherwise it is skipped then.
         dependents: what comes after it.
+        keep_ms: its end and result are known so long at least: what comes after it may have to wait for others.
     """
 
     workflow_id: str
@@ -39,6 +40,7 @@ class Place(Struct, frozen=True, omit_defaults=True):
     after: tuple[str, ...] = ()
     runs_despite_failure: bool = False
     dependents: tuple[Dependent, ...] = ()
+    keep_ms: int = 0
 
 
 class Envelope(Struct, frozen=True, omit_defaults=True):
@@ -59,6 +61,17 @@ class Envelope(Struct, frozen=True, omit_defaults=True):
     place: Place | None = None
     holds: tuple[str, ...] = ()
     trace: Mapping[str, str] = {}
+
+    def predecessors(self) -> list[str]:
+        """Return the ids of the jobs this one comes after, and of those whose results it takes."""
+        wanted = dict.fromkeys(self.place.after if self.place is not None else ())
+        for job_ids in self.results.values():
+            wanted.update(dict.fromkeys([job_ids] if isinstance(job_ids, str) else job_ids))
+        return list(wanted)
+
+    def kept_ms(self, keep_ms: int) -> int:
+        """Return how long the end of this job is known, where ``keep_ms`` is how long its task says."""
+        return keep_ms if self.place is None else max(keep_ms, self.place.keep_ms)
 
 
 _decoder = msgspec.json.Decoder(Envelope)

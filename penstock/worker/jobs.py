@@ -98,18 +98,8 @@ class AsyncJob(Generic[R]):
             ResultNotReady: it had not ended by then.
             JobFailed, JobCancelled, JobUnknown: there is no result and will be none.
         """
-        view = await self._ended(timeout_seconds)
-        match view.status:
-            case Status.SUCCEEDED:
-                result: R = self._result_of(view)
-                return result
-            case Status.FAILED:
-                raise JobFailed(f"Job {self.id} failed: {_reason(view.record)}", view)
-            case Status.CANCELLED:
-                raise JobCancelled(f"Job {self.id} was cancelled: {_reason(view.record)}", view)
-            case Status.UNKNOWN:
-                raise JobUnknown(f"Nothing is known of job {self.id}.", view)
-        raise ResultNotReady(f"Job {self.id} is {view.status.value}.", hint="Wait longer.")
+        result: R = result_of(self.app, await self._ended(timeout_seconds))
+        return result
 
     async def cancel(self) -> bool:
         """Call it off: a job that waits is gone, one that runs is told to stop.
@@ -139,7 +129,8 @@ class AsyncJob(Generic[R]):
         except InvalidRequest:
             envelope = None
         record = record or JobRecord(envelope.task if envelope else "", message.queue)
-        return ending(self.id, envelope, cancelled(record, now), now + self.app.result_ms)
+        keep_ms = self.app.result_ms if envelope is None else envelope.kept_ms(self.app.result_ms)
+        return ending(self.id, envelope, cancelled(record, now), now + keep_ms)
 
     async def _ended(self, timeout_seconds: float | None) -> JobView:
         clock = asyncio.get_running_loop().time
@@ -161,12 +152,6 @@ class AsyncJob(Generic[R]):
                 return view
             await asyncio.sleep(pause if until is None else min(pause, max(0.0, until - now)))
             pause = min(LONGEST_PAUSE_SECONDS, pause * 1.5)
-
-    def _result_of(self, view: JobView) -> Any:
-        assert view.record is not None
-        if not view.record.result:
-            return None
-        return self.app.decode_result(view.record.task, view.record.result)
 
 
 class Job(Generic[R]):
@@ -197,6 +182,21 @@ class Job(Generic[R]):
 
     def _run(self, asked: Coroutine[Any, Any, T]) -> T:
         return self._job.app.portal.run(lambda _: asked)
+
+
+def result_of(app: "App", view: JobView) -> Any:
+    """Return what a job returned. Raises ResultNotReady, JobFailed, JobCancelled, JobUnknown where that is nothing."""
+    match view.status:
+        case Status.SUCCEEDED:
+            assert view.record is not None
+            return app.decode_result(view.record.task, view.record.result) if view.record.result else None
+        case Status.FAILED:
+            raise JobFailed(f"Job {view.job_id} failed: {_reason(view.record)}", view)
+        case Status.CANCELLED:
+            raise JobCancelled(f"Job {view.job_id} was cancelled: {_reason(view.record)}", view)
+        case Status.UNKNOWN:
+            raise JobUnknown(f"Nothing is known of job {view.job_id}.", view)
+    raise ResultNotReady(f"Job {view.job_id} is {view.status.value}.", hint="Wait longer.")
 
 
 def _reason(record: JobRecord | None) -> str:

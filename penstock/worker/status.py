@@ -9,6 +9,9 @@ from penstock.core.messages import MessageView, State
 from penstock.core.operations import Find, GetRecords
 from penstock.worker.records import FINAL, JobRecord, Status, from_record, job_key
 
+AT_ONCE = 1000
+"""How many jobs one operation looks up."""
+
 
 class JobView(Struct, frozen=True):
     """What is known of a job.
@@ -28,13 +31,15 @@ class JobView(Struct, frozen=True):
 
 async def look(broker: Broker, job_ids: Sequence[str]) -> list[JobView]:
     """Return what is known of some jobs, in the same order."""
-    messages = (await broker.perform(Find(tuple(job_ids)))).messages
-    # records second: a job that ends in between is seen as ended
-    records = (await broker.perform(GetRecords(tuple(map(job_key, job_ids))))).records
     views = []
-    for job_id, message, kept in zip(job_ids, messages, records, strict=True):
-        record = from_record(kept)
-        views.append(JobView(job_id, derive(message, record), message, record))
+    for start in range(0, len(job_ids), AT_ONCE):
+        some = tuple(job_ids[start : start + AT_ONCE])
+        messages = (await broker.perform(Find(some))).messages
+        # records second: a job that ends in between is seen as ended
+        records = (await broker.perform(GetRecords(tuple(map(job_key, some))))).records
+        for job_id, message, kept in zip(some, messages, records, strict=True):
+            record = from_record(kept)
+            views.append(JobView(job_id, derive(message, record), message, record))
     return views
 
 

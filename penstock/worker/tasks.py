@@ -13,6 +13,7 @@ from penstock.worker.envelope import Envelope, seal
 from penstock.worker.jobs import AsyncJob, Job
 from penstock.worker.outcomes import RetryPolicy
 from penstock.worker.sending import Request
+from penstock.worker.workflows.calls import Call, Group
 
 if TYPE_CHECKING:
     from penstock.worker.app import App
@@ -81,6 +82,28 @@ class Sender(Generic[P, R]):
         self._task = task
         self._call_options = options
 
+    @property
+    def task(self) -> "Task[P, R]":
+        """The task that is called."""
+        return self._task
+
+    @property
+    def has_id(self) -> bool:
+        """Whether what is sent has an id of the caller's."""
+        return self._call_options.job_id is not None or self._call_options.deduplication_id is not None
+
+    def call(self, *args: Any, **kwargs: Any) -> Call[R]:
+        """Return a call that is not sent yet, a step of a workflow. Arguments may be missing: see ``Call``."""
+        return Call(self, args, kwargs)
+
+    def map(self, values: Iterable[Any]) -> Group:
+        """Return a call for each value, side by side: ``chord(fetch.map(urls), summarise.call())``."""
+        return Group([self.call(value) for value in values])
+
+    def starmap(self, calls: Iterable[Iterable[Any]]) -> Group:
+        """Return a call for each tuple of arguments, side by side."""
+        return Group([self.call(*args) for args in calls])
+
     def send(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
         """Send a job and return it, without waiting for it to run.
 
@@ -124,7 +147,7 @@ class Sender(Generic[P, R]):
 
     def requests(self, calls: Iterable[tuple[Any, ...] | Mapping[str, Any]]) -> list[Request]:
         """Return what would be sent for many calls."""
-        if self._call_options.job_id is not None or self._call_options.deduplication_id is not None:
+        if self.has_id:
             raise InvalidRequest("Many jobs cannot share one id.", hint="Leave job_id and deduplication_id out.")
         return [self.request((), call) if isinstance(call, Mapping) else self.request(call, {}) for call in calls]
 

@@ -11,7 +11,7 @@ from penstock.core.operations import GetRecords
 from penstock.worker.app import App
 from penstock.worker.context import JobContext
 from penstock.worker.engine.held import Held
-from penstock.worker.envelope import Envelope, Place, unseal
+from penstock.worker.envelope import Envelope, unseal
 from penstock.worker.outcomes import Backoff, Failed, Outcome, RetryPolicy, Stopped
 from penstock.worker.records import NOTHING, Failure, JobRecord, Status, cancel_key, from_record, job_key
 
@@ -52,13 +52,11 @@ class Preparing:
             known = ", ".join(sorted(self._app.tasks)) or "none"
             unknown = UnknownTask(f"no task is called {envelope.task!r} here; there are: {known}")
             return UNKNOWN_TASK.decide(unknown, held.attempt, held.job_id)
-        skipped = await self._skipped(envelope.place)
-        if skipped is not None:
-            return skipped
-        try:
-            args = await self._with_results(envelope)
-        except LookupError as error:
-            return Failed(Failure("ResultMissing", str(error)))
+        args: Outcome | Mapping[str, Raw] = envelope.args
+        if envelope.place is not None or envelope.results:
+            args = await self._in_workflow(held.job_id, envelope)
+            if not isinstance(args, Mapping):
+                return args
         held.context = self._context(held, envelope)
         return args
 
@@ -83,36 +81,27 @@ class Preparing:
             return Failed(Failure("WorkerLost", f"the worker that ran it died or lost it, {times}; it is given up"))
         return None
 
-    async def _skipped(self, place: Place | None) -> Outcome | None:
-        """Return how a job of a workflow ends when one that it comes after has failed."""
-        if place is None or place.runs_despite_failure:
-            return None
-        for job_id, record in zip(place.after, await self._records(place.after), strict=True):
-            if record is not None and record.status in (Status.FAILED, Status.CANCELLED):
-                return Stopped(Failure("Skipped", f"job {job_id}, which it comes after, {_end_of(record)}"))
-        return None
+    async def _in_workflow(self, job_id: str, envelope: Envelope) -> Outcome | Mapping[str, Raw]:
+        """Return the arguments with the results of other jobs, or how a job ends that those do not let run."""
+        predecessors = envelope.predecessors()
+        mark, *kept = await self._kept((cancel_key(job_id), *map(job_key, predecessors)))
+        if mark is not None:
+            return Stopped()
+        records = dict(zip(predecessors, map(from_record, kept), strict=True))
+        if envelope.place is not None and not envelope.place.runs_despite_failure:
+            for other, record in records.items():
+                if record is not None and record.status in (Status.FAILED, Status.CANCELLED):
+                    return Stopped(Failure("Skipped", f"job {other}, which it comes after, {_end_of(record)}"))
+        try:
+            return _with_results(envelope, records)
+        except LookupError as error:
+            return Failed(Failure("ResultMissing", str(error)))
 
-    async def _with_results(self, envelope: Envelope) -> Mapping[str, Raw]:
-        """Return the arguments with the results of other jobs filled in. Raises LookupError: one is not known."""
-        if not envelope.results:
-            return envelope.args
-        args = dict(envelope.args)
-        for name, wanted in envelope.results.items():
-            job_ids = [wanted] if isinstance(wanted, str) else wanted
-            results = []
-            for job_id, record in zip(job_ids, await self._records(job_ids), strict=True):
-                if record is None:
-                    raise LookupError(f"the result of job {job_id} is not known, or not any more")
-                results.append(record.result or Raw(b"null"))
-            args[name] = results[0] if isinstance(wanted, str) else Raw(b"[" + b",".join(results) + b"]")
-        return args
-
-    async def _records(self, job_ids: Sequence[str]) -> list[JobRecord | None]:
+    async def _kept(self, keys: Sequence[str]) -> list[Record | None]:
         found: list[Record | None] = []
-        for start in range(0, len(job_ids), AT_ONCE):
-            keys = tuple(map(job_key, job_ids[start : start + AT_ONCE]))
-            found += (await self._broker.perform(GetRecords(keys))).records
-        return [from_record(record) for record in found]
+        for start in range(0, len(keys), AT_ONCE):
+            found += (await self._broker.perform(GetRecords(tuple(keys[start : start + AT_ONCE])))).records
+        return found
 
     def _context(self, held: Held, envelope: Envelope) -> JobContext:
         assert held.task is not None
@@ -134,6 +123,24 @@ class Preparing:
             checkpoint=held.record.checkpoint if held.record is not None else NOTHING,
             tell=held.tell,
         )
+
+
+def _with_results(envelope: Envelope, records: Mapping[str, JobRecord | None]) -> Mapping[str, Raw]:
+    """Return the arguments with the results of other jobs filled in; a job without one, because it failed, gives null.
+
+    Raises:
+        LookupError: a job that succeeded is not known, or not any more.
+    """
+    args = dict(envelope.args)
+    for name, wanted in envelope.results.items():
+        results = []
+        for job_id in [wanted] if isinstance(wanted, str) else wanted:
+            record = records[job_id]
+            if record is None:
+                raise LookupError(f"the result of job {job_id} is not known, or not any more")
+            results.append(record.result or Raw(b"null"))
+        args[name] = results[0] if isinstance(wanted, str) else Raw(b"[" + b",".join(results) + b"]")
+    return args
 
 
 def _end_of(record: JobRecord) -> str:

@@ -217,6 +217,8 @@ class Worker:
     def _settlement(self, held: Held, outcome: Outcome) -> Any:
         seconds = held.task.options.result_seconds if held.task is not None else None
         keep_ms = self._app.result_ms if seconds is None else round(seconds * 1000)
+        if held.envelope is not None:
+            keep_ms = held.envelope.kept_ms(keep_ms)
         return settlement_of(held, outcome, self._app.clock.now_ms(), worker=self.owner, keep_ms=keep_ms)
 
     def _tell(self, held: Held, outcome: Outcome) -> None:
