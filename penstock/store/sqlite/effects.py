@@ -18,6 +18,7 @@ from penstock.store.sqlite.transaction import Transaction
 
 _INSERT_JOIN = SQL["insert_join"]
 _JOIN_BY_ID = SQL["join_by_id"]
+_JOIN_FOLLOW_UP = SQL["join_follow_up"]
 _JOIN_BY_MESSAGE = SQL["join_by_message"]
 _UPDATE_JOIN = SQL["update_join"]
 _DELETE_JOIN = SQL["delete_join"]
@@ -60,7 +61,7 @@ def apply(tx: Transaction, effects: Effects, now: int) -> tuple[tuple[SendOutcom
     kept = put_records(tx, effects.records, now)
     for join_id in [each.join_id for each in effects.joins] + [each.join_id for each in effects.arrivals]:
         row = tx.execute(_JOIN_BY_ID, (join_id,)).fetchone()
-        if row is not None and row[2] is not None and row[2] <= now:
+        if row is not None and row[1] is not None and row[1] <= now:
             close_join(tx, join_id)
     for join in effects.joins:
         _open(tx, join)
@@ -125,8 +126,8 @@ def _arrive(tx: Transaction, arrival: Arrival, now: int) -> None:
     tx.execute(_INSERT_JOIN_PART, (arrival.join_id, arrival.part_id))
     arrived = tx.execute(_COUNT_JOIN_PARTS, (arrival.join_id,)).fetchone()
     if arrived is not None and arrived[0] >= row[0]:
+        follow_up = unpack_follow_up(tx.execute(_JOIN_FOLLOW_UP, (arrival.join_id,)).fetchone()[0])
         close_join(tx, arrival.join_id)
-        follow_up = unpack_follow_up(row[1])
         target = tx.find_queue(follow_up.queue)
         if target is not None:
             send(tx, target, follow_up.message, now)

@@ -123,8 +123,8 @@ CREATE TABLE joins (
     join_id     TEXT PRIMARY KEY,
     parts       INTEGER NOT NULL,
     message_id  BLOB NOT NULL UNIQUE,
-    follow_up   BLOB NOT NULL,                      -- msgpack of FollowUp
-    expires_at  INTEGER
+    expires_at  INTEGER,
+    follow_up   BLOB NOT NULL                       -- msgpack of FollowUp; last: it may be large, and is rarely wanted
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX joins_expiring ON joins (expires_at) WHERE expires_at IS NOT NULL;
