@@ -46,4 +46,4 @@ class Penstock(App):
 
         super().__init__(connect, clock=clock, entropy=entropy, result_seconds=result_seconds, middleware=middleware)
         self.url = url
-        self.key = key
+        self.token = key

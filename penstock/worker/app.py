@@ -13,6 +13,7 @@ from penstock.core.errors import InvalidRequest
 from penstock.worker.arguments import TaskInvalid
 from penstock.worker.envelope import Envelope
 from penstock.worker.jobs import AsyncJob, Job
+from penstock.worker.keys import AsyncOrderedKey, OrderedKey, parked_keys
 from penstock.worker.middleware import Middleware
 from penstock.worker.outcomes import Backoff, RetryPolicy
 from penstock.worker.portal import Connect, Portal
@@ -141,6 +142,22 @@ class App:
     def async_workflow_run(self, workflow_id: str) -> AsyncWorkflowRun:
         """The same for async code."""
         return AsyncWorkflowRun(self, workflow_id)
+
+    def key(self, key: str, queue: str = "default") -> OrderedKey:
+        """Return an ordered key of a queue, whether it has jobs or not."""
+        return OrderedKey(self.async_key(key, queue))
+
+    def async_key(self, key: str, queue: str = "default") -> AsyncOrderedKey:
+        """The same for async code."""
+        return AsyncOrderedKey(self, key, queue)
+
+    def parked_keys(self, queue: str = "default") -> list[OrderedKey]:
+        """Return the keys of a queue that wait until they are resumed."""
+        return [OrderedKey(key) for key in self.portal.run(lambda broker: parked_keys(self, broker, queue))]
+
+    async def async_parked_keys(self, queue: str = "default") -> list[AsyncOrderedKey]:
+        """The same for async code."""
+        return await self.portal.arun(lambda broker: parked_keys(self, broker, queue))
 
     async def dispatch(self, broker: Broker, requests: Sequence[Request]) -> list[str]:
         """Send jobs with a broker; see ``sending.send``."""

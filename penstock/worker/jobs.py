@@ -12,7 +12,7 @@ from penstock.core.operations import Apply, Cancel, IdOutcome, PutRecords
 from penstock.worker.endings import cancelled, ending
 from penstock.worker.envelope import unseal
 from penstock.worker.records import FINAL, JobRecord, Status, cancel_key
-from penstock.worker.status import JobView, look
+from penstock.worker.status import JobView, is_blocking, look
 
 if TYPE_CHECKING:
     from penstock.worker.app import App
@@ -110,7 +110,7 @@ class AsyncJob(Generic[R]):
 
         async def work(broker: Broker) -> bool:
             view = (await look(broker, (self.id,)))[0]
-            if view.status in FINAL or view.message is None:
+            if view.message is None or (view.status in FINAL and not is_blocking(view.message, view.record)):
                 return view.status is Status.CANCELLED
             now = self.app.clock.now_ms()
             # the mark first: if this process dies after it, the worker that gets the job drops it

@@ -49,7 +49,7 @@ def derive(message: MessageView | None, record: JobRecord | None) -> Status:
         return record.status
     if message is None:
         return record.status if record is not None and record.status in FINAL else Status.UNKNOWN
-    if message.dead_letter_source is not None:
+    if message.dead_letter_source is not None or is_blocking(message, record):
         return Status.FAILED
     match message.state:
         case State.BLOCKED:
@@ -60,3 +60,16 @@ def derive(message: MessageView | None, record: JobRecord | None) -> Status:
             return Status.RETRYING if message.receive_count else Status.DELAYED
         case State.READY:
             return Status.RETRYING if message.receive_count else Status.WAITING
+
+
+def is_blocking(message: MessageView | None, record: JobRecord | None) -> bool:
+    """Return whether a job has failed and stays at the head of its ordered key, which it blocks until resumed."""
+    return (
+        message is not None
+        and record is not None
+        and record.status is Status.FAILED
+        and message.dead_letter_source is None
+        and message.state in (State.READY, State.DELAYED)
+        # handed out since then, or sent anew, it is another attempt's turn
+        and message.receive_count == record.receive_count
+    )

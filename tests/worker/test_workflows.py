@@ -190,9 +190,7 @@ async def test_what_runs_despite_failure_gets_null(app: App, log: Log, under_tes
     assert await run.status() is Status.FAILED
 
 
-async def test_what_waits_runs_when_the_failed_job_has_succeeded(
-    app: App, log: Log, under_test: AppUnderTest
-) -> None:
+async def test_what_waits_runs_when_the_failed_job_has_succeeded(app: App, log: Log, under_test: AppUnderTest) -> None:
     log.failing = {"a"}
     flow = app.workflow()
     a = flow.add(log.step, "a")

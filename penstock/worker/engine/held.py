@@ -7,6 +7,7 @@ from penstock.worker.context import JobContext
 from penstock.worker.engine.calling import Attempt
 from penstock.worker.engine.runners import Runner
 from penstock.worker.envelope import Envelope
+from penstock.worker.outcomes import Cancelled, LeaseLost
 from penstock.worker.records import NOTHING, JobRecord, Progress
 from penstock.worker.tasks import Task
 
@@ -22,6 +23,7 @@ class Held:
         attempt: which attempt this is, from 1.
         progress, checkpoint: what the task told; ``has_news``: that has not been written down yet.
         is_settling: its end is under way; nothing is renewed any more.
+        stop_reason: why it should not even begin, if it was told so before.
         runner, running: what runs it, and the attempt it runs, while it does.
     """
 
@@ -42,6 +44,7 @@ class Held:
         "runner",
         "running",
         "started_at",
+        "stop_reason",
         "task",
     )
 
@@ -59,6 +62,7 @@ class Held:
         self.checkpoint: Raw = NOTHING
         self.has_news = False
         self.is_settling = False
+        self.stop_reason: type[Cancelled] | type[LeaseLost] | None = None
         self.runner: Runner | None = None
         self.running: Attempt | None = None
 

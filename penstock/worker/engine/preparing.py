@@ -43,11 +43,11 @@ class Preparing:
             envelope = held.envelope = unseal(held.delivery.body)
         except InvalidRequest as error:
             return Failed(Failure("NoJob", f"{error} {error.problem.hint}"))
+        task = held.task = self._app.tasks.get(envelope.task)
         if held.delivery.receive_count > 1:
             stopped = await self._look_back(held, envelope)
             if stopped is not None:
                 return stopped
-        task = held.task = self._app.tasks.get(envelope.task)
         if task is None:
             known = ", ".join(sorted(self._app.tasks)) or "none"
             unknown = UnknownTask(f"no task is called {envelope.task!r} here; there are: {known}")

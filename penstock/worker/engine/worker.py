@@ -17,7 +17,7 @@ from msgspec import structs
 from penstock.broker.contract import Broker
 from penstock.core.errors import PenstockError
 from penstock.core.messages import Delivery
-from penstock.core.settlements import Settled
+from penstock.core.settlements import Settled, Settlement
 from penstock.worker.app import App
 from penstock.worker.engine.calling import Attempt
 from penstock.worker.engine.ending import settlement_of
@@ -25,12 +25,13 @@ from penstock.worker.engine.fetching import Fetching
 from penstock.worker.engine.held import Held
 from penstock.worker.engine.in_loop import LoopRunner
 from penstock.worker.engine.in_threads import ThreadRunner
+from penstock.worker.engine.lines import Lines
 from penstock.worker.engine.options import WorkerOptions
 from penstock.worker.engine.preparing import Preparing
 from penstock.worker.engine.runners import Runner
 from penstock.worker.engine.settling import Settling
 from penstock.worker.engine.tending import Tending
-from penstock.worker.outcomes import Cancelled, Failed, LeaseLost, Outcome, RetryLater, Unfinished
+from penstock.worker.outcomes import Cancelled, Done, Failed, LeaseLost, Outcome, RetryLater, Stopped, Unfinished
 from penstock.worker.queues import ensure
 from penstock.worker.records import Failure
 from penstock.worker.tasks import RunsIn
@@ -65,6 +66,7 @@ class Worker:
         self._has_jobs = asyncio.Event()
         self._is_draining = asyncio.Event()
         self._mean_seconds = 1.0
+        self._lines = Lines()
         self._settling = Settling(broker)
         self._fetching = Fetching(broker, self._options, self._make_queue)
         self._preparing = Preparing(app, broker)
@@ -141,13 +143,17 @@ class Worker:
         options = self._options
         ahead = options.slots * options.lookahead_seconds / max(self._mean_seconds, 1e-5)
         most = options.slots + min(int(ahead), 20 * options.slots)
-        room = most - len(self._held)
+        # those behind others of their key need no slot yet; other keys may have work for it
+        busy = len(self._held) - min(self._lines.behind_count, 20 * options.slots)
+        room = most - busy
         # a few free places are not worth an operation while the slots are busy
-        return room if room * 4 >= most or len(self._held) < options.slots else 0
+        return room if room * 4 >= most or busy < options.slots else 0
 
     def _start(self, queue: str, delivery: Delivery) -> None:
         held = Held(queue, delivery, self._app.clock.now_ms())
         self._held[held.job_id] = held
+        if delivery.group_id is not None and self._app.queue_named(queue).keys == "ordered":
+            self._lines.join(held)
         self._has_jobs.set()
         job = asyncio.get_running_loop().create_task(self._handle(held))
         self._jobs.add(job)
@@ -159,9 +165,10 @@ class Worker:
     # -- one job -------------------------------------------------------------------------------------------------------
 
     async def _handle(self, held: Held) -> None:
+        has_ended = False
         try:
-            outcome = await self._outcome(held)
-            await self._settle(held, outcome)
+            outcome = await self._outcome(held) if await self._lines.turn(held) else Unfinished()
+            has_ended = await self._settle(held, outcome)
         except asyncio.CancelledError:
             await self._settle(held, Unfinished())
         except PenstockError as error:
@@ -169,13 +176,17 @@ class Worker:
         except Exception:
             log.exception("job %s could not be handled and comes back", held.job_id)
         finally:
-            self._held.pop(held.job_id, None)
+            self._lines.leave(held, has_ended=has_ended)
+            if self._held.get(held.job_id) is held:  # it may have been given back and be here again
+                del self._held[held.job_id]
             self._has_room.set()
             if not self._held:
                 self._has_jobs.clear()
 
     async def _outcome(self, held: Held) -> Outcome:
         prepared = await self._preparing.prepare(held)
+        if held.stop_reason is not None:
+            return Stopped() if held.stop_reason is Cancelled else Unfinished()
         if not isinstance(prepared, Mapping):
             return prepared
         if held.attempt > 1 and held.record is None:
@@ -201,20 +212,23 @@ class Worker:
                 seconds = time.perf_counter() - started
                 self._mean_seconds += SMOOTHING * (seconds - self._mean_seconds)
 
-    async def _settle(self, held: Held, outcome: Outcome) -> None:
+    async def _settle(self, held: Held, outcome: Outcome) -> bool:
+        """Settle a job; return whether it has ended, so that the next of its key may run."""
         held.is_settling = True
         settlement = self._settlement(held, outcome)
         settled = await self._settling.settle(settlement)
         if settled.result is Settled.REFUSED and settled.problem is not None:
             log.error("job %s: its end was refused: %s", held.job_id, settled.problem.message)
             outcome = Failed(Failure("EndRefused", settled.problem.message))
-            settled = await self._settling.settle(self._settlement(held, outcome))
+            settlement = self._settlement(held, outcome)
+            settled = await self._settling.settle(settlement)
         if settled.result is not Settled.DONE:
             log.warning("job %s ended, but was no longer ours: %s", held.job_id, settled.result.value)
-            return
+            return False
         self._tell(held, outcome)
+        return not settlement.parks_group and isinstance(outcome, Done | Failed | Stopped)
 
-    def _settlement(self, held: Held, outcome: Outcome) -> Any:
+    def _settlement(self, held: Held, outcome: Outcome) -> Settlement:
         seconds = held.task.options.result_seconds if held.task is not None else None
         keep_ms = self._app.result_ms if seconds is None else round(seconds * 1000)
         if held.envelope is not None:
@@ -238,7 +252,10 @@ class Worker:
                 each.settled(held.context, held.task, outcome, seconds)
 
     def _stop(self, held: Held, reason: type[Cancelled] | type[LeaseLost]) -> None:
-        if held.context is None or held.context.reason is not None:
+        if held.context is None:
+            held.stop_reason = held.stop_reason or reason
+            return
+        if held.context.reason is not None:
             return
         held.context.stop(reason)
         if held.runner is not None and held.running is not None:
@@ -253,6 +270,7 @@ class Worker:
 
     async def _finish(self) -> None:
         """Wait for what runs, at most as long as a drain may take; give back the rest."""
+        self._lines.dissolve()
         for held in list(self._held.values()):
             if held.runner is None and not held.is_settling:
                 self._free_slots.release()  # those that wait for a slot get one, see the drain and let go

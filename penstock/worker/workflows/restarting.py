@@ -15,12 +15,12 @@ from penstock.core.operations import (
     GetRecords,
     IdOutcome,
     PutRecords,
-    UpdateGroup,
 )
 from penstock.worker.endings import cancelled
 from penstock.worker.jobs import CANCEL_KEPT_SECONDS
+from penstock.worker.keys import resume
 from penstock.worker.records import FINAL, JobRecord, Status, cancel_key, job_key, to_record
-from penstock.worker.status import JobView, look
+from penstock.worker.status import JobView, is_blocking, look
 from penstock.worker.workflows.launching import Launch, QueueNamed
 from penstock.worker.workflows.records import (
     FlowRecord,
@@ -101,14 +101,14 @@ class _Retry:
     async def perform(self, queue_named: QueueNamed, now: int) -> int:
         before = await self._records_of(range(len(self._job_ids)))
         views = await look(self._broker, self._job_ids)
-        resumed = [place for place, view in enumerate(views) if _is_at_the_head(view)]
+        resumed = [place for place, view in enumerate(views) if is_blocking(view.message, view.record)]
         again = {
             place
             for place, view in enumerate(views)
             if view.status in (Status.FAILED, Status.CANCELLED, Status.UNKNOWN) and place not in resumed
         }
         for place in resumed:
-            await self._resume(views[place])
+            await resume(self._broker, views[place])
         if not again:
             return len(resumed)
         # what waits for one of these may have counted its failure already: its join begins anew
@@ -145,12 +145,6 @@ class _Retry:
         await launch.perform(self._broker, queue_named, now)
         return len(again) + len(resumed)
 
-    async def _resume(self, view: JobView) -> None:
-        """Let go of the ordered key that a failed job keeps blocked; it is tried again at its place."""
-        assert view.message is not None
-        assert view.message.group_id is not None
-        await self._broker.perform(UpdateGroup(view.message.queue, view.message.group_id, is_parked=False))
-
     async def _clear(self, again: set[int], blocked: set[int], views: Sequence[JobView]) -> None:
         """Take away the dead letters, the marks of being called off, and the joins that begin anew."""
         for places in _parts(sorted(again)):
@@ -180,11 +174,6 @@ class _Retry:
             for place, record in zip(part, (await self._broker.perform(GetRecords(keys))).records, strict=True):
                 values[place] = None if record is None else record.value
         return values
-
-
-def _is_at_the_head(view: JobView) -> bool:
-    """Return whether a failed job still stands at the head of its ordered key, which it blocks."""
-    return view.status is Status.FAILED and view.message is not None and view.message.dead_letter_source is None
 
 
 def _parts(places: Sequence[int]) -> list[Sequence[int]]:
