@@ -109,7 +109,11 @@ class Connection(asyncio.Protocol):
                 self._transport.close()
         elif is_busy and not reader.is_over:
             self._ahead_bytes += len(data)
-            if self._ahead_bytes > MOST_READ_AHEAD_BYTES and not self._is_reading_paused:
+            if (
+                self._ahead_bytes > MOST_READ_AHEAD_BYTES
+                and not self._is_reading_paused
+                and not self._transport.is_closing()
+            ):
                 self._is_reading_paused = True
                 self._transport.pause_reading()
 
@@ -120,8 +124,7 @@ class Connection(asyncio.Protocol):
         self._queue.clear()
         self._reader.let_go()
         self._client.leave()
-        if self._is_streaming and self._task is not None:
-            self._task.cancel()
+        self._end_stream()
         self._listener.lost(self)
 
     def pause_writing(self) -> None:
@@ -139,9 +142,8 @@ class Connection(asyncio.Protocol):
     def drain(self) -> None:
         """Answer what has arrived, end what would stream on, and close."""
         self._reader.finish()
-        if self._is_streaming and self._task is not None:
-            self._task.cancel()
-        elif self._task is None and not self._queue and not self._reader.is_under_way:
+        self._end_stream()
+        if self._task is None and not self._queue and not self._reader.is_under_way:
             self._transport.close()
 
     def abort(self) -> None:
@@ -235,10 +237,12 @@ class Connection(asyncio.Protocol):
             self._transport.write(whole(response, self._listener.date_line, is_head=is_head, is_last=self._is_last()))
 
     async def _stream(self, incoming: Incoming, response: Response, parts: AsyncGenerator[bytes, None]) -> None:
-        """Write a body part by part, as fast as the client reads; it ends early when the server stops."""
+        """Write a body part by part, as fast as the client reads.
+
+        When the client goes or the server stops, the generator is cancelled where it waits.
+        """
         is_chunked = incoming.takes_chunks
         write, date_line = self._transport.write, self._listener.date_line
-        self._reader.is_over = self._reader.is_over or not is_chunked
         head = streamed_head(response, date_line, is_chunked=is_chunked, is_last=self._is_last())
         async with aclosing(parts):
             if self._transport.is_closing():
@@ -247,22 +251,28 @@ class Connection(asyncio.Protocol):
             if incoming.request.method == "HEAD":
                 return
             self._is_streaming = True
+            if self._listener.is_draining:
+                self._end_stream()
             try:
-                if not self._listener.is_draining:
-                    async for part in parts:
-                        if part:
-                            write(chunk(part) if is_chunked else part)
-                        if self._is_writing_paused:
-                            self._writable = self._listener.loop.create_future()
-                            await self._writable
+                async for part in parts:
+                    if part:
+                        write(chunk(part) if is_chunked else part)
+                    if self._is_writing_paused:
+                        self._writable = self._listener.loop.create_future()
+                        await self._writable
             except asyncio.CancelledError:
                 if self._transport.is_closing():
                     raise
-                cast("asyncio.Task[None]", self._task).uncancel()
+                self._transport.close()  # without the last chunk: the client sees that this is not all
+                return
             finally:
                 self._is_streaming = False
             if is_chunked:
                 write(LAST_CHUNK)
+
+    def _end_stream(self) -> None:
+        if self._is_streaming and self._task is not None:
+            self._task.cancel()
 
     def _is_last(self) -> bool:
         """Return whether the connection is closed behind what is answered now."""

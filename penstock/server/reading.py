@@ -135,10 +135,7 @@ class Reader:
         self._arrived = arrived
         self._had_body = False
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._decline_upgrade(data[upgrade.args[0] :])
-            return self._arrived
+            self._parse(data)
         except httptools.HttpParserError:
             self._end_with(_MALFORMED)
         if self.is_under_way:
@@ -166,7 +163,7 @@ class Reader:
         self.is_under_way = False
         del self._parser
 
-    # -- what the parser calls: nothing raised here gets out, all of it means that the request is malformed -------------
+    # -- what the parser calls: nothing raised here gets out, all of it means that the request is malformed ----------
 
     def on_message_begin(self) -> None:
         if self.is_over:
@@ -196,7 +193,7 @@ class Reader:
             raw_path, _, query = url.partition(b"?")
         else:
             parsed = httptools.parse_url(url)
-            raw_path, query = parsed.path or b"", parsed.query or b""
+            raw_path, query = parsed.path or b"/", parsed.query or b""
         path = raw_path.decode("ascii")
         headers = dict(header_list)
         request = Request(
@@ -254,7 +251,7 @@ class Reader:
         if not keeps_open or self._stops_after_this:
             self.is_over = True
 
-    # -- how it is done --------------------------------------------------------------------------------------------------
+    # -- how it is done ------------------------------------------------------------------------------------------------
 
     def _refuse_body(self) -> None:
         """Let the request be answered now, and throw the rest of it away as it comes."""
@@ -274,18 +271,26 @@ class Reader:
         self._incoming = None
         self._body = b""
 
-    def _decline_upgrade(self, rest: bytes) -> None:
-        """Read a request that offers HTTP/2 or WebSocket as one in HTTP/1.1 (RFC 9110, 7.8).
+    def _parse(self, data: bytes | memoryview) -> None:
+        """Parse all of it, requests that offer HTTP/2 or WebSocket as what they are without the offer.
 
-        The parser takes the body for the new protocol's, which it is not; Java's HttpClient offers h2c with every POST.
-        So the request is read again without the offer.
+        The parser takes their bodies for the new protocol's, which they are not; Java's HttpClient offers h2c with
+        every POST. RFC 9110, 7.8: an offer is declined by answering in HTTP/1.1.
+
+        Raises:
+            HttpParserError: it is malformed.
         """
-        before = self._arrived
-        method = self._parser.get_method()
-        if method == b"CONNECT":
-            self._end_with(_MALFORMED)
-            return
-        lines = [b"%s %s HTTP/1.1" % (method, self._url)]
-        lines += [b"%s: %s" % pair for pair in self._headers if pair[0] not in _OFFERS]
-        self._parser = httptools.HttpRequestParser(self)
-        self._arrived = before + self.feed(b"\r\n".join(lines) + b"\r\n\r\n" + rest)
+        while data:
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                data = memoryview(data)[upgrade.args[0] :]
+                method = self._parser.get_method()
+                if method == b"CONNECT":
+                    raise httptools.HttpParserError("no tunnels here") from None
+                lines = [b"%s %s HTTP/1.1" % (method, self._url)]
+                lines += [b"%s: %s" % pair for pair in self._headers if pair[0] not in _OFFERS]
+                self._parser = httptools.HttpRequestParser(self)
+                self._parser.feed_data(b"\r\n".join(lines) + b"\r\n\r\n")
+            else:
+                return
