@@ -27,7 +27,7 @@ MOST_READ_AHEAD_BYTES = 64 << 10
 
 LINGER_BYTES = 64 << 20
 LINGER_SECONDS = 10
-"""What a client still sends is taken so far: many read no answer before they have sent all, and closing resets them."""
+"""What a client still sends behind its last answer is thrown away so far: many read none before they have sent all."""
 
 
 _FAILED = Response(500, ((b"content-type", b"text/plain"),), b"Something went wrong inside the server.\n")
@@ -101,11 +101,12 @@ class Connection(asyncio.Protocol):
             if self._timed_request != reader.begun_count:
                 self._timed_request = reader.begun_count
                 self._reading_since = self._listener.loop.time()
-            if reader.expects_continue and self._task is None:
+            if reader.expects_continue and self._task is None and not self._queue:
                 self._tell_to_continue()
         if self._linger_bytes:
-            self._linger_bytes = max(0, self._linger_bytes - len(data))
-            if not self._linger_bytes or not reader.is_under_way:
+            self._linger_bytes -= len(data)
+            if self._linger_bytes <= 0 or not (reader.is_under_way or self._transport.can_write_eof()):
+                self._linger_bytes = 0
                 self._transport.close()
         elif is_busy and not reader.is_over:
             self._ahead_bytes += len(data)
@@ -121,7 +122,6 @@ class Connection(asyncio.Protocol):
         self._client.leave()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._queue.clear()
         self._reader.let_go()
         self._client.leave()
         self._end_stream()
@@ -143,7 +143,7 @@ class Connection(asyncio.Protocol):
         """Answer what has arrived, end what would stream on, and close."""
         self._reader.finish()
         self._end_stream()
-        if self._task is None and not self._queue and not self._reader.is_under_way:
+        if self._linger_bytes or (self._task is None and not self._queue and not self._reader.is_under_way):
             self._transport.close()
 
     def abort(self) -> None:
@@ -188,7 +188,7 @@ class Connection(asyncio.Protocol):
                 self._listener.tasks.add(task)
             else:
                 self._write(arrival, is_head=False)
-                self._transport.close()
+                self._end()
             return
         reader = self._reader
         if reader.is_over:
@@ -255,6 +255,8 @@ class Connection(asyncio.Protocol):
                 self._end_stream()
             try:
                 async for part in parts:
+                    if self._transport.is_closing():
+                        return
                     if part:
                         write(chunk(part) if is_chunked else part)
                     if self._is_writing_paused:
@@ -283,9 +285,16 @@ class Connection(asyncio.Protocol):
         self._transport.write(CONTINUE)
 
     def _end(self) -> None:
-        """Close behind the last answer, or when a client that still sends has sent all."""
-        if self._reader.is_under_way:
-            self._linger_bytes = LINGER_BYTES
-            self._quiet_since = self._listener.loop.time()
-        else:
+        """Close behind the last answer; only this side when the client may still be sending.
+
+        To close both would reset the connection, and the client would lose the answer it has not read yet. TLS knows no
+        closing of one side: there a refused body is waited for.
+        """
+        can_write_eof = self._transport.can_write_eof()
+        if not self._reader.is_cut_short or not (self._reader.is_under_way or can_write_eof):
             self._transport.close()
+            return
+        self._linger_bytes = LINGER_BYTES
+        self._quiet_since = self._listener.loop.time()
+        if can_write_eof:
+            self._transport.write_eof()

@@ -84,6 +84,7 @@ class Reader:
     Attributes:
         is_under_way: a request has begun and is not whole.
         is_over: no request is taken any more; what comes is thrown away.
+        is_cut_short: so because one was refused before it was whole; the client may still be sending it.
         expects_continue: the client sends a body when it is told to go on.
         begun_count: how many requests have begun.
     """
@@ -104,6 +105,7 @@ class Reader:
         "_url",
         "begun_count",
         "expects_continue",
+        "is_cut_short",
         "is_over",
         "is_under_way",
     )
@@ -124,6 +126,7 @@ class Reader:
         self._stops_after_this = False
         self.is_under_way = False
         self.is_over = False
+        self.is_cut_short = False
         self.expects_continue = False
         self.begun_count = 0
 
@@ -259,14 +262,14 @@ class Reader:
         self._incoming.error = self._intake.too_large()
         self._arrived.append(self._incoming)
         self._body = b""
-        self.is_over = True
+        self.is_over = self.is_cut_short = True
         if self.expects_continue:  # it waits to be told, and so sends nothing
             self.is_under_way = self.expects_continue = False
 
     def _end_with(self, response: Response) -> None:
         if not self.is_over:
             self._arrived.append(response)
-        self.is_over = True
+        self.is_over = self.is_cut_short = True
         self.is_under_way = self.expects_continue = False
         self._incoming = None
         self._body = b""

@@ -198,6 +198,7 @@ async def test_a_client_that_reads_no_answers_gets_no_more_of_them() -> None:
     async with listening(large) as server, raw(server.url) as connection:
         connection.push(b"".join(request("GET", f"/{number:04}") for number in range(count)))
         await until(lambda: any(each._is_writing_paused for each in server.listener.connections), "it waits")
+        await until(lambda: not server.listener.tasks, "nothing is being answered")
         assert len(server.requests) < count
         for number in range(count):
             assert (await connection.answer()).body[:5] == f"/{number:04}".encode()
