@@ -1,5 +1,6 @@
 """Penstock: a durable queue and worker system. ``Penstock`` is the app that tasks belong to."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,8 +14,8 @@ def __getattr__(name: str) -> Any:
         from penstock.app import Penstock
 
         return Penstock
-    from penstock import worker
-
+    # not `from penstock import worker`, which would ask this function for it
+    worker = import_module("penstock.worker")
     if name in worker.__all__:
         return getattr(worker, name)
     raise AttributeError(f"module 'penstock' has no attribute {name!r}")

@@ -239,7 +239,8 @@ class Store(Protocol):
         ...
 
     async def check(self) -> None:
-        """Prove that the store can be written. Raises StoreUnavailable, StoreDamaged."""
+        """Prove that the store can be written, and that what it keeps can be read as far as it can tell. Raises
+        StoreUnavailable, StoreDamaged."""
         ...
 
     async def aclose(self) -> None:

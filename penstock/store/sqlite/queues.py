@@ -18,7 +18,7 @@ from penstock.core.refusals import purge_in_progress, queue_conflict, queue_dele
 from penstock.store.contract import EVERY_GROUP, wakeup_name
 from penstock.store.sqlite.groups import group_by_id, save_and_reseat
 from penstock.store.sqlite.queries import SQL
-from penstock.store.sqlite.rows import GroupRow
+from penstock.store.sqlite.rows import group_from
 from penstock.store.sqlite.transaction import QueueState, Transaction
 
 _encode_settings = msgspec.json.Encoder().encode
@@ -56,7 +56,7 @@ def update_queue(tx: Transaction, name: str, changes: QueueChanges, now: int) ->
     queue.modified_at = now
     if limits_groups_anew:
         for row in tx.execute(SQL["groups_of"], (queue.number,)).fetchall():
-            save_and_reseat(tx, queue, GroupRow(row), now)
+            save_and_reseat(tx, queue, group_from(row), now)
     _wake_all(tx, name, now)
     return queue.describe(tx.execute, now)
 

@@ -42,7 +42,7 @@ def delete_records(tx: Transaction, keys: Sequence[str]) -> None:
 def get_record(execute: Execute, key: str, now: int) -> Record | None:
     """Return an unexpired record."""
     row = execute(_RECORD, (key, now)).fetchone()
-    return None if row is None else _record(row)
+    return None if row is None else record_of(row)
 
 
 def find_records(
@@ -57,10 +57,11 @@ def find_records(
         asked += [prefix, min(after or end, end)]
     else:
         asked += [prefix, end, after]
-    return [_record(row) for row in execute(SQL[name], (*asked, now, limit)).fetchall()]
+    return [record_of(row) for row in execute(SQL[name], (*asked, now, limit)).fetchall()]
 
 
-def _record(row: tuple[Any, ...]) -> Record:
+def record_of(row: tuple[Any, ...]) -> Record:
+    """Return a row of ``records`` as a value."""
     key, value, tags, expires_at = row
     return Record(key, value, _decode_tags(tags), expires_at)
 

@@ -28,7 +28,7 @@ from penstock.store.sqlite.keeping import (
     wake_if_freed,
 )
 from penstock.store.sqlite.queries import SQL
-from penstock.store.sqlite.rows import COLUMNS, GroupRow, MessageRow
+from penstock.store.sqlite.rows import COLUMNS, GroupRow, MessageRow, message_of
 from penstock.store.sqlite.transaction import DELAYED, HANDED_OUT, PLAIN, QueueState, Transaction
 
 _MESSAGE_BY_KEY = SQL["message_by_key"]
@@ -75,7 +75,7 @@ def _held(
     row = tx.execute(_MESSAGE_BY_KEY, (queue.number << KEY_SHIFT | receipt.sequence_number,)).fetchone()
     if row is None:
         return SettleOutcome(Settled.GONE)
-    message = MessageRow(*row)
+    message = message_of(row)
     if not names_delivery(settlement, receipt.token, message.token):
         return SettleOutcome(Settled.STALE, to_text(message.message_id))
     if message.visible_at <= now and (settlement.is_fenced or queue.is_strict):
@@ -136,7 +136,7 @@ def release_leases(tx: Transaction, owner: str, now: int) -> int:
         name = tx.execute(_QUEUE_BY_NUMBER, (row[COLUMNS],)).fetchone()
         if name is None:
             continue
-        queue, message = tx.queue(name[0]), MessageRow(*row[:COLUMNS])
+        queue, message = tx.queue(name[0]), message_of(row)
         change_visibility(tx, queue, group_of(tx, message), message, now, now)
         tx.note(queue, EventKind.VISIBILITY_CHANGED, to_text(message.message_id), now, "its owner died")
         released += 1
