@@ -1,6 +1,7 @@
 """Penstock: a durable queue and worker system. ``Penstock`` is the app that tasks belong to."""
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,11 +12,10 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     # imported when asked for: the server and the command line do without
     if name == "Penstock":
-        from penstock.app import Penstock
-
-        return Penstock
-    # not `from penstock import worker`, which would ask this function for it
-    worker = import_module("penstock.worker")
-    if name in worker.__all__:
-        return getattr(worker, name)
+        return import_module("penstock.app").Penstock
+    # a module of ours is asked for here before it is imported; importing the worker for that would ask again
+    if not name.startswith("_") and find_spec(f"penstock.{name}") is None:
+        worker = import_module("penstock.worker")
+        if name in worker.__all__:
+            return getattr(worker, name)
     raise AttributeError(f"module 'penstock' has no attribute {name!r}")
