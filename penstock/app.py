@@ -42,8 +42,11 @@ class Penstock(App):
         entropy: Entropy | None = None,
     ) -> None:
         async def connect() -> Broker:
-            return await open_broker(url, key=key, clock=clock)
+            return await open_broker(self.url, key=self.token, clock=clock)
 
         super().__init__(connect, clock=clock, entropy=entropy, result_seconds=result_seconds, middleware=middleware)
         self.url = url
         self.token = key
+
+    def relocate(self, url: str, *, key: str | None = None) -> None:
+        self.url, self.token = url, key

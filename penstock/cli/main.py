@@ -9,10 +9,13 @@ from typer.core import TyperGroup
 from penstock.cli import messages, queues
 from penstock.cli.output import print_error, print_json, say
 from penstock.cli.target import Json
+from penstock.cli.work import EPILOG as WORK_EPILOG
+from penstock.cli.work import work
 from penstock.core.errors import PenstockError
 
 FAILED = 1
 WRONG_USE = 2
+MEANT_WRONG = ("configuration_invalid", "app_not_loaded")
 _HELP = {"help_option_names": ["-h", "--help"]}
 
 
@@ -25,7 +28,7 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except PenstockError as error:
             print_error(error)
-            raise typer.Exit(WRONG_USE if error.code == "configuration_invalid" else FAILED) from None
+            raise typer.Exit(WRONG_USE if error.code in MEANT_WRONG else FAILED) from None
 
 
 app = typer.Typer(
@@ -40,6 +43,7 @@ app = typer.Typer(
 app.add_typer(queues.app, name="queue")
 app.command("send")(messages.send)
 app.command("receive")(messages.receive)
+app.command("work", epilog=WORK_EPILOG)(work)
 
 ConfigFile = Annotated[
     Path | None,

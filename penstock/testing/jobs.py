@@ -70,6 +70,7 @@ class AppUnderTest:
             is_burst=is_burst,
             lookahead_seconds=0,
             owner=owner,
+            is_present=False,
         )
         inline = InlineRunner()
         return Worker(self.app, self.broker, options, {"async": inline, "thread": inline, "process": inline})

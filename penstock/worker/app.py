@@ -48,7 +48,8 @@ class App:
         result_seconds: float = RESULT_SECONDS,
         middleware: Sequence[Middleware] = (),
     ) -> None:
-        self.portal = Portal(connect)
+        self.connect = connect
+        self.portal = Portal(lambda: self.connect())
         self.clock: Clock = clock or SystemClock()
         self.entropy: Entropy = entropy or SystemEntropy()
         self.result_seconds = result_seconds
@@ -186,6 +187,14 @@ class App:
 
             return msgspec.json.decode(result)
         return known.arguments.decode_result(result)
+
+    def relocate(self, url: str, *, key: str | None = None) -> None:
+        """Have jobs go through another broker than the app was made with, before any was sent.
+
+        Raises:
+            InvalidRequest: this app was not made with a URL.
+        """
+        raise InvalidRequest("This app opens its broker in its own way.", hint="Leave the URL out.", field="url")
 
     def close(self) -> None:
         """Let go of the broker. The app may be used again."""

@@ -10,7 +10,7 @@ from msgspec import Raw
 
 from penstock.core.errors import InvalidRequest
 from penstock.worker.arguments import encode_result
-from penstock.worker.outcomes import Cancelled, LeaseLost
+from penstock.worker.outcomes import Cancelled, Interrupted, LeaseLost
 from penstock.worker.records import NOTHING, Progress
 
 Tell = Callable[["Progress | None", Raw], None]
@@ -31,6 +31,7 @@ class JobContext:
         deadline_at: when its time limit is over (ms since the epoch), if it has one.
         workflow_id: the workflow it belongs to, if it does.
         trace: what tracing handed on with it.
+        reason: why it should stop, if it should.
     """
 
     __slots__ = (
@@ -79,7 +80,7 @@ class JobContext:
         self._checkpoint = checkpoint
         self._tell = tell
         self._stop = threading.Event()
-        self.reason: type[Cancelled] | type[LeaseLost] | None = None
+        self.reason: type[Interrupted] | None = None
 
     # -- should it stop? -----------------------------------------------------------------------------------------------
 
@@ -94,7 +95,7 @@ class JobContext:
         return self.reason is LeaseLost
 
     def raise_if_stopped(self) -> None:
-        """Raise ``Cancelled`` or ``LeaseLost`` if the job should stop. For long loops in threads."""
+        """Raise ``Cancelled``, ``LeaseLost`` or ``TimeLimitExceeded`` if the job should stop. For long loops."""
         if self.reason is not None:
             raise self.reason(f"job {self.job_id}")
 
@@ -102,7 +103,7 @@ class JobContext:
         """Sleep in a thread, but not on when the job should stop; return whether it should."""
         return self._stop.wait(seconds)
 
-    def stop(self, reason: "type[Cancelled] | type[LeaseLost]") -> None:
+    def stop(self, reason: type[Interrupted]) -> None:
         """Tell the job to stop. The worker calls this."""
         if self.reason is None:
             self.reason = reason
@@ -129,6 +130,18 @@ class JobContext:
         if self._tell is not None:
             self._tell(None, encoded)
 
+    @property
+    def saved(self) -> Raw:
+        """What was last saved, as JSON; empty if nothing was."""
+        return self._checkpoint
+
+    def tell(self, progress: "Progress | None", checkpoint: Raw) -> None:
+        """Hand on what this job's context in another process was told."""
+        if checkpoint:
+            self._checkpoint = checkpoint
+        if self._tell is not None:
+            self._tell(progress, checkpoint)
+
     def checkpoint(self, default: Any = None, kind: Any = Any) -> Any:
         """Return what was last saved by this or an earlier attempt, as the given type, or ``default``."""
         if not self._checkpoint:
@@ -149,6 +162,11 @@ def current_job() -> JobContext:
         return _current.get()
     except LookupError:
         raise InvalidRequest("No job is running here.", hint="Call it inside a task that a worker runs.") from None
+
+
+def running_job() -> JobContext | None:
+    """Return the job this code runs in, if it does."""
+    return _current.get(None)
 
 
 def enter(context: JobContext) -> None:

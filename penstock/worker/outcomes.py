@@ -30,16 +30,29 @@ class Fail(Exception):
     """Raise it in a task when no attempt can ever succeed: the job fails now, with this reason."""
 
 
-class TimeLimitExceeded(Exception):
+class Interrupted(BaseException):
+    """An attempt is ended from outside. Like ``asyncio.CancelledError`` no ``Exception``, so that a task that catches
+    all of those and goes on ends all the same; clean up in ``finally``."""
+
+
+class TimeLimitExceeded(Interrupted):
     """An attempt took longer than its task allows."""
 
 
-class Cancelled(Exception):
-    """Somebody called the job off while it ran. Raised inside tasks that run in threads and ask."""
+class Cancelled(Interrupted):
+    """Somebody called the job off while it ran."""
 
 
-class LeaseLost(Exception):
-    """The job is no longer ours: its lease ended, and another worker may be running it."""
+class LeaseLost(Interrupted):
+    """The job is no longer ours: its lease ended, or its worker stops, and another worker may be running it."""
+
+
+class ProcessDied(Exception):
+    """The process an attempt ran in ended by itself, or was killed by somebody else."""
+
+
+class MemoryLimitExceeded(Exception):
+    """An attempt used more memory than its task allows."""
 
 
 class Backoff(Struct, frozen=True):
@@ -139,8 +152,11 @@ class Stopped(Struct, frozen=True, tag="stopped", omit_defaults=True):
     failure: Failure | None = None
 
 
-class Unfinished(Struct, frozen=True, tag="unfinished"):
-    """The worker stopped before the job was done; somebody else runs it again, and nothing is counted against it."""
+class Unfinished(Struct, frozen=True, tag="unfinished", omit_defaults=True):
+    """The worker stopped before the job was done; somebody else runs it again, not before so many seconds, and nothing
+    is counted against it."""
+
+    after_seconds: float = 0
 
 
 Outcome = Done | RetryLater | Failed | Stopped | Unfinished

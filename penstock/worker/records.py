@@ -82,6 +82,7 @@ class JobRecord(Struct, frozen=True, omit_defaults=True):
         progress: as the task tells it.
         checkpoint: what the task wants to find again at its next attempt, as JSON.
         workflow_id: the workflow it belongs to.
+        trial: the latest delivery, by its receive count, in which it ran with no other job that had lost its workers.
     """
 
     task: str
@@ -97,6 +98,7 @@ class JobRecord(Struct, frozen=True, omit_defaults=True):
     progress: Progress | None = None
     checkpoint: Raw = NOTHING
     workflow_id: str | None = None
+    trial: int = 0
 
 
 _encoder = msgspec.json.Encoder()

@@ -1,7 +1,7 @@
 """Calling a task's function, and telling from what it does how the attempt ended. The same in all kinds of slots."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -50,19 +50,27 @@ class Attempt:
         self.middleware = middleware
 
 
-def call(attempt: Attempt) -> Outcome:
-    """Run a sync attempt here and return how it ended. Raises nothing."""
+def call(attempt: Attempt, run: Callable[[Callable[[], Any]], Any] | None = None) -> Outcome:
+    """Run a sync attempt here and return how it ended. Raises nothing.
+
+    Args:
+        attempt: what to run.
+        run: calls what it is given and returns what that returns; here it can be interrupted, and nowhere else.
+    """
     try:
         args, kwargs = attempt.task.arguments.decode(attempt.args)
     except Exception as error:
         return _unfit(error)
     enter(attempt.context)
+
+    def function() -> Any:
+        if not attempt.middleware:
+            return attempt.task.function(*args, **kwargs)
+        with _entered(attempt):
+            return attempt.task.function(*args, **kwargs)
+
     try:
-        if attempt.middleware:
-            with _entered(attempt):
-                value = attempt.task.function(*args, **kwargs)
-        else:
-            value = attempt.task.function(*args, **kwargs)
+        value = function() if run is None else run(function)
     except BaseException as error:
         return outcome_of(attempt, error)
     return _returned(attempt, value)
@@ -86,6 +94,10 @@ async def acall(attempt: Attempt) -> Outcome:
                 value = await attempt.task.function(*args, **kwargs)
     except TimeoutError as error:
         return outcome_of(attempt, _over(limit) if time_is_up.expired() else error)
+    except asyncio.CancelledError as error:
+        # told to end a second time, after its time was up
+        is_late = time_is_up.expired() and attempt.context.reason is None
+        return outcome_of(attempt, _over(limit) if is_late else error)
     except BaseException as error:
         return outcome_of(attempt, error)
     return _returned(attempt, value)
@@ -98,12 +110,9 @@ def outcome_of(attempt: Attempt, error: BaseException) -> Outcome:
         return Stopped()
     if isinstance(error, LeaseLost | asyncio.CancelledError) and context.lease_lost:
         return Unfinished()
+    if isinstance(error, TimeLimitExceeded):
+        error = _over(attempt.task.options.time_limit_seconds).with_traceback(error.__traceback__)
     return attempt.task.options.retry.decide(error, context.attempt, context.job_id)
-
-
-def time_is_over(task: Task[..., Any]) -> TimeLimitExceeded:
-    """Return the error of an attempt that took too long."""
-    return _over(task.options.time_limit_seconds)
 
 
 def _over(limit: float | None) -> TimeLimitExceeded:

@@ -36,7 +36,7 @@ def settlement_of(held: Held, outcome: Outcome, now: int, *, worker: str, keep_m
             action = GiveBack(outcome.after_seconds, is_counted=True)
             effects = Effects(records=(to_record(held.job_id, record, None),))
         case Unfinished():
-            action = GiveBack()
+            action = GiveBack(outcome.after_seconds)
             if held.progress is not None or held.checkpoint:
                 effects = Effects(records=(to_record(held.job_id, record, now + UNFINISHED_KEPT_MS),))
         case Failed():

@@ -6,6 +6,7 @@ Nothing here polls: it waits for room, then in long polls.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 
 from penstock.broker.contract import Broker
 from penstock.core.errors import PenstockError, QueueNotFound
@@ -35,7 +36,7 @@ class Fetching:
 
     def __init__(self, broker: Broker, options: WorkerOptions, make_queue: Callable[[str], Awaitable[None]]):
         self._broker = broker
-        self._owner = options.owner
+        self.owner = options.owner
         self._turns = Turns(options.queues, is_strict=options.is_strict)
         self._make_queue = make_queue
         self._pause = FIRST_PAUSE_SECONDS
@@ -46,13 +47,14 @@ class Fetching:
 
         A failure of the store is waited out, longer each time, and ``is_working`` is False meanwhile.
         """
+        queues = self._turns.order()
         try:
-            queues = self._turns.order()
-            found = await self._fetch(queues, min(room, MOST_AT_ONCE), waits=waits)
-        except QueueNotFound:
-            for queue in self._turns.order():
-                await self._make_queue(queue)
-            return []
+            try:
+                found = await self._fetch(queues, min(room, MOST_AT_ONCE), waits=waits)
+            except QueueNotFound:
+                for queue in queues:
+                    await self._make_queue(queue)
+                return []
         except PenstockError as error:
             if self.is_working:
                 log.warning("no jobs can be fetched, trying again: %s: %s", error.code, error)
@@ -70,7 +72,11 @@ class Fetching:
             return await self._receive(queues[0], room, LONG_POLL_SECONDS if waits else 0)
         found: Fetched = []
         for queue in queues:
-            found += await self._receive(queue, room - len(found), 0)
+            try:
+                found += await self._receive(queue, room - len(found), 0)
+            except (PenstockError, asyncio.CancelledError):
+                await self._hand_back(found)
+                raise
             if len(found) == room:
                 return found
         if found or not waits:
@@ -80,12 +86,14 @@ class Fetching:
     async def _first_of(self, queues: Sequence[str], room: int) -> Fetched:
         """Wait for a job in any of several queues."""
         polls = [asyncio.ensure_future(self._receive(queue, 1, LONG_POLL_SECONDS)) for queue in queues]
+        is_cancelled = False
         try:
             await asyncio.wait(polls, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for poll in polls:
-                poll.cancel()
-            ended = await asyncio.gather(*polls, return_exceptions=True)
+        except asyncio.CancelledError:
+            is_cancelled = True
+        for poll in polls:
+            poll.cancel()
+        ended = await asyncio.gather(*polls, return_exceptions=True)
         found: Fetched = []
         problem: BaseException | None = None
         for outcome in ended:
@@ -93,14 +101,21 @@ class Fetching:
                 found += outcome
             elif not isinstance(outcome, asyncio.CancelledError):
                 problem = outcome
+        if is_cancelled:
+            await self._hand_back(found)
+            raise asyncio.CancelledError
         if not found and problem is not None:
             raise problem
         await self.give_back(found[room:])
         return found[:room]
 
     async def _receive(self, queue: str, room: int, wait_seconds: float) -> Fetched:
-        reply = await self._broker.perform(Receive(queue, room, wait_seconds=wait_seconds, owner=self._owner))
+        reply = await self._broker.perform(Receive(queue, room, wait_seconds=wait_seconds, owner=self.owner))
         return [(queue, delivery) for delivery in reply.deliveries]
+
+    async def _hand_back(self, jobs: Fetched) -> None:
+        with suppress(PenstockError):  # then their leases end
+            await self.give_back(jobs)
 
     async def give_back(self, jobs: Fetched) -> None:
         """Let go of jobs that were not begun."""

@@ -21,6 +21,7 @@ class Held:
         envelope, task, context: known once it was looked at.
         record: what was written down of it before.
         attempt: which attempt this is, from 1.
+        crash_count: how often it lost its worker since an attempt last ended.
         progress, checkpoint: what the task told; ``has_news``: that has not been written down yet.
         is_settling: its end is under way; nothing is renewed any more.
         stop_reason: why it should not even begin, if it was told so before.
@@ -31,6 +32,7 @@ class Held:
         "attempt",
         "checkpoint",
         "context",
+        "crash_count",
         "delivery",
         "envelope",
         "has_news",
@@ -58,6 +60,7 @@ class Held:
         self.context: JobContext | None = None
         self.record: JobRecord | None = None
         self.attempt = 1
+        self.crash_count = 0
         self.progress: Progress | None = None
         self.checkpoint: Raw = NOTHING
         self.has_news = False
@@ -70,6 +73,12 @@ class Held:
     def job_id(self) -> str:
         """The job's id."""
         return self.delivery.message_id
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether the job has lost so many workers that it runs on trial: the next one it loses, it is given up."""
+        assert self.task is not None
+        return self.crash_count >= max(1, self.task.options.crash_limit - 1)
 
     @property
     def lease_ms(self) -> int:

@@ -2,12 +2,20 @@
 
 import asyncio
 import contextvars
+import logging
 import threading
 from typing import Any
 
 from penstock.worker.engine.calling import Attempt, acall
 from penstock.worker.engine.runners import Mailbox
 from penstock.worker.outcomes import Outcome, Unfinished
+
+log = logging.getLogger("penstock.worker")
+
+PATIENCE_SECONDS = 5.0
+"""How long after it was told to end a coroutine is told again."""
+
+LAST_SECONDS = 1.0
 
 
 class LoopRunner:
@@ -53,6 +61,10 @@ class LoopRunner:
         assert self._loop is not None
         task = self._loop.create_task(acall(attempt), context=contextvars.Context())
         self._running[id(attempt)] = task
+        limit = attempt.task.options.time_limit_seconds
+        if limit is not None:
+            insist = self._loop.call_later(limit + PATIENCE_SECONDS, self._insist, attempt, task)
+            task.add_done_callback(lambda _: insist.cancel())
         task.add_done_callback(lambda done: self._end(attempt, waiting, done))
 
     def _end(self, attempt: Attempt, waiting: "asyncio.Future[Outcome]", done: "asyncio.Task[Outcome]") -> None:
@@ -62,13 +74,31 @@ class LoopRunner:
 
     def _stop(self, attempt: Attempt) -> None:
         task = self._running.get(id(attempt))
-        if task is not None:
+        if task is not None and self._loop is not None:
             task.cancel()
+            insist = self._loop.call_later(PATIENCE_SECONDS, self._insist, attempt, task)
+            task.add_done_callback(lambda _: insist.cancel())
+
+    def _insist(self, attempt: Attempt, task: "asyncio.Task[Outcome]") -> None:
+        log.warning(
+            "job %s (%s) was told to end and goes on: it swallows CancelledError; it is told once more, and its "
+            "lease is renewed until it ends",
+            attempt.context.job_id,
+            attempt.task.name,
+        )
+        task.cancel()
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
     loop.run_forever()
+    left = asyncio.all_tasks(loop)
+    for task in left:
+        task.cancel()
+    if left:
+        loop.run_until_complete(asyncio.wait(left, timeout=LAST_SECONDS))
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

@@ -26,6 +26,9 @@ class WorkerOptions(Struct, frozen=True, kw_only=True):
         lookahead_seconds: it holds no more jobs beyond its slots than it starts in so long, going by how long jobs
             took lately; 0: none.
         owner: names it in the store; unique among all workers there ever were.
+        is_present: whether it tells other workers that it lives, and looks after those that died.
+        app_path: ``module:name`` of the app, for tasks that run in processes of their own.
+        app_url, app_key: where such a process opens the broker, if not where the app says.
     """
 
     queues: tuple[QueueShare, ...] = (QueueShare("default"),)
@@ -35,6 +38,10 @@ class WorkerOptions(Struct, frozen=True, kw_only=True):
     is_burst: bool = False
     lookahead_seconds: float = 0.1
     owner: str = ""
+    is_present: bool = True
+    app_path: str = ""
+    app_url: str | None = None
+    app_key: str | None = None
 
 
 def parse_queues(text: str) -> tuple[QueueShare, ...]:

@@ -70,13 +70,16 @@ class Preparing:
             # of a life before: the job was redriven, or its key resumed, and begins anew
             record = JobRecord(record.task, receive_count=received - 1 if record.status is Status.FAILED else 0)
         counted = record.receive_count if record is not None else 0
-        crashes = received - 1 - counted
+        crashes = held.crash_count = received - 1 - counted
         held.record = record
         held.attempt = (record.attempts if record is not None else 0) + crashes + 1
         if mark is not None:
             return Stopped()
         task = self._app.tasks.get(envelope.task)
-        if task is not None and crashes >= task.options.crash_limit:
+        if task is None or crashes < task.options.crash_limit:
+            return None
+        # others may have killed those workers; only a delivery that was a trial tells
+        if crashes == 1 or (record is not None and record.trial == received - 1):
             times = f"{crashes} times in a row"
             return Failed(Failure("WorkerLost", f"the worker that ran it died or lost it, {times}; it is given up"))
         return None

@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol
 
 from penstock.worker.engine.calling import Attempt
@@ -44,7 +45,8 @@ class Mailbox:
         self._letters.append(letter)
         if not self._is_announced:
             self._is_announced = True
-            self._loop.call_soon_threadsafe(self._deliver)
+            with suppress(RuntimeError):  # the loop is closed: nobody is there to take it
+                self._loop.call_soon_threadsafe(self._deliver)
 
     def _deliver(self) -> None:
         self._is_announced = False

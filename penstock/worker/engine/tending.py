@@ -55,7 +55,7 @@ class Tending:
         self._clock = clock
         self._held = held
         self._stop = stop
-        self._worker = worker
+        self.worker = worker
         self._keep_ms = keep_ms
 
     async def run(self, has_jobs: asyncio.Event) -> None:
@@ -82,6 +82,14 @@ class Tending:
             await self._renew(due[start : start + AT_ONCE], now)
         if any(each.context is not None for each in grown):
             await self._hear()
+
+    async def begin_trial(self, held: Held) -> bool:
+        """Write down that a job runs on trial, before it does; return whether it still is ours."""
+        known = held.record or JobRecord(held.envelope.task if held.envelope else "", held.queue)
+        held.record = structs.replace(known, trial=held.delivery.receive_count)
+        held.has_news = True
+        await self._renew([held], self._clock.now_ms())
+        return held.context is not None and held.context.reason is None
 
     async def _renew(self, due: list[Held], now: int) -> None:
         outcomes = (await self._broker.perform(Settle(tuple(self._renewal(each, now) for each in due)))).outcomes
@@ -110,10 +118,10 @@ class Tending:
             known,
             queue=each.queue,
             status=Status.RUNNING,
-            # this delivery is not counted in: should the worker die, it was lost
-            receive_count=each.delivery.receive_count - 1,
+            # this delivery is not counted in: should the worker die, it was lost; but those before it are, if it gets on
+            receive_count=each.delivery.receive_count - 1 if each.checkpoint else known.receive_count,
             started_at=each.started_at,
-            worker=self._worker,
+            worker=self.worker,
             progress=each.progress or known.progress,
             checkpoint=each.checkpoint or known.checkpoint,
         )

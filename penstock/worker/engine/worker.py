@@ -20,14 +20,18 @@ from penstock.core.messages import Delivery
 from penstock.core.settlements import Settled, Settlement
 from penstock.worker.app import App
 from penstock.worker.engine.calling import Attempt
+from penstock.worker.engine.draining import finish
 from penstock.worker.engine.ending import settlement_of
-from penstock.worker.engine.fetching import Fetching
+from penstock.worker.engine.fetching import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Fetching
+from penstock.worker.engine.frames import Start
 from penstock.worker.engine.held import Held
 from penstock.worker.engine.in_loop import LoopRunner
+from penstock.worker.engine.in_processes import ProcessRunner
 from penstock.worker.engine.in_threads import ThreadRunner
 from penstock.worker.engine.lines import Lines
 from penstock.worker.engine.options import WorkerOptions
-from penstock.worker.engine.preparing import Preparing
+from penstock.worker.engine.preparing import UNKNOWN_TASK, Preparing
+from penstock.worker.engine.presence import Presence
 from penstock.worker.engine.runners import Runner
 from penstock.worker.engine.settling import Settling
 from penstock.worker.engine.tending import Tending
@@ -40,6 +44,19 @@ log = logging.getLogger("penstock.worker")
 
 SMOOTHING = 0.05
 """How much the latest job counts in the running mean of how long jobs take."""
+
+SUSPECT_SECONDS = 0.25
+LEAVE_SECONDS = 2.0
+
+
+class NoProcesses(Exception):
+    """This worker cannot run tasks in processes."""
+
+    def __init__(self, task: str) -> None:
+        super().__init__(
+            f"task {task} runs in a process, and this worker does not know how to import its app there: start it with "
+            "`penstock work module:app`, or give WorkerOptions an app_path"
+        )
 
 
 class Worker:
@@ -74,6 +91,15 @@ class Worker:
             broker, app.clock, self._held, self._stop, worker=self._options.owner, keep_ms=app.result_ms
         )
         self._jobs: set[asyncio.Task[None]] = set()
+        self._is_stopping = asyncio.Event()
+        self._presence = Presence(
+            broker,
+            app.clock,
+            self._options,
+            self._held,
+            is_draining=self._is_draining.is_set,
+            rename=self._rename,
+        )
 
     @property
     def owner(self) -> str:
@@ -92,19 +118,57 @@ class Worker:
 
     async def run(self) -> None:
         """Work until drained, or in a burst until the queues are empty."""
-        tending = asyncio.create_task(self._tending.run(self._has_jobs))
+        caring = [asyncio.create_task(self._tending.run(self._has_jobs))]
+        if self._options.is_present:
+            caring.append(asyncio.create_task(self._presence.run()))
         try:
             await self._until_drained(self._fetch_and_start())
             await self._finish()
         finally:
-            tending.cancel()
-            await asyncio.gather(tending, return_exceptions=True)
+            for each in caring:
+                each.cancel()
+            await asyncio.gather(*caring, return_exceptions=True)
             for runner in self._runners.values():
                 await runner.aclose()
+            if self._options.is_present:
+                await self._take_leave()
 
     def drain(self) -> None:
         """Fetch nothing more; ``run`` returns when what runs has ended, or its time is over."""
         self._is_draining.set()
+
+    def stop(self) -> None:
+        """Fetch nothing more and wait for nothing: ``run`` returns as soon as all jobs are given back."""
+        self._is_draining.set()
+        self._is_stopping.set()
+
+    # -- presence ------------------------------------------------------------------------------------------------------
+
+    async def _appear(self) -> None:
+        """Say that this worker lives before it takes any job: who dies unknown leaves nobody to look after its jobs."""
+        pause = FIRST_PAUSE_SECONDS
+        while self._options.is_present:
+            try:
+                await self._presence.begin()
+                break
+            except PenstockError as error:
+                if self._fetching.is_working:
+                    log.warning("the store is away, waiting for it: %s: %s", error.code, error)
+                self._fetching.is_working = False
+                await asyncio.sleep(pause)
+                pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
+
+    async def _take_leave(self) -> None:
+        try:
+            await asyncio.wait_for(self._presence.end(), LEAVE_SECONDS)
+        except (PenstockError, TimeoutError) as error:
+            log.warning("could not take leave; leases that are left end by themselves: %s", error)
+
+    def _rename(self) -> str:
+        owner = new_owner(self._app)
+        self._options = structs.replace(self._options, owner=owner)
+        self._fetching.owner = self._tending.worker = owner
+        return owner
 
     # -- fetching ------------------------------------------------------------------------------------------------------
 
@@ -122,6 +186,7 @@ class Worker:
             raise ended[0]
 
     async def _fetch_and_start(self) -> None:
+        await self._appear()
         while True:
             room = self._room()
             while room <= 0:
@@ -173,6 +238,7 @@ class Worker:
             await self._settle(held, Unfinished())
         except PenstockError as error:
             log.warning("job %s could not be handled and comes back: %s: %s", held.job_id, error.code, error)
+            await self._give_back(held)
         except Exception:
             log.exception("job %s could not be handled and comes back", held.job_id)
         finally:
@@ -189,11 +255,15 @@ class Worker:
             return Stopped() if held.stop_reason is Cancelled else Unfinished()
         if not isinstance(prepared, Mapping):
             return prepared
-        if held.attempt > 1 and held.record is None:
-            # it may have killed its worker: no two such jobs at once, so that one does not take the other along
-            async with self._suspects:
-                return await self._run(held, prepared)
-        return await self._run(held, prepared)
+        if not held.is_suspect:
+            return await self._run(held, prepared)
+        # it may have killed its workers: no two such jobs at once, so that none is given up for another
+        if self._suspects.locked():
+            return Unfinished(SUSPECT_SECONDS)
+        async with self._suspects:
+            if not await self._tending.begin_trial(held):
+                return Unfinished()
+            return await self._run(held, prepared)
 
     async def _run(self, held: Held, args: Mapping[str, Any]) -> Outcome:
         assert held.task is not None
@@ -201,6 +271,8 @@ class Worker:
         async with self._free_slots:
             if held.context.reason is not None or self._is_draining.is_set():
                 return Unfinished()
+            if held.task.runs_in == "process" and "process" not in self._runners and not self._options.app_path:
+                return UNKNOWN_TASK.decide(NoProcesses(held.task.name), held.attempt, held.job_id)
             runner = held.runner = self._runner(held.task.runs_in)
             held.running = Attempt(held.task, args, held.context, self._app.middleware)
             started = time.perf_counter()
@@ -211,6 +283,12 @@ class Worker:
                 held.runner = held.running = None
                 seconds = time.perf_counter() - started
                 self._mean_seconds += SMOOTHING * (seconds - self._mean_seconds)
+
+    async def _give_back(self, held: Held) -> None:
+        try:
+            await self._settle(held, Unfinished())
+        except PenstockError as error:
+            log.warning("job %s comes back when its lease ends: %s: %s", held.job_id, error.code, error)
 
     async def _settle(self, held: Held, outcome: Outcome) -> bool:
         """Settle a job; return whether it has ended, so that the next of its key may run."""
@@ -263,8 +341,19 @@ class Worker:
 
     def _runner(self, kind: RunsIn) -> Runner:
         if kind not in self._runners:
-            self._runners[kind] = LoopRunner() if kind == "async" else ThreadRunner(self._options.slots)
+            self._runners[kind] = self._new_runner(kind)
         return self._runners[kind]
+
+    def _new_runner(self, kind: RunsIn) -> Runner:
+        options = self._options
+        match kind:
+            case "async":
+                return LoopRunner()
+            case "thread":
+                return ThreadRunner(options.slots)
+            case "process":
+                level = logging.getLogger().getEffectiveLevel()
+                return ProcessRunner(Start(options.app_path, options.app_url, options.app_key, level))
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
@@ -274,16 +363,12 @@ class Worker:
         for held in list(self._held.values()):
             if held.runner is None and not held.is_settling:
                 self._free_slots.release()  # those that wait for a slot get one, see the drain and let go
-        if self._jobs and not self._options.is_burst:
-            await asyncio.wait(self._jobs, timeout=self._options.drain_seconds)
-        elif self._jobs:
-            await asyncio.wait(self._jobs)
-        left = list(self._jobs)
-        if left:
-            log.warning("%d jobs did not end in time and are given back", len(left))
-        for job in left:
-            job.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        limit = None if self._options.is_burst and not self._is_draining.is_set() else self._options.drain_seconds
+        await finish(self._jobs, self._stop_all, limit, self._is_stopping)
+
+    def _stop_all(self) -> None:
+        for held in list(self._held.values()):
+            self._stop(held, LeaseLost)
 
 
 def new_owner(app: App) -> str:
