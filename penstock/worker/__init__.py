@@ -4,7 +4,18 @@ from penstock.worker.app import App
 from penstock.worker.context import JobContext, current_job
 from penstock.worker.jobs import AsyncJob, Job, JobCancelled, JobFailed, JobUnknown, ResultNotReady
 from penstock.worker.middleware import Middleware
-from penstock.worker.outcomes import Backoff, Cancelled, Fail, LeaseLost, Retry, RetryPolicy, TimeLimitExceeded
+from penstock.worker.outcomes import (
+    Backoff,
+    Cancelled,
+    Fail,
+    Interrupted,
+    LeaseLost,
+    MemoryLimitExceeded,
+    ProcessDied,
+    Retry,
+    RetryPolicy,
+    TimeLimitExceeded,
+)
 from penstock.worker.records import Status
 from penstock.worker.tasks import Task
 from penstock.worker.workflows.calls import Call, Chain, Group, chain, chord, group
@@ -23,14 +34,17 @@ __all__ = [
     "Chain",
     "Fail",
     "Group",
+    "Interrupted",
     "Job",
     "JobCancelled",
     "JobContext",
     "JobFailed",
     "JobUnknown",
     "LeaseLost",
+    "MemoryLimitExceeded",
     "Middleware",
     "Node",
+    "ProcessDied",
     "ResultNotReady",
     "Retry",
     "RetryPolicy",

@@ -40,7 +40,8 @@ class TaskOptions(Struct, frozen=True, kw_only=True):
             go on without it. ``block``: it stays at the head, and they wait until the key is resumed, which tries it
             again. ``park``: it goes to the dead letters, and they wait until the key is resumed.
         result_seconds: how long its end and result are known. ``None``: as the app says.
-        crash_limit: a job that lost its worker so often is given up.
+        crash_limit: a job that lost its worker so often is given up. Before the last time it runs on trial, together
+            with no other such job, so that none is given up for what another one did.
     """
 
     queue: str = "default"

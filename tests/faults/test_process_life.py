@@ -81,7 +81,7 @@ async def test_the_jobs_of_a_killed_worker_run_on_a_sibling_at_once(shop: Shop) 
 
 async def test_who_comes_after_a_worker_that_died_alone_runs_its_jobs(shop: Shop) -> None:
     worker = await shop.work()
-    job = await shop.task("held").asend()
+    await shop.task("held").asend()
     await shop.noted("begun")
     await worker.kill()
     started_at = time.time()

@@ -8,6 +8,7 @@ from penstock.core.errors import InvalidRequest
 from penstock.core.operations import Receive
 from penstock.testing.jobs import AppUnderTest
 from penstock.worker import App, Backoff, Fail, Status, chain
+from penstock.worker.engine.preparing import UNTRIED_FACTOR
 
 SLOTS = 8
 
@@ -189,7 +190,7 @@ async def test_a_worker_that_dies_again_and_again_blocks_the_key_too(app: App, u
     async def step() -> None: ...
 
     job = await step.with_options(key="k").asend()
-    for _ in range(2):
+    for _ in range(2 * UNTRIED_FACTOR):
         assert (await under_test.broker.perform(Receive("default"))).deliveries
         under_test.clock.advance(31)
     await under_test.run_until_idle()

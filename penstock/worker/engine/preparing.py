@@ -17,6 +17,9 @@ from penstock.worker.records import NOTHING, Failure, JobRecord, Status, cancel_
 
 AT_ONCE = 1000
 
+UNTRIED_FACTOR = 4
+"""A job that kills its worker before it can be put on trial is given up after so many times its limit."""
+
 UNKNOWN_TASK = RetryPolicy(max_attempts=20, backoff=Backoff(5, 2, 60))
 """A task this worker does not know, another one may: during a deployment, the newer ones."""
 
@@ -78,8 +81,9 @@ class Preparing:
         task = self._app.tasks.get(envelope.task)
         if task is None or crashes < task.options.crash_limit:
             return None
-        # others may have killed those workers; only a delivery that was a trial tells
-        if crashes == 1 or (record is not None and record.trial == received - 1):
+        # others may have killed those workers, so only a trial tells; unless it never comes to one
+        is_tried = record is not None and record.trial == received - 1
+        if crashes == 1 or is_tried or crashes >= UNTRIED_FACTOR * task.options.crash_limit:
             times = f"{crashes} times in a row"
             return Failed(Failure("WorkerLost", f"the worker that ran it died or lost it, {times}; it is given up"))
         return None

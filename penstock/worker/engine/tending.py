@@ -118,7 +118,7 @@ class Tending:
             known,
             queue=each.queue,
             status=Status.RUNNING,
-            # this delivery is not counted in: should the worker die, it was lost; but those before it are, if it gets on
+            # this delivery is not counted in: should the worker die, it was lost; those before are if it gets on
             receive_count=each.delivery.receive_count - 1 if each.checkpoint else known.receive_count,
             started_at=each.started_at,
             worker=self.worker,
