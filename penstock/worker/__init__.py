@@ -3,10 +3,13 @@
 from penstock.worker.app import App
 from penstock.worker.context import JobContext, current_job
 from penstock.worker.jobs import AsyncJob, Job, JobCancelled, JobFailed, JobUnknown, ResultNotReady
+from penstock.worker.keys import AsyncOrderedKey, KeyView, OrderedKey
+from penstock.worker.limits import Concurrency, Rate
 from penstock.worker.middleware import Middleware
 from penstock.worker.outcomes import Backoff, Cancelled, Fail, LeaseLost, Retry, RetryPolicy, TimeLimitExceeded
 from penstock.worker.records import Status
 from penstock.worker.tasks import Task
+from penstock.worker.unique import JobExists, Unique
 from penstock.worker.workflows.calls import Call, Chain, Group, chain, chord, group
 from penstock.worker.workflows.graph import Node, Workflow, WorkflowInvalid
 from penstock.worker.workflows.launching import WorkflowExists
@@ -16,27 +19,34 @@ from penstock.worker.workflows.runs import AsyncWorkflowRun, WorkflowRun, Workfl
 __all__ = [
     "App",
     "AsyncJob",
+    "AsyncOrderedKey",
     "AsyncWorkflowRun",
     "Backoff",
     "Call",
     "Cancelled",
     "Chain",
+    "Concurrency",
     "Fail",
     "Group",
     "Job",
     "JobCancelled",
     "JobContext",
+    "JobExists",
     "JobFailed",
     "JobUnknown",
+    "KeyView",
     "LeaseLost",
     "Middleware",
     "Node",
+    "OrderedKey",
+    "Rate",
     "ResultNotReady",
     "Retry",
     "RetryPolicy",
     "Status",
     "Task",
     "TimeLimitExceeded",
+    "Unique",
     "Workflow",
     "WorkflowExists",
     "WorkflowInvalid",

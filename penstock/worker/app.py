@@ -14,12 +14,14 @@ from penstock.worker.arguments import TaskInvalid
 from penstock.worker.envelope import Envelope
 from penstock.worker.jobs import AsyncJob, Job
 from penstock.worker.keys import AsyncOrderedKey, OrderedKey, parked_keys
+from penstock.worker.limits import Limit
 from penstock.worker.middleware import Middleware
 from penstock.worker.outcomes import Backoff, RetryPolicy
 from penstock.worker.portal import Connect, Portal
 from penstock.worker.queues import QueueDefinition
 from penstock.worker.sending import Request, send
 from penstock.worker.tasks import OnFailure, RunsIn, Task, TaskOptions
+from penstock.worker.unique import Unique
 from penstock.worker.workflows.graph import KEEP_SECONDS, Workflow
 from penstock.worker.workflows.runs import AsyncWorkflowRun, WorkflowRun
 
@@ -80,6 +82,8 @@ class App:
         on_failure: OnFailure = "skip",
         result_seconds: float | None = None,
         crash_limit: int = 3,
+        unique: Unique | None = None,
+        limits: tuple[Limit, ...] = (),
     ) -> "TaskMaker": ...
     def task(self, function: Any = None, /, **options: Any) -> Any:
         """Make a function a task: ``@app.task`` or ``@app.task(queue="mail", max_attempts=3)``.
@@ -88,8 +92,8 @@ class App:
             name: what jobs call it; the function's module and name if not given.
             max_attempts, backoff, never_retry: parts of the retry policy, for short.
             retry: the whole of it.
-            queue, runs_in, time_limit_seconds, memory_limit_mb, priority, on_failure, result_seconds, crash_limit: as
-                in ``TaskOptions``.
+            queue, runs_in, time_limit_seconds, memory_limit_mb, priority, on_failure, result_seconds, crash_limit,
+                unique, limits: as in ``TaskOptions``.
 
         Raises:
             TaskInvalid: it cannot be a task, or there is one of that name.
@@ -161,7 +165,7 @@ class App:
 
     async def dispatch(self, broker: Broker, requests: Sequence[Request]) -> list[str]:
         """Send jobs with a broker; see ``sending.send``."""
-        return await send(broker, requests, self.queue_named)
+        return await send(broker, requests, self.queue_named, self.clock.now_ms())
 
     def stamp(self, envelope: Envelope) -> Envelope:
         """Return a job as all middleware lets it be sent."""

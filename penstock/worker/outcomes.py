@@ -143,7 +143,13 @@ class Unfinished(Struct, frozen=True, tag="unfinished"):
     """The worker stopped before the job was done; somebody else runs it again, and nothing is counted against it."""
 
 
-Outcome = Done | RetryLater | Failed | Stopped | Unfinished
+class Deferred(Struct, frozen=True, tag="deferred"):
+    """It did not begin: a limit lets it not, and it is to ask again after so many seconds. Nothing is counted."""
+
+    after_seconds: float
+
+
+Outcome = Done | RetryLater | Failed | Stopped | Unfinished | Deferred
 
 
 def failure_of(error: BaseException) -> Failure:

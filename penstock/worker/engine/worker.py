@@ -25,18 +25,34 @@ from penstock.worker.engine.fetching import Fetching
 from penstock.worker.engine.held import Held
 from penstock.worker.engine.in_loop import LoopRunner
 from penstock.worker.engine.in_threads import ThreadRunner
+from penstock.worker.engine.limiting import Limiting
 from penstock.worker.engine.lines import Lines
 from penstock.worker.engine.options import WorkerOptions
 from penstock.worker.engine.preparing import Preparing
 from penstock.worker.engine.runners import Runner
 from penstock.worker.engine.settling import Settling
 from penstock.worker.engine.tending import Tending
-from penstock.worker.outcomes import Cancelled, Done, Failed, LeaseLost, Outcome, RetryLater, Stopped, Unfinished
+from penstock.worker.outcomes import (
+    Cancelled,
+    Deferred,
+    Done,
+    Failed,
+    LeaseLost,
+    Outcome,
+    RetryLater,
+    Stopped,
+    Unfinished,
+)
 from penstock.worker.queues import ensure
 from penstock.worker.records import Failure
 from penstock.worker.tasks import RunsIn
+from penstock.worker.unique import let_go
 
 log = logging.getLogger("penstock.worker")
+
+MOST_REST_SECONDS = 60.0
+SHORT_REST_SECONDS = 0.25
+MOST_DENIED = 32
 
 SMOOTHING = 0.05
 """How much the latest job counts in the running mean of how long jobs take."""
@@ -66,12 +82,20 @@ class Worker:
         self._has_jobs = asyncio.Event()
         self._is_draining = asyncio.Event()
         self._mean_seconds = 1.0
+        self._denied: dict[str, int] = {}
         self._lines = Lines()
         self._settling = Settling(broker)
-        self._fetching = Fetching(broker, self._options, self._make_queue)
+        self._fetching = Fetching(broker, self._options, self._make_queue, app.clock)
         self._preparing = Preparing(app, broker)
+        self._limiting = Limiting(broker, app.clock, self._options.owner)
         self._tending = Tending(
-            broker, app.clock, self._held, self._stop, worker=self._options.owner, keep_ms=app.result_ms
+            broker,
+            app.clock,
+            self._held,
+            self._stop,
+            worker=self._options.owner,
+            keep_ms=app.result_ms,
+            also=self._limiting.tend,
         )
         self._jobs: set[asyncio.Task[None]] = set()
 
@@ -99,6 +123,7 @@ class Worker:
         finally:
             tending.cancel()
             await asyncio.gather(tending, return_exceptions=True)
+            await self._limiting.aclose()
             for runner in self._runners.values():
                 await runner.aclose()
 
@@ -135,8 +160,9 @@ class Worker:
             if self._options.is_burst and not found and self._fetching.is_working:
                 if is_idle:
                     return
-                self._has_room.clear()
-                await self._has_room.wait()
+                if self._held:  # otherwise they have ended meanwhile, and may have let others go
+                    self._has_room.clear()
+                    await self._has_room.wait()
 
     def _room(self) -> int:
         """Return how many more jobs can be started soon."""
@@ -201,6 +227,13 @@ class Worker:
         async with self._free_slots:
             if held.context.reason is not None or self._is_draining.is_set():
                 return Unfinished()
+            admitted, denied_seconds = await self._admit(held, args)
+            if denied_seconds is not None:
+                return Deferred(denied_seconds)
+            if held.context.reason is not None:
+                self._limiting.release(admitted)
+                return Unfinished()
+            await self._begin(held)
             runner = held.runner = self._runner(held.task.runs_in)
             held.running = Attempt(held.task, args, held.context, self._app.middleware)
             started = time.perf_counter()
@@ -208,9 +241,39 @@ class Worker:
             try:
                 return await runner.run(held.running)
             finally:
+                self._limiting.release(admitted)
                 held.runner = held.running = None
                 seconds = time.perf_counter() - started
                 self._mean_seconds += SMOOTHING * (seconds - self._mean_seconds)
+
+    async def _admit(self, held: Held, args: Mapping[str, Any]) -> tuple[Any, float | None]:
+        """Ask the limits of a job's queue and task whether it may start; a queue that may start nothing rests."""
+        assert held.task is not None
+        of_queue = [(f"queue:{held.queue}", limit) for limit in self._app.queue_named(held.queue).limits]
+        of_task = [(held.task.name, limit) for limit in held.task.options.limits]
+        if not of_queue and not of_task:
+            return (), None
+        admitted, seconds = await self._limiting.admit(of_queue, args)
+        if seconds is not None:
+            self._fetching.rest(held.queue, min(seconds, MOST_REST_SECONDS))
+            return (), seconds
+        more, seconds = await self._limiting.admit(of_task, args)
+        if seconds is None:
+            self._denied.pop(held.queue, None)
+            return (*admitted, *more), None
+        self._limiting.release(admitted, is_unused=True)
+        # a queue that for a while has had nothing but what may not start is asked less often
+        self._denied[held.queue] = self._denied.get(held.queue, 0) + 1
+        if self._denied[held.queue] >= MOST_DENIED:
+            self._fetching.rest(held.queue, SHORT_REST_SECONDS)
+        return (), seconds
+
+    async def _begin(self, held: Held) -> None:
+        """Let others like a job be sent that is unique only until now."""
+        assert held.envelope is not None
+        if held.attempt == 1:
+            for key in held.envelope.holds_until_started:
+                await let_go(self._broker, key, held.job_id)
 
     async def _settle(self, held: Held, outcome: Outcome) -> bool:
         """Settle a job; return whether it has ended, so that the next of its key may run."""
@@ -238,6 +301,8 @@ class Worker:
     def _tell(self, held: Held, outcome: Outcome) -> None:
         if isinstance(outcome, Failed):
             log.error("job %s failed: %s", held.job_id, outcome.failure)
+        elif isinstance(outcome, Deferred):
+            return
         elif isinstance(outcome, RetryLater):
             log.warning(
                 "job %s: attempt %d failed, next in %.1f s: %s",
