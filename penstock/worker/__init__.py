@@ -8,6 +8,14 @@ from penstock.worker.limits import Concurrency, Rate
 from penstock.worker.middleware import Middleware
 from penstock.worker.outcomes import Backoff, Cancelled, Fail, LeaseLost, Retry, RetryPolicy, TimeLimitExceeded
 from penstock.worker.records import Status
+from penstock.worker.sessions import (
+    Events,
+    SessionIdle,
+    SessionInterrupted,
+    SessionRecord,
+    SessionTask,
+    SessionTooLong,
+)
 from penstock.worker.tasks import Task
 from penstock.worker.unique import JobExists, Unique
 from penstock.worker.workflows.calls import Call, Chain, Group, chain, chord, group
@@ -26,6 +34,7 @@ __all__ = [
     "Cancelled",
     "Chain",
     "Concurrency",
+    "Events",
     "Fail",
     "Group",
     "Job",
@@ -43,6 +52,11 @@ __all__ = [
     "ResultNotReady",
     "Retry",
     "RetryPolicy",
+    "SessionIdle",
+    "SessionInterrupted",
+    "SessionRecord",
+    "SessionTask",
+    "SessionTooLong",
     "Status",
     "Task",
     "TimeLimitExceeded",

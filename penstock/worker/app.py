@@ -20,6 +20,7 @@ from penstock.worker.outcomes import Backoff, RetryPolicy
 from penstock.worker.portal import Connect, Portal
 from penstock.worker.queues import QueueDefinition
 from penstock.worker.sending import Request, send
+from penstock.worker.sessions import MOST_EVENTS, Events, OnIdle, SessionTask
 from penstock.worker.tasks import OnFailure, RunsIn, Task, TaskOptions
 from penstock.worker.unique import Unique
 from penstock.worker.workflows.graph import KEEP_SECONDS, Workflow
@@ -27,6 +28,7 @@ from penstock.worker.workflows.runs import AsyncWorkflowRun, WorkflowRun
 
 P = ParamSpec("P")
 R = TypeVar("R")
+E = TypeVar("E")
 
 RESULT_SECONDS = 86_400.0
 
@@ -100,6 +102,50 @@ class App:
         """
         maker = TaskMaker(self, options)
         return maker if function is None else maker(function)
+
+    def session(
+        self,
+        *,
+        name: str | None = None,
+        queue: str = "default",
+        idle_seconds: float = 60.0,
+        on_idle: OnIdle = "park",
+        most_events: int = MOST_EVENTS,
+        retry: RetryPolicy | None = None,
+        on_failure: OnFailure = "block",
+        **options: Any,
+    ) -> "Callable[[Callable[[str, Events[E]], Awaitable[Any]]], SessionTask[E]]":
+        """Make an async function a session task: see ``penstock.worker.sessions``.
+
+        Args:
+            name: what its events call it; the function's module and name if not given.
+            queue: where they wait; its keys are ordered.
+            idle_seconds, on_idle, most_events: as in ``SessionTask``.
+            retry: which failures get another attempt.
+            on_failure: what becomes of the events of a session that failed for good: ``block``: they stay, and the key
+                is parked until resumed; ``park``: those it was given go to the dead letters, and the key is parked;
+                ``skip``: those it was given go to the dead letters, and the key goes on.
+            options: others of ``TaskOptions``.
+
+        Raises:
+            TaskInvalid: it cannot be a session, or there is a task of that name.
+        """
+
+        def make(function: Callable[[str, Events[E]], Awaitable[Any]]) -> SessionTask[E]:
+            made = SessionTask[E](
+                self,
+                name or f"{function.__module__}.{function.__qualname__}",
+                function,
+                TaskOptions(queue=queue, retry=retry or RetryPolicy(), on_failure=on_failure, **options),
+                idle_seconds=idle_seconds,
+                on_idle=on_idle,
+                most_events=most_events,
+            )
+            _check(made, self)
+            self.tasks[made.name] = made
+            return made
+
+        return make
 
     def queue(self, name: str, **settings: Any) -> QueueDefinition:
         """Say how a queue behaves, before it is made: ``app.queue("mail", keys="fair", key_slots=2)``.

@@ -30,6 +30,7 @@ from penstock.worker.engine.lines import Lines
 from penstock.worker.engine.options import WorkerOptions
 from penstock.worker.engine.preparing import Preparing
 from penstock.worker.engine.runners import Runner
+from penstock.worker.engine.sessions import Session
 from penstock.worker.engine.settling import Settling
 from penstock.worker.engine.tending import Tending
 from penstock.worker.outcomes import (
@@ -45,6 +46,7 @@ from penstock.worker.outcomes import (
 )
 from penstock.worker.queues import ensure
 from penstock.worker.records import Failure
+from penstock.worker.sessions import MOST_EVENTS, SessionTask
 from penstock.worker.tasks import RunsIn
 from penstock.worker.unique import let_go
 
@@ -84,6 +86,7 @@ class Worker:
         self._mean_seconds = 1.0
         self._denied: dict[str, int] = {}
         self._lines = Lines()
+        self._sessions: set[Session] = set()
         self._settling = Settling(broker)
         self._fetching = Fetching(broker, self._options, self._make_queue, app.clock)
         self._preparing = Preparing(app, broker)
@@ -170,7 +173,8 @@ class Worker:
         ahead = options.slots * options.lookahead_seconds / max(self._mean_seconds, 1e-5)
         most = options.slots + min(int(ahead), 20 * options.slots)
         # those behind others of their key need no slot yet; other keys may have work for it
-        busy = len(self._held) - min(self._lines.behind_count, 20 * options.slots)
+        behind = self._lines.behind_count + sum(session.more_count for session in self._sessions)
+        busy = len(self._held) - min(behind, len(self._sessions) * MOST_EVENTS + 20 * options.slots)
         room = most - busy
         # a few free places are not worth an operation while the slots are busy
         return room if room * 4 >= most or busy < options.slots else 0
@@ -192,8 +196,12 @@ class Worker:
 
     async def _handle(self, held: Held) -> None:
         has_ended = False
+        is_turn: bool | None = False
         try:
-            outcome = await self._outcome(held) if await self._lines.turn(held) else Unfinished()
+            is_turn = await self._lines.turn(held)
+            if is_turn is None:
+                return
+            outcome = await self._outcome(held) if is_turn else Unfinished()
             has_ended = await self._settle(held, outcome)
         except asyncio.CancelledError:
             await self._settle(held, Unfinished())
@@ -203,7 +211,12 @@ class Worker:
             log.exception("job %s could not be handled and comes back", held.job_id)
         finally:
             self._lines.leave(held, has_ended=has_ended)
-            if self._held.get(held.job_id) is held:  # it may have been given back and be here again
+            if held.session is not None:
+                held.session.close()
+                self._sessions.discard(held.session)
+            if (
+                is_turn is not None and self._held.get(held.job_id) is held
+            ):  # it may have been given back and be here again
                 del self._held[held.job_id]
             self._has_room.set()
             if not self._held:
@@ -215,6 +228,8 @@ class Worker:
             return Stopped() if held.stop_reason is Cancelled else Unfinished()
         if not isinstance(prepared, Mapping):
             return prepared
+        if isinstance(held.task, SessionTask):
+            return await self._session(held, held.task)
         if held.attempt > 1 and held.record is None:
             # it may have killed its worker: no two such jobs at once, so that one does not take the other along
             async with self._suspects:
@@ -245,6 +260,22 @@ class Worker:
                 held.runner = held.running = None
                 seconds = time.perf_counter() - started
                 self._mean_seconds += SMOOTHING * (seconds - self._mean_seconds)
+
+    async def _session(self, held: Held, task: SessionTask[Any]) -> Outcome:
+        session = held.session = Session(
+            task,
+            held,
+            self._lines.take_behind(held),
+            self._held,
+            self._broker,
+            self._app.clock,
+            self._is_draining,
+            owner=self.owner,
+            waits=not self._options.is_burst,
+        )
+        self._sessions.add(session)
+        self._has_room.set()
+        return session.outcome_of(await self._run(held, session.args()))
 
     async def _admit(self, held: Held, args: Mapping[str, Any]) -> tuple[Any, float | None]:
         """Ask the limits of a job's queue and task whether it may start; a queue that may start nothing rests."""
@@ -277,8 +308,10 @@ class Worker:
 
     async def _settle(self, held: Held, outcome: Outcome) -> bool:
         """Settle a job; return whether it has ended, so that the next of its key may run."""
-        held.is_settling = True
         settlement = self._settlement(held, outcome)
+        if held.session is not None:
+            settlement = await held.session.settlement_of(settlement, outcome, self._keep_ms(held))
+        held.is_settling = True
         settled = await self._settling.settle(settlement)
         if settled.result is Settled.REFUSED and settled.problem is not None:
             log.error("job %s: its end was refused: %s", held.job_id, settled.problem.message)
@@ -292,11 +325,14 @@ class Worker:
         return not settlement.parks_group and isinstance(outcome, Done | Failed | Stopped)
 
     def _settlement(self, held: Held, outcome: Outcome) -> Settlement:
+        keep_ms = self._keep_ms(held)
+        return settlement_of(held, outcome, self._app.clock.now_ms(), worker=self.owner, keep_ms=keep_ms)
+
+    def _keep_ms(self, held: Held) -> int:
+        """Return how long the end of a job is known."""
         seconds = held.task.options.result_seconds if held.task is not None else None
         keep_ms = self._app.result_ms if seconds is None else round(seconds * 1000)
-        if held.envelope is not None:
-            keep_ms = held.envelope.kept_ms(keep_ms)
-        return settlement_of(held, outcome, self._app.clock.now_ms(), worker=self.owner, keep_ms=keep_ms)
+        return keep_ms if held.envelope is None else held.envelope.kept_ms(keep_ms)
 
     def _tell(self, held: Held, outcome: Outcome) -> None:
         if isinstance(outcome, Failed):
