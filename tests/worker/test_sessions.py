@@ -1,7 +1,7 @@
 """Session tasks: the events of one key, live and in order in one worker, until it returns, raises or idles out."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -13,6 +13,7 @@ from penstock.testing.jobs import AppUnderTest
 from penstock.worker import App, Backoff, Events, RetryPolicy, SessionIdle, SessionTask
 from penstock.worker.arguments import TaskInvalid, WrongArguments
 from penstock.worker.engine.worker import Worker
+from tests.support.turns import until
 
 
 class Event(Struct):
@@ -55,12 +56,6 @@ async def working(under_test: AppUnderTest, *, slots: int = 4) -> AsyncIterator[
         await asyncio.wait_for(running, 10)
 
 
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not holds():
-            await asyncio.sleep(0.002)
-
-
 async def left(under_test: AppUnderTest) -> tuple[int, int]:
     counts = (await under_test.broker.perform(DescribeQueue("default"))).queue.counts
     return counts.ready + counts.delayed, counts.in_flight
@@ -84,11 +79,14 @@ async def test_events_reach_a_session_that_runs_live(app: App, under_test: AppUn
     async with working(under_test) as worker:
         for number in range(1, 6):
             await analysis.task.asend("k", Event("pick", number))
-            await until(lambda upto=number: analysis.given.get("k") == [list(range(1, upto + 1))])  # type: ignore[misc]
+            await until(
+                lambda upto=number: analysis.given.get("k") == [list(range(1, upto + 1))],
+                "the session was given its events",
+            )  # type: ignore[misc]
             under_test.clock.advance(1.5)
         assert len(worker.held) == 5
         await analysis.task.asend("k", STOP)
-        await until(lambda: not worker.held)
+        await until(lambda: not worker.held, "the session has ended")
     assert await left(under_test) == (0, 0)
 
 
@@ -105,13 +103,15 @@ async def test_one_that_idles_out_leaves_its_events_and_is_reported(app: App, un
     analysis = Analysis(app)
     await analysis.task.asend_many([("k", START), ("k", Event("pick", 1))])
     async with working(under_test) as worker:
-        await until(lambda: analysis.given.get("k") == [["start", 1]])
+        await until(lambda: analysis.given.get("k") == [["start", 1]], "the session was given its events")
         under_test.clock.advance(1.9)
-        await asyncio.sleep(0.02)
         assert len(worker.held) == 2
-        await asyncio.sleep(0.01)
-        under_test.clock.advance(0.2)
-        await until(lambda: not worker.held)
+
+        def has_idled_out() -> bool:
+            under_test.clock.advance(0.1)
+            return not worker.held
+
+        await until(has_idled_out, "the session has ended")
     (key,) = await app.async_parked_keys()
     view = await key.look()
     assert (view.key, view.waiting) == ("k", 2)
@@ -191,7 +191,7 @@ async def test_a_drain_gives_everything_back_at_once(app: App, under_test: AppUn
     analysis = Analysis(app)
     await analysis.task.asend_many([("k", Event("pick", number)) for number in range(1, 6)])
     async with working(under_test):
-        await until(lambda: analysis.given.get("k") == [[1, 2, 3, 4, 5]])
+        await until(lambda: analysis.given.get("k") == [[1, 2, 3, 4, 5]], "the session was given its events")
     assert await left(under_test) == (5, 0)
     await analysis.task.asend("k", STOP)
     await under_test.run_until_idle()
@@ -205,15 +205,15 @@ async def test_leases_of_all_its_events_are_renewed(app: App, under_test: AppUnd
     analysis = Analysis(app)
     await analysis.task.asend_many([("k", Event("pick", number)) for number in (1, 2, 3)])
     async with working(under_test) as worker:
-        await until(lambda: analysis.given.get("k") == [[1, 2, 3]])
+        await until(lambda: analysis.given.get("k") == [[1, 2, 3]], "the session was given its events")
         for number in range(4, 60):
             await analysis.task.asend("k", Event("pick", number))
-            await until(lambda upto=number: len(analysis.given["k"][0]) == upto)  # type: ignore[misc]
+            await until(lambda upto=number: len(analysis.given["k"][0]) == upto, "the session was given its events")  # type: ignore[misc]
             under_test.clock.advance(1)
             await asyncio.sleep(0.002)
         assert len(analysis.given["k"]) == 1
         await analysis.task.asend("k", STOP)
-        await until(lambda: not worker.held)
+        await until(lambda: not worker.held, "the session has ended")
     assert len(analysis.given["k"]) == 1
     assert await left(under_test) == (0, 0)
 
@@ -239,9 +239,9 @@ async def test_a_session_takes_one_slot(app: App, under_test: AppUnderTest) -> N
 
     await analysis.task.asend_many([("k", Event("pick", number)) for number in range(1, 100)])
     async with working(under_test, slots=2):
-        await until(lambda: len(analysis.given.get("k", [[]])[0]) == 99)
+        await until(lambda: len(analysis.given.get("k", [[]])[0]) == 99, "the session was given its events")
         await other.asend_many([()] * 5)
-        await until(lambda: len(ran) == 5)
+        await until(lambda: len(ran) == 5, "the others have run")
 
 
 async def test_a_job_of_the_same_key_ends_the_stream_and_has_its_turn(app: App, under_test: AppUnderTest) -> None:
