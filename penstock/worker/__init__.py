@@ -3,6 +3,8 @@
 from penstock.worker.app import App
 from penstock.worker.context import JobContext, current_job
 from penstock.worker.jobs import AsyncJob, Job, JobCancelled, JobFailed, JobUnknown, ResultNotReady
+from penstock.worker.keys import AsyncOrderedKey, KeyView, OrderedKey
+from penstock.worker.limits import Concurrency, Rate
 from penstock.worker.middleware import Middleware
 from penstock.worker.outcomes import (
     Backoff,
@@ -17,7 +19,16 @@ from penstock.worker.outcomes import (
     TimeLimitExceeded,
 )
 from penstock.worker.records import Status
+from penstock.worker.sessions import (
+    Events,
+    SessionIdle,
+    SessionInterrupted,
+    SessionRecord,
+    SessionTask,
+    SessionTooLong,
+)
 from penstock.worker.tasks import Task
+from penstock.worker.unique import JobExists, Unique
 from penstock.worker.workflows.calls import Call, Chain, Group, chain, chord, group
 from penstock.worker.workflows.graph import Node, Workflow, WorkflowInvalid
 from penstock.worker.workflows.launching import WorkflowExists
@@ -27,30 +38,43 @@ from penstock.worker.workflows.runs import AsyncWorkflowRun, WorkflowRun, Workfl
 __all__ = [
     "App",
     "AsyncJob",
+    "AsyncOrderedKey",
     "AsyncWorkflowRun",
     "Backoff",
     "Call",
     "Cancelled",
     "Chain",
+    "Concurrency",
+    "Events",
     "Fail",
     "Group",
     "Interrupted",
     "Job",
     "JobCancelled",
     "JobContext",
+    "JobExists",
     "JobFailed",
     "JobUnknown",
+    "KeyView",
     "LeaseLost",
     "MemoryLimitExceeded",
     "Middleware",
     "Node",
+    "OrderedKey",
     "ProcessDied",
+    "Rate",
     "ResultNotReady",
     "Retry",
     "RetryPolicy",
+    "SessionIdle",
+    "SessionInterrupted",
+    "SessionRecord",
+    "SessionTask",
+    "SessionTooLong",
     "Status",
     "Task",
     "TimeLimitExceeded",
+    "Unique",
     "Workflow",
     "WorkflowExists",
     "WorkflowInvalid",

@@ -14,17 +14,21 @@ from penstock.worker.arguments import TaskInvalid
 from penstock.worker.envelope import Envelope
 from penstock.worker.jobs import AsyncJob, Job
 from penstock.worker.keys import AsyncOrderedKey, OrderedKey, parked_keys
+from penstock.worker.limits import Limit
 from penstock.worker.middleware import Middleware
 from penstock.worker.outcomes import Backoff, RetryPolicy
 from penstock.worker.portal import Connect, Portal
 from penstock.worker.queues import QueueDefinition
 from penstock.worker.sending import Request, send
+from penstock.worker.sessions import MOST_EVENTS, Events, OnIdle, SessionTask
 from penstock.worker.tasks import OnFailure, RunsIn, Task, TaskOptions
+from penstock.worker.unique import Unique
 from penstock.worker.workflows.graph import KEEP_SECONDS, Workflow
 from penstock.worker.workflows.runs import AsyncWorkflowRun, WorkflowRun
 
 P = ParamSpec("P")
 R = TypeVar("R")
+E = TypeVar("E")
 
 RESULT_SECONDS = 86_400.0
 
@@ -81,6 +85,8 @@ class App:
         on_failure: OnFailure = "skip",
         result_seconds: float | None = None,
         crash_limit: int = 3,
+        unique: Unique | None = None,
+        limits: tuple[Limit, ...] = (),
     ) -> "TaskMaker": ...
     def task(self, function: Any = None, /, **options: Any) -> Any:
         """Make a function a task: ``@app.task`` or ``@app.task(queue="mail", max_attempts=3)``.
@@ -89,14 +95,58 @@ class App:
             name: what jobs call it; the function's module and name if not given.
             max_attempts, backoff, never_retry: parts of the retry policy, for short.
             retry: the whole of it.
-            queue, runs_in, time_limit_seconds, memory_limit_mb, priority, on_failure, result_seconds, crash_limit: as
-                in ``TaskOptions``.
+            queue, runs_in, time_limit_seconds, memory_limit_mb, priority, on_failure, result_seconds, crash_limit,
+                unique, limits: as in ``TaskOptions``.
 
         Raises:
             TaskInvalid: it cannot be a task, or there is one of that name.
         """
         maker = TaskMaker(self, options)
         return maker if function is None else maker(function)
+
+    def session(
+        self,
+        *,
+        name: str | None = None,
+        queue: str = "default",
+        idle_seconds: float = 60.0,
+        on_idle: OnIdle = "park",
+        most_events: int = MOST_EVENTS,
+        retry: RetryPolicy | None = None,
+        on_failure: OnFailure = "block",
+        **options: Any,
+    ) -> "Callable[[Callable[[str, Events[E]], Awaitable[Any]]], SessionTask[E]]":
+        """Make an async function a session task: see ``penstock.worker.sessions``.
+
+        Args:
+            name: what its events call it; the function's module and name if not given.
+            queue: where they wait; its keys are ordered.
+            idle_seconds, on_idle, most_events: as in ``SessionTask``.
+            retry: which failures get another attempt.
+            on_failure: what becomes of the events of a session that failed for good: ``block``: they stay, and the key
+                is parked until resumed; ``park``: those it was given go to the dead letters, and the key is parked;
+                ``skip``: those it was given go to the dead letters, and the key goes on.
+            options: others of ``TaskOptions``.
+
+        Raises:
+            TaskInvalid: it cannot be a session, or there is a task of that name.
+        """
+
+        def make(function: Callable[[str, Events[E]], Awaitable[Any]]) -> SessionTask[E]:
+            made = SessionTask[E](
+                self,
+                name or f"{function.__module__}.{function.__qualname__}",
+                function,
+                TaskOptions(queue=queue, retry=retry or RetryPolicy(), on_failure=on_failure, **options),
+                idle_seconds=idle_seconds,
+                on_idle=on_idle,
+                most_events=most_events,
+            )
+            _check(made, self)
+            self.tasks[made.name] = made
+            return made
+
+        return make
 
     def queue(self, name: str, **settings: Any) -> QueueDefinition:
         """Say how a queue behaves, before it is made: ``app.queue("mail", keys="fair", key_slots=2)``.
@@ -162,7 +212,7 @@ class App:
 
     async def dispatch(self, broker: Broker, requests: Sequence[Request]) -> list[str]:
         """Send jobs with a broker; see ``sending.send``."""
-        return await send(broker, requests, self.queue_named)
+        return await send(broker, requests, self.queue_named, self.clock.now_ms())
 
     def stamp(self, envelope: Envelope) -> Envelope:
         """Return a job as all middleware lets it be sent."""

@@ -84,6 +84,23 @@ class Arguments:
             given[name] = Raw(encoded)
         return given, results
 
+    def values(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any], by: tuple[str, ...] | None
+    ) -> list[tuple[str, Any]]:
+        """Return parameters and their values, defaults filled in: those named, or all. Raises WrongArguments."""
+        bound = self._signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        for name in by or ():
+            if name not in bound.arguments:
+                raise WrongArguments(
+                    f"{self._name} has no parameter {name}.", hint=f"It is {self._name}{self._signature}.", field=name
+                )
+        values = ((name, value) for name, value in bound.arguments.items() if by is None or name in by)
+        return [
+            (name, value.job_id if isinstance(value, ResultOf) else msgspec.to_builtins(value, enc_hook=_to_json))
+            for name, value in values
+        ]
+
     def with_result(
         self, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:

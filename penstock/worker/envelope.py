@@ -52,6 +52,7 @@ class Envelope(Struct, frozen=True, omit_defaults=True):
         results: parameters that take the results of other jobs: the id of one job, or a list of ids.
         place: where it stands in a workflow.
         holds: keys of records that are forgotten when the job has ended (what makes it unique).
+        holds_until_started: keys of records that are forgotten when its first attempt begins.
         trace: context that tracing hands on (W3C Trace Context: ``traceparent``, ``tracestate``).
     """
 
@@ -60,6 +61,7 @@ class Envelope(Struct, frozen=True, omit_defaults=True):
     results: Mapping[str, str | list[str]] = {}
     place: Place | None = None
     holds: tuple[str, ...] = ()
+    holds_until_started: tuple[str, ...] = ()
     trace: Mapping[str, str] = {}
 
     def predecessors(self) -> list[str]:

@@ -159,7 +159,13 @@ class Unfinished(Struct, frozen=True, tag="unfinished", omit_defaults=True):
     after_seconds: float = 0
 
 
-Outcome = Done | RetryLater | Failed | Stopped | Unfinished
+class Deferred(Struct, frozen=True, tag="deferred"):
+    """It did not begin: a limit lets it not, and it is to ask again after so many seconds. Nothing is counted."""
+
+    after_seconds: float
+
+
+Outcome = Done | RetryLater | Failed | Stopped | Unfinished | Deferred
 
 
 def failure_of(error: BaseException) -> Failure:

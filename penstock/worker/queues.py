@@ -8,6 +8,7 @@ from penstock.broker.contract import Broker
 from penstock.core.errors import InvalidRequest, QueueConflict
 from penstock.core.operations import CreateQueue
 from penstock.core.queues import QUEUE_NAME, History, QueueChanges, RedrivePolicy
+from penstock.worker.limits import Limit
 
 Keys = Literal["ordered", "fair"]
 
@@ -30,6 +31,7 @@ class QueueDefinition(Struct, frozen=True, kw_only=True):
         key_slots: so many jobs of one key at once, on all workers together; fair keys only.
         lease_seconds: how long a worker that is not heard of keeps a job; it renews its leases at a third of this.
         history: which events of its jobs' lives are kept.
+        limits: how many of its jobs may start in a time, or run at once, on all workers together.
     """
 
     name: str
@@ -37,6 +39,7 @@ class QueueDefinition(Struct, frozen=True, kw_only=True):
     key_slots: int | None = None
     lease_seconds: float = 30
     history: History = "off"
+    limits: tuple[Limit, ...] = ()
 
     def __post_init__(self) -> None:
         if not QUEUE_NAME.fullmatch(self.name):

@@ -5,20 +5,23 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 
 from penstock.broker.contract import Broker
+from penstock.core.effects import FollowUp
 from penstock.core.errors import PenstockError, QueueNotFound, error_from
 from penstock.core.messages import Draft
 from penstock.core.operations import Refused, Send, Sent
 from penstock.worker.queues import QueueDefinition, ensure
+from penstock.worker.unique import Claim, send_unique
 
 AT_ONCE = 500
 """How many messages one operation takes along."""
 
 
 class Request(Struct, frozen=True):
-    """A job that is to be sent: its queue and its message, whose id is the job's."""
+    """A job that is to be sent: its queue and its message, whose id is the job's, and what makes it unique."""
 
     queue: str
     message: Draft
+    claim: Claim | None = None
 
     @property
     def job_id(self) -> str:
@@ -34,19 +37,26 @@ class SomeRefused(PenstockError):
     fault = "caller"
 
 
-async def send(broker: Broker, requests: Sequence[Request], definition: Callable[[str], QueueDefinition]) -> list[str]:
+async def send(
+    broker: Broker, requests: Sequence[Request], definition: Callable[[str], QueueDefinition], now: int
+) -> list[str]:
     """Send jobs and return their ids; a queue that is not there is made.
 
-    A job that the queue holds to be a duplicate (same deduplication id) has the id of the one sent before.
+    A job that the queue holds to be a duplicate (same deduplication id), or that is unique and is there already, has
+    the id of the one sent before.
 
     Raises:
         PenstockError: the only job, or all of a queue's, were not accepted.
         SomeRefused: some were not.
+        JobExists: a unique one is there already, and that is how its task wants it; the ones before it were sent.
     """
     ids: dict[int, str] = {}
     problems = []
     by_queue: dict[str, list[int]] = {}
     for index, request in enumerate(requests):
+        if request.claim is not None:
+            ids[index] = await _send_unique(broker, request, request.claim, definition, now)
+            continue
         by_queue.setdefault(request.queue, []).append(index)
     for queue, indexes in by_queue.items():
         for start in range(0, len(indexes), AT_ONCE):
@@ -71,3 +81,14 @@ async def send(broker: Broker, requests: Sequence[Request], definition: Callable
             hint=problems[0].hint,
         )
     return [ids[index] for index in range(len(requests))]
+
+
+async def _send_unique(
+    broker: Broker, request: Request, claim: Claim, definition: Callable[[str], QueueDefinition], now: int
+) -> str:
+    message = FollowUp(request.queue, request.message)
+    try:
+        return await send_unique(broker, claim, message, now)
+    except QueueNotFound:
+        await ensure(broker, definition(request.queue))
+        return await send_unique(broker, claim, message, now)

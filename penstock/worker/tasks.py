@@ -11,8 +11,10 @@ from penstock.core.messages import HIGHEST_PRIORITY, Draft
 from penstock.worker.arguments import Arguments
 from penstock.worker.envelope import Envelope, seal
 from penstock.worker.jobs import AsyncJob, Job
+from penstock.worker.limits import Limit
 from penstock.worker.outcomes import RetryPolicy
 from penstock.worker.sending import Request
+from penstock.worker.unique import Claim, Unique, unique_key
 from penstock.worker.workflows.calls import Call, Group
 
 if TYPE_CHECKING:
@@ -42,6 +44,8 @@ class TaskOptions(Struct, frozen=True, kw_only=True):
         result_seconds: how long its end and result are known. ``None``: as the app says.
         crash_limit: a job that lost its worker so often is given up. Before the last time it runs on trial, together
             with no other such job, so that none is given up for what another one did.
+        unique: while one is there, another like it is not sent; jobs of workflows are not asked. ``None``: they may be.
+        limits: how many may start in a time, or run at once, on all workers together.
     """
 
     queue: str = "default"
@@ -53,6 +57,8 @@ class TaskOptions(Struct, frozen=True, kw_only=True):
     on_failure: OnFailure = "skip"
     result_seconds: float | None = None
     crash_limit: int = 3
+    unique: Unique | None = None
+    limits: tuple[Limit, ...] = ()
 
 
 class CallOptions(Struct, frozen=True, kw_only=True):
@@ -110,19 +116,20 @@ class Sender(Generic[P, R]):
 
         Raises:
             WrongArguments: the task cannot be called like this; nothing was sent.
-            PenstockError: it could not be sent.
+            JobExists: it is unique and there already, and its task wants that to be an error.
+        PenstockError: it could not be sent.
         """
         request = self.request(args, kwargs)
         app = self._task.app
-        app.portal.run(lambda broker: app.dispatch(broker, (request,)))
-        return Job(AsyncJob(app, request.job_id))
+        (job_id,) = app.portal.run(lambda broker: app.dispatch(broker, (request,)))
+        return Job(AsyncJob(app, job_id))
 
     async def asend(self, *args: P.args, **kwargs: P.kwargs) -> AsyncJob[R]:
         """The same in async code."""
         request = self.request(args, kwargs)
         app = self._task.app
-        await app.portal.arun(lambda broker: app.dispatch(broker, (request,)))
-        return AsyncJob(app, request.job_id)
+        (job_id,) = await app.portal.arun(lambda broker: app.dispatch(broker, (request,)))
+        return AsyncJob(app, job_id)
 
     def send_many(self, calls: Iterable[tuple[Any, ...] | Mapping[str, Any]]) -> list[Job[R]]:
         """Send many jobs of this task with few operations.
@@ -136,15 +143,15 @@ class Sender(Generic[P, R]):
         """
         requests = self.requests(calls)
         app = self._task.app
-        app.portal.run(lambda broker: app.dispatch(broker, requests))
-        return [Job(AsyncJob(app, request.job_id)) for request in requests]
+        job_ids = app.portal.run(lambda broker: app.dispatch(broker, requests))
+        return [Job(AsyncJob(app, job_id)) for job_id in job_ids]
 
     async def asend_many(self, calls: Iterable[tuple[Any, ...] | Mapping[str, Any]]) -> list[AsyncJob[R]]:
         """The same in async code."""
         requests = self.requests(calls)
         app = self._task.app
-        await app.portal.arun(lambda broker: app.dispatch(broker, requests))
-        return [AsyncJob(app, request.job_id) for request in requests]
+        job_ids = await app.portal.arun(lambda broker: app.dispatch(broker, requests))
+        return [AsyncJob(app, job_id) for job_id in job_ids]
 
     def requests(self, calls: Iterable[tuple[Any, ...] | Mapping[str, Any]]) -> list[Request]:
         """Return what would be sent for many calls."""
@@ -155,7 +162,16 @@ class Sender(Generic[P, R]):
     def request(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Request:
         """Return what would be sent for a call. Raises WrongArguments."""
         given, results = self._task.arguments.encode(args, kwargs)
-        return self.wrap(Envelope(self._task.name, given, results))
+        unique = self._task.options.unique
+        if unique is None:
+            return self.wrap(Envelope(self._task.name, given, results))
+        key = unique_key(self._task.name, self._task.arguments.values(args, kwargs, unique.by))
+        envelope = Envelope(self._task.name, given, results)
+        if unique.for_seconds is None:
+            which = "holds" if unique.until == "ended" else "holds_until_started"
+            envelope = structs.replace(envelope, **{which: (key,)})
+        request = self.wrap(envelope)
+        return structs.replace(request, claim=Claim(key, unique))
 
     def wrap(self, envelope: Envelope) -> Request:
         """Return a job as it is sent."""

@@ -6,7 +6,7 @@ from penstock.core.effects import Effects
 from penstock.core.settlements import Action, DeadLetter, Delete, GiveBack, Settlement
 from penstock.worker.endings import ending
 from penstock.worker.engine.held import Held
-from penstock.worker.outcomes import Done, Failed, Outcome, RetryLater, Stopped, Unfinished
+from penstock.worker.outcomes import Deferred, Done, Failed, Outcome, RetryLater, Stopped, Unfinished
 from penstock.worker.records import NOTHING, Failure, JobRecord, Status, to_record
 
 UNFINISHED_KEPT_MS = 7 * 86_400_000
@@ -35,6 +35,8 @@ def settlement_of(held: Held, outcome: Outcome, now: int, *, worker: str, keep_m
         case RetryLater():
             action = GiveBack(outcome.after_seconds, is_counted=True)
             effects = Effects(records=(to_record(held.job_id, record, None),))
+        case Deferred():
+            action = GiveBack(outcome.after_seconds)
         case Unfinished():
             action = GiveBack(outcome.after_seconds)
             if held.progress is not None or held.checkpoint:
@@ -75,7 +77,7 @@ def _record(held: Held, outcome: Outcome, now: int, worker: str) -> JobRecord:
             return structs.replace(record, status=Status.CANCELLED, failure=outcome.failure)
         case RetryLater():
             return _unended(record, held, before, Status.RETRYING, held.attempt, received, outcome.failure)
-        case Unfinished():
+        case Unfinished() | Deferred():
             failure = before.failure if before is not None else None
             return _unended(record, held, before, Status.RETRYING, held.attempt - 1, received - 1, failure)
         case Failed():

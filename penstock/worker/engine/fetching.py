@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 from penstock.broker.contract import Broker
+from penstock.core.clock import Clock
 from penstock.core.errors import PenstockError, QueueNotFound
 from penstock.core.messages import Delivery
 from penstock.core.operations import Receive, Settle
@@ -32,22 +33,32 @@ class Fetching:
         broker: performs the operations.
         options: which queues, and in which turns.
         make_queue: makes a queue that is not there.
+        clock: tells when a queue that rests is asked again.
     """
 
-    def __init__(self, broker: Broker, options: WorkerOptions, make_queue: Callable[[str], Awaitable[None]]):
+    def __init__(
+        self, broker: Broker, options: WorkerOptions, make_queue: Callable[[str], Awaitable[None]], clock: Clock
+    ) -> None:
         self._broker = broker
         self.owner = options.owner
         self._turns = Turns(options.queues, is_strict=options.is_strict)
         self._make_queue = make_queue
         self._pause = FIRST_PAUSE_SECONDS
         self.is_working = True
+        self._clock = clock
+        self._resting: dict[str, int] = {}
+
+    def rest(self, queue: str, seconds: float) -> None:
+        """Ask a queue for nothing for so long: what it has may not start."""
+        until = self._clock.now_ms() + round(seconds * 1000)
+        self._resting[queue] = max(until, self._resting.get(queue, 0))
 
     async def fetch(self, room: int, *, waits: bool = True) -> Fetched:
         """Return at most so many jobs; waits up to 20 s for the first one.
 
         A failure of the store is waited out, longer each time, and ``is_working`` is False meanwhile.
         """
-        queues = self._turns.order()
+        queues = [queue for queue in self._turns.order() if not self._rests(queue)]
         try:
             try:
                 found = await self._fetch(queues, min(room, MOST_AT_ONCE), waits=waits)
@@ -68,8 +79,12 @@ class Fetching:
         return found
 
     async def _fetch(self, queues: Sequence[str], room: int, *, waits: bool) -> Fetched:
+        if not queues:
+            if waits:
+                await self._until_one_has_rested()
+            return []
         if len(queues) == 1:
-            return await self._receive(queues[0], room, LONG_POLL_SECONDS if waits else 0)
+            return await self._receive(queues[0], room, self._poll_seconds() if waits else 0)
         found: Fetched = []
         for queue in queues:
             try:
@@ -85,7 +100,7 @@ class Fetching:
 
     async def _first_of(self, queues: Sequence[str], room: int) -> Fetched:
         """Wait for a job in any of several queues."""
-        polls = [asyncio.ensure_future(self._receive(queue, 1, LONG_POLL_SECONDS)) for queue in queues]
+        polls = [asyncio.ensure_future(self._receive(queue, 1, self._poll_seconds())) for queue in queues]
         is_cancelled = False
         try:
             await asyncio.wait(polls, return_when=asyncio.FIRST_COMPLETED)
@@ -116,6 +131,25 @@ class Fetching:
     async def _hand_back(self, jobs: Fetched) -> None:
         with suppress(PenstockError):  # then their leases end
             await self.give_back(jobs)
+
+    def _rests(self, queue: str) -> bool:
+        if self._resting.get(queue, 0) > self._clock.now_ms():
+            return True
+        self._resting.pop(queue, None)
+        return False
+
+    def _poll_seconds(self) -> float:
+        """Return how long a long poll may be: not beyond the rest of another queue."""
+        ends = (until - self._clock.now_ms() for until in self._resting.values())
+        return min(LONG_POLL_SECONDS, max(0, min(ends, default=1 << 40)) / 1000)
+
+    async def _until_one_has_rested(self) -> None:
+        rung = asyncio.Event()
+        cancel = self._clock.call_at(min(self._resting.values()), rung.set)
+        try:
+            await rung.wait()
+        finally:
+            cancel()
 
     async def give_back(self, jobs: Fetched) -> None:
         """Let go of jobs that were not begun."""

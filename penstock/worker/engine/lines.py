@@ -13,7 +13,7 @@ class Lines:
 
     def __init__(self) -> None:
         self._lines: dict[tuple[str, str], list[Held]] = {}
-        self._turns: dict[Held, asyncio.Future[bool]] = {}
+        self._turns: dict[Held, asyncio.Future[bool | None]] = {}
         self._is_dissolved = False
 
     @property
@@ -28,8 +28,9 @@ class Lines:
             self._turns[held] = asyncio.get_running_loop().create_future()
         line.append(held)
 
-    async def turn(self, held: Held) -> bool:
-        """Wait until those in front have left; return whether it is one's turn, or one should let go."""
+    async def turn(self, held: Held) -> bool | None:
+        """Wait until those in front have left; return whether it is one's turn, or one should let go; ``None``: it was
+        taken out of the line, and is no longer one's own."""
         waiting = self._turns.get(held)
         if waiting is None:
             return not self._is_dissolved
@@ -52,9 +53,11 @@ class Lines:
             self._tell(line[0], is_turn=not self._is_dissolved)
 
     def take_behind(self, held: Held) -> list[Held]:
-        """Return those that stand behind a job, and take them out of the line; their ``turn`` never comes."""
+        """Return those that stand behind a job, and take them out of the line; their ``turn`` is ``None``."""
         line = self._lines.get(_name(held), [held])
         behind, line[1:] = line[1:], []
+        for each in behind:
+            self._tell(each, is_turn=None)
         return behind
 
     def dissolve(self) -> None:
@@ -67,7 +70,7 @@ class Lines:
         for held in line:
             self._tell(held, is_turn=False)
 
-    def _tell(self, held: Held, *, is_turn: bool) -> None:
+    def _tell(self, held: Held, *, is_turn: bool | None) -> None:
         waiting = self._turns.get(held)
         if waiting is not None and not waiting.done():
             waiting.set_result(is_turn)

@@ -6,7 +6,7 @@ lease, so that nobody who lost a job can write about it.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from msgspec import structs
 
@@ -39,6 +39,7 @@ class Tending:
         held: the jobs, by id; watched, not changed.
         stop: makes a job end that should not go on.
         keep_ms: how long the record of a job is kept that is not renewed.
+        also: done at the same beat.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Tending:
         *,
         worker: str,
         keep_ms: int,
+        also: Callable[[], Awaitable[None]],
     ) -> None:
         self._broker = broker
         self._clock = clock
@@ -57,6 +59,7 @@ class Tending:
         self._stop = stop
         self.worker = worker
         self._keep_ms = keep_ms
+        self._also = also
 
     async def run(self, has_jobs: asyncio.Event) -> None:
         """Go on until cancelled; ``has_jobs`` is set while there are any."""
@@ -65,6 +68,7 @@ class Tending:
             await self._next_tick()
             try:
                 await self.tend()
+                await self._also()
             except PenstockError as error:
                 log.warning("leases could not be renewed, trying again: %s: %s", error.code, error)
             except Exception:

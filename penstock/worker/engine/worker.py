@@ -28,19 +28,37 @@ from penstock.worker.engine.held import Held
 from penstock.worker.engine.in_loop import LoopRunner
 from penstock.worker.engine.in_processes import ProcessRunner
 from penstock.worker.engine.in_threads import ThreadRunner
+from penstock.worker.engine.limiting import Limiting
 from penstock.worker.engine.lines import Lines
 from penstock.worker.engine.options import WorkerOptions
 from penstock.worker.engine.preparing import UNKNOWN_TASK, Preparing
 from penstock.worker.engine.presence import Presence
 from penstock.worker.engine.runners import Runner
+from penstock.worker.engine.sessions import Session
 from penstock.worker.engine.settling import Settling
 from penstock.worker.engine.tending import Tending
-from penstock.worker.outcomes import Cancelled, Done, Failed, LeaseLost, Outcome, RetryLater, Stopped, Unfinished
+from penstock.worker.outcomes import (
+    Cancelled,
+    Deferred,
+    Done,
+    Failed,
+    LeaseLost,
+    Outcome,
+    RetryLater,
+    Stopped,
+    Unfinished,
+)
 from penstock.worker.queues import ensure
 from penstock.worker.records import Failure
+from penstock.worker.sessions import MOST_EVENTS, SessionTask
 from penstock.worker.tasks import RunsIn
+from penstock.worker.unique import let_go
 
 log = logging.getLogger("penstock.worker")
+
+MOST_REST_SECONDS = 60.0
+SHORT_REST_SECONDS = 0.25
+MOST_DENIED = 32
 
 SMOOTHING = 0.05
 """How much the latest job counts in the running mean of how long jobs take."""
@@ -83,12 +101,21 @@ class Worker:
         self._has_jobs = asyncio.Event()
         self._is_draining = asyncio.Event()
         self._mean_seconds = 1.0
+        self._denied: dict[str, int] = {}
         self._lines = Lines()
+        self._sessions: set[Session] = set()
         self._settling = Settling(broker)
-        self._fetching = Fetching(broker, self._options, self._make_queue)
+        self._fetching = Fetching(broker, self._options, self._make_queue, app.clock)
         self._preparing = Preparing(app, broker)
+        self._limiting = Limiting(broker, app.clock, self._options.owner)
         self._tending = Tending(
-            broker, app.clock, self._held, self._stop, worker=self._options.owner, keep_ms=app.result_ms
+            broker,
+            app.clock,
+            self._held,
+            self._stop,
+            worker=self._options.owner,
+            keep_ms=app.result_ms,
+            also=self._limiting.tend,
         )
         self._jobs: set[asyncio.Task[None]] = set()
         self._is_stopping = asyncio.Event()
@@ -128,6 +155,7 @@ class Worker:
             for each in caring:
                 each.cancel()
             await asyncio.gather(*caring, return_exceptions=True)
+            await self._limiting.aclose()
             for runner in self._runners.values():
                 await runner.aclose()
             if self._options.is_present:
@@ -167,7 +195,7 @@ class Worker:
     def _rename(self) -> str:
         owner = new_owner(self._app)
         self._options = structs.replace(self._options, owner=owner)
-        self._fetching.owner = self._tending.worker = owner
+        self._fetching.owner = self._tending.worker = self._limiting.owner = owner
         return owner
 
     # -- fetching ------------------------------------------------------------------------------------------------------
@@ -200,8 +228,9 @@ class Worker:
             if self._options.is_burst and not found and self._fetching.is_working:
                 if is_idle:
                     return
-                self._has_room.clear()
-                await self._has_room.wait()
+                if self._held:  # otherwise they have ended meanwhile, and may have let others go
+                    self._has_room.clear()
+                    await self._has_room.wait()
 
     def _room(self) -> int:
         """Return how many more jobs can be started soon."""
@@ -209,7 +238,8 @@ class Worker:
         ahead = options.slots * options.lookahead_seconds / max(self._mean_seconds, 1e-5)
         most = options.slots + min(int(ahead), 20 * options.slots)
         # those behind others of their key need no slot yet; other keys may have work for it
-        busy = len(self._held) - min(self._lines.behind_count, 20 * options.slots)
+        behind = self._lines.behind_count + sum(session.more_count for session in self._sessions)
+        busy = len(self._held) - min(behind, len(self._sessions) * MOST_EVENTS + 20 * options.slots)
         room = most - busy
         # a few free places are not worth an operation while the slots are busy
         return room if room * 4 >= most or busy < options.slots else 0
@@ -231,8 +261,12 @@ class Worker:
 
     async def _handle(self, held: Held) -> None:
         has_ended = False
+        is_turn: bool | None = False
         try:
-            outcome = await self._outcome(held) if await self._lines.turn(held) else Unfinished()
+            is_turn = await self._lines.turn(held)
+            if is_turn is None:
+                return
+            outcome = await self._outcome(held) if is_turn else Unfinished()
             has_ended = await self._settle(held, outcome)
         except asyncio.CancelledError:
             await self._settle(held, Unfinished())
@@ -243,7 +277,12 @@ class Worker:
             log.exception("job %s could not be handled and comes back", held.job_id)
         finally:
             self._lines.leave(held, has_ended=has_ended)
-            if self._held.get(held.job_id) is held:  # it may have been given back and be here again
+            if held.session is not None:
+                held.session.close()
+                self._sessions.discard(held.session)
+            if (
+                is_turn is not None and self._held.get(held.job_id) is held
+            ):  # it may have been given back and be here again
                 del self._held[held.job_id]
             self._has_room.set()
             if not self._held:
@@ -255,6 +294,8 @@ class Worker:
             return Stopped() if held.stop_reason is Cancelled else Unfinished()
         if not isinstance(prepared, Mapping):
             return prepared
+        if isinstance(held.task, SessionTask):
+            return await self._session(held, held.task)
         if not held.is_suspect:
             return await self._run(held, prepared)
         # it may have killed its workers: no two such jobs at once, so that none is given up for another
@@ -273,6 +314,13 @@ class Worker:
                 return Unfinished()
             if held.task.runs_in == "process" and "process" not in self._runners and not self._options.app_path:
                 return UNKNOWN_TASK.decide(NoProcesses(held.task.name), held.attempt, held.job_id)
+            admitted, denied_seconds = await self._admit(held, args)
+            if denied_seconds is not None:
+                return Deferred(denied_seconds)
+            if held.context.reason is not None:
+                self._limiting.release(admitted)
+                return Unfinished()
+            await self._begin(held)
             runner = held.runner = self._runner(held.task.runs_in)
             held.running = Attempt(held.task, args, held.context, self._app.middleware)
             started = time.perf_counter()
@@ -280,6 +328,7 @@ class Worker:
             try:
                 return await runner.run(held.running)
             finally:
+                self._limiting.release(admitted)
                 held.runner = held.running = None
                 seconds = time.perf_counter() - started
                 self._mean_seconds += SMOOTHING * (seconds - self._mean_seconds)
@@ -290,10 +339,57 @@ class Worker:
         except PenstockError as error:
             log.warning("job %s comes back when its lease ends: %s: %s", held.job_id, error.code, error)
 
+    async def _session(self, held: Held, task: SessionTask[Any]) -> Outcome:
+        session = held.session = Session(
+            task,
+            held,
+            self._lines.take_behind(held),
+            self._held,
+            self._broker,
+            self._app.clock,
+            self._is_draining,
+            owner=self.owner,
+            waits=not self._options.is_burst,
+        )
+        self._sessions.add(session)
+        self._has_room.set()
+        return session.outcome_of(await self._run(held, session.args()))
+
+    async def _admit(self, held: Held, args: Mapping[str, Any]) -> tuple[Any, float | None]:
+        """Ask the limits of a job's queue and task whether it may start; a queue that may start nothing rests."""
+        assert held.task is not None
+        of_queue = [(f"queue:{held.queue}", limit) for limit in self._app.queue_named(held.queue).limits]
+        of_task = [(held.task.name, limit) for limit in held.task.options.limits]
+        if not of_queue and not of_task:
+            return (), None
+        admitted, seconds = await self._limiting.admit(of_queue, args)
+        if seconds is not None:
+            self._fetching.rest(held.queue, min(seconds, MOST_REST_SECONDS))
+            return (), seconds
+        more, seconds = await self._limiting.admit(of_task, args)
+        if seconds is None:
+            self._denied.pop(held.queue, None)
+            return (*admitted, *more), None
+        self._limiting.release(admitted, is_unused=True)
+        # a queue that for a while has had nothing but what may not start is asked less often
+        self._denied[held.queue] = self._denied.get(held.queue, 0) + 1
+        if self._denied[held.queue] >= MOST_DENIED:
+            self._fetching.rest(held.queue, SHORT_REST_SECONDS)
+        return (), seconds
+
+    async def _begin(self, held: Held) -> None:
+        """Let others like a job be sent that is unique only until now."""
+        assert held.envelope is not None
+        if held.attempt == 1:
+            for key in held.envelope.holds_until_started:
+                await let_go(self._broker, key, held.job_id)
+
     async def _settle(self, held: Held, outcome: Outcome) -> bool:
         """Settle a job; return whether it has ended, so that the next of its key may run."""
-        held.is_settling = True
         settlement = self._settlement(held, outcome)
+        if held.session is not None:
+            settlement = await held.session.settlement_of(settlement, outcome, self._keep_ms(held))
+        held.is_settling = True
         settled = await self._settling.settle(settlement)
         if settled.result is Settled.REFUSED and settled.problem is not None:
             log.error("job %s: its end was refused: %s", held.job_id, settled.problem.message)
@@ -307,15 +403,20 @@ class Worker:
         return not settlement.parks_group and isinstance(outcome, Done | Failed | Stopped)
 
     def _settlement(self, held: Held, outcome: Outcome) -> Settlement:
+        keep_ms = self._keep_ms(held)
+        return settlement_of(held, outcome, self._app.clock.now_ms(), worker=self.owner, keep_ms=keep_ms)
+
+    def _keep_ms(self, held: Held) -> int:
+        """Return how long the end of a job is known."""
         seconds = held.task.options.result_seconds if held.task is not None else None
         keep_ms = self._app.result_ms if seconds is None else round(seconds * 1000)
-        if held.envelope is not None:
-            keep_ms = held.envelope.kept_ms(keep_ms)
-        return settlement_of(held, outcome, self._app.clock.now_ms(), worker=self.owner, keep_ms=keep_ms)
+        return keep_ms if held.envelope is None else held.envelope.kept_ms(keep_ms)
 
     def _tell(self, held: Held, outcome: Outcome) -> None:
         if isinstance(outcome, Failed):
             log.error("job %s failed: %s", held.job_id, outcome.failure)
+        elif isinstance(outcome, Deferred):
+            return
         elif isinstance(outcome, RetryLater):
             log.warning(
                 "job %s: attempt %d failed, next in %.1f s: %s",

@@ -41,14 +41,16 @@ class Launch(Struct, frozen=True, kw_only=True):
     Attributes:
         first: what may run at once.
         later: joins that send the others.
-        guards, forgets, records: what must hold and what else happens in the same step.
+        guards, forgets, record: what must hold and what else happens in the same step.
+        ahead: records that may be kept before.
     """
 
     first: Sequence[FollowUp]
     later: Sequence[Join]
     guards: tuple[Guard, ...] = ()
     forgets: tuple[str, ...] = ()
-    records: Sequence[Record] = ()
+    record: Record
+    ahead: Sequence[Record] = ()
 
     async def perform(self, broker: Broker, queue_named: QueueNamed, now: int) -> None:
         """Start them, all or none.
@@ -57,8 +59,7 @@ class Launch(Struct, frozen=True, kw_only=True):
             GuardFailed: a guard does not hold; what was sent ahead is taken back.
             PenstockError: nothing runs; what was sent ahead is forgotten in time, or used when this is done again.
         """
-        records = [record for record in self.records if len(record.value) <= IN_ONE_STEP_BYTES // 4]
-        large = [record for record in self.records if len(record.value) > IN_ONE_STEP_BYTES // 4]
+        records = [self.record, *self.ahead]
         first, later, arrivals = list(self.first), list(self.later), list[Arrival]()
         ahead: list[Join] = []
         if len(first) > FIRST_IN_ONE_STEP or _bytes(first) > IN_ONE_STEP_BYTES:
@@ -67,13 +68,13 @@ class Launch(Struct, frozen=True, kw_only=True):
                 ahead.append(Join(job_id, 1, each, now + AHEAD_MS))
                 arrivals.append(Arrival(job_id, START))
             first = []
-        if sum(map(len, (record.value for record in records))) > IN_ONE_STEP_BYTES:
-            large, records = list(self.records)[1:], list(self.records)[:1]
+        if sum(len(record.value) for record in records) > IN_ONE_STEP_BYTES // 4:
+            records = [self.record]
+            for record in self.ahead:
+                await broker.perform(PutRecords((record,)))
         if _bytes(join.follow_up for join in later) > IN_ONE_STEP_BYTES:
             ahead += [structs.replace(join, expires_at=now + WAITING_AHEAD_MS) for join in later]
             later = []
-        for record in large:
-            await broker.perform(PutRecords((record,)))
         for part in _parts(ahead):
             await _apply(broker, Effects(joins=tuple(part)), queue_named)
         effects = Effects(
@@ -121,10 +122,8 @@ class Definition(Struct, frozen=True):
                 if node.after
             ],
             guards=(Guard(key, None),),
-            records=[
-                to_flow(self.workflow_id, flow, until),
-                *to_messages(self.workflow_id, self.messages, until),
-            ],
+            record=to_flow(self.workflow_id, flow, until),
+            ahead=to_messages(self.workflow_id, self.messages, until),
         )
         is_again = False
         while True:

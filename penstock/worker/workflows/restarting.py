@@ -140,7 +140,7 @@ class _Retry:
             later=later,
             guards=tuple(guards),
             forgets=tuple(job_key(self._job_ids[place]) for place in sorted(again)),
-            records=[to_flow(self._id, flow, max(self._kept.expires_at or 0, now + flow.keep_ms))],
+            record=to_flow(self._id, flow, max(self._kept.expires_at or 0, now + flow.keep_ms)),
         )
         await launch.perform(self._broker, queue_named, now)
         return len(again) + len(resumed)
