@@ -54,7 +54,7 @@ class AppUnderTest:
         """Let so much time pass and run what becomes due, each at its own time."""
         until = self.clock.now_ms() + round(seconds * 1000)
         await self.run_until_idle()
-        while (due := await self._next_due()) is not None and due <= until:
+        while (due := await self._next_due(has_schedules=True)) is not None and due <= until:
             self.clock.advance(max(0, due - self.clock.now_ms()) / 1000)
             await self.run_until_idle()
         self.clock.advance((until - self.clock.now_ms()) / 1000)
@@ -74,9 +74,12 @@ class AppUnderTest:
         inline = InlineRunner()
         return Worker(self.app, self.broker, options, {"async": inline, "thread": inline, "process": inline})
 
-    async def _next_due(self) -> int | None:
-        """Return when the next job is due that now is not."""
+    async def _next_due(self, *, has_schedules: bool = False) -> int | None:
+        """Return when the next job is due that now is not; with schedules, theirs too, which have no end."""
         due: int | None = None
+        if has_schedules:
+            occurrences = [each.next_at for each in await self.app.async_schedules.list() if not each.is_paused]
+            due = min(occurrences, default=None)
         for name in [queue.name for queue in (await self.broker.perform(ListQueues(limit=_PAGE))).queues]:
             if name.endswith(dead_letters_of("")):
                 continue

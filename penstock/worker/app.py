@@ -1,7 +1,9 @@
 """The app: tasks by name, the queues they wait in, and the way to the broker."""
 
 import inspect
+import sys
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, overload
 
 from msgspec import Raw, structs
@@ -18,11 +20,14 @@ from penstock.worker.middleware import Middleware
 from penstock.worker.outcomes import Backoff, RetryPolicy
 from penstock.worker.portal import Connect, Portal
 from penstock.worker.queues import QueueDefinition
+from penstock.worker.schedules.records import CatchUp
+from penstock.worker.schedules.schedules import Args, AsyncSchedules, Schedules
 from penstock.worker.sending import Request, send
-from penstock.worker.tasks import OnFailure, RunsIn, Task, TaskOptions
+from penstock.worker.tasks import OnFailure, RunsIn, Sender, Task, TaskOptions
 from penstock.worker.workflows.graph import KEEP_SECONDS, Workflow
 from penstock.worker.workflows.runs import AsyncWorkflowRun, WorkflowRun
 
+T = TypeVar("T")
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -37,12 +42,15 @@ class App:
         clock, entropy: where instants and ids come from.
         result_seconds: how long the end of a job is known, unless its task says otherwise.
         middleware: wraps every sending and every attempt, the first outermost.
+        name: tells this app from others on the same store: schedules that its code no longer declares are removed. Not
+            given: the module that makes it.
     """
 
     def __init__(
         self,
         connect: Connect,
         *,
+        name: str | None = None,
         clock: Clock | None = None,
         entropy: Entropy | None = None,
         result_seconds: float = RESULT_SECONDS,
@@ -55,6 +63,10 @@ class App:
         self.middleware = list(middleware)
         self.tasks: dict[str, Task[..., Any]] = {}
         self.queues: dict[str, QueueDefinition] = {}
+        self.name = name or _calling_module()
+        self.async_schedules = AsyncSchedules(self)
+        self.schedules = Schedules(self.async_schedules, self)
+        self.duties: list[Any] = []
 
     # -- what there is to run ------------------------------------------------------------------------------------------
 
@@ -109,6 +121,61 @@ class App:
     def queue_named(self, name: str) -> QueueDefinition:
         """Return how a queue behaves."""
         return self.queues.get(name) or QueueDefinition(name=name)
+
+    @overload
+    def schedule(
+        self,
+        name: str,
+        task: Sender[..., Any],
+        *,
+        args: Args = (),
+        cron: str | None = None,
+        zone: str = "UTC",
+        every_seconds: float | None = None,
+        catch_up: CatchUp = "last",
+        allows_overlap: bool = True,
+    ) -> None: ...
+    @overload
+    def schedule(
+        self,
+        name: str,
+        *,
+        args: Args = (),
+        cron: str | None = None,
+        zone: str = "UTC",
+        every_seconds: float | None = None,
+        catch_up: CatchUp = "last",
+        allows_overlap: bool = True,
+    ) -> Callable[[T], T]: ...
+    def schedule(self, name: str, task: Any = None, *, args: Args = (), **rule: Any) -> Any:
+        """Send a job again and again: ``app.schedule("nightly", report, cron="0 3 * * *", zone="Europe/Berlin")``.
+
+        Or as a decorator, above ``@app.task``. Any number of workers may run: each occurrence is sent once. When a
+        worker starts, it writes down what the code declares, and removes what it declared before and does not now.
+
+        Args:
+            name: names it in the store.
+            task: a task, or a task with options (``report.with_options(queue="slow")``).
+            args: by position, or by name.
+            cron: minute, hour, day of month, month, day of week; six fields begin with seconds; or ``@daily`` and such.
+            zone: in which time zone, like ``Europe/Berlin``.
+            every_seconds: instead of ``cron``.
+            catch_up: which of the occurrences that came while no worker ran are sent when one does: ``last``, ``all``,
+                or ``skip``: none older than a minute.
+            allows_overlap: ``False``: an occurrence is left out while the job of the one before has not ended.
+
+        Raises:
+            InvalidRequest: there is one of that name, or its times are not understood.
+            WrongArguments: the task cannot be called like that.
+        """
+        if task is not None:
+            return self.async_schedules.declare(name, task, args, **rule)
+
+        def declare(task: Any) -> Any:
+            self.async_schedules.declare(name, task, args, **rule)
+            return task
+
+        return declare
 
     def task_named(self, name: str) -> "Task[..., Any]":
         """Return a task by its name. Raises InvalidRequest: there is none."""
@@ -236,3 +303,12 @@ def _check(task: "Task[..., Any]", app: App) -> None:
             hint='Say runs_in="process".',
             field="memory_limit_mb",
         )
+
+
+def _calling_module() -> str:
+    """Return the name of the module that makes an app, or of its file where it is run as a program."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("penstock."):
+        frame = frame.f_back
+    name: str = frame.f_globals.get("__name__", "app")
+    return Path(frame.f_globals.get("__file__") or "app").stem if name == "__main__" else name

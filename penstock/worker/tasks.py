@@ -88,6 +88,11 @@ class Sender(Generic[P, R]):
         return self._task
 
     @property
+    def call_options(self) -> CallOptions:
+        """What is said of each call."""
+        return self._call_options
+
+    @property
     def has_id(self) -> bool:
         """Whether what is sent has an id of the caller's."""
         return self._call_options.job_id is not None or self._call_options.deduplication_id is not None

@@ -20,6 +20,7 @@ from penstock.core.messages import Delivery
 from penstock.core.settlements import Settled, Settlement
 from penstock.worker.app import App
 from penstock.worker.engine.calling import Attempt
+from penstock.worker.engine.duties import Duties
 from penstock.worker.engine.ending import settlement_of
 from penstock.worker.engine.fetching import Fetching
 from penstock.worker.engine.held import Held
@@ -73,6 +74,7 @@ class Worker:
         self._tending = Tending(
             broker, app.clock, self._held, self._stop, worker=self._options.owner, keep_ms=app.result_ms
         )
+        self._duties = Duties(app, broker)
         self._jobs: set[asyncio.Task[None]] = set()
 
     @property
@@ -93,12 +95,16 @@ class Worker:
     async def run(self) -> None:
         """Work until drained, or in a burst until the queues are empty."""
         tending = asyncio.create_task(self._tending.run(self._has_jobs))
+        duties = asyncio.create_task(self._duties.once() if self._options.is_burst else self._duties.run())
+        if self._options.is_burst:
+            await duties
         try:
             await self._until_drained(self._fetch_and_start())
             await self._finish()
         finally:
             tending.cancel()
-            await asyncio.gather(tending, return_exceptions=True)
+            duties.cancel()
+            await asyncio.gather(tending, duties, return_exceptions=True)
             for runner in self._runners.values():
                 await runner.aclose()
 
