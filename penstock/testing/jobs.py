@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from penstock.broker.contract import Broker
 from penstock.broker.local import LocalBroker
+from penstock.broker.sweeping import Sweeping
 from penstock.core.filters import MessageFilter
 from penstock.core.messages import State
 from penstock.core.operations import ListQueues, Peek
@@ -121,8 +122,11 @@ async def app_under_test(
         clock: the manual clock of that broker.
     """
     clock = clock or ManualClock()
-    local = LocalBroker(await open_store("memory://"), clock) if broker is None else None
-    used: Broker = broker or local  # type: ignore[assignment]
+    own: Broker | None = None
+    if broker is None:
+        store = await open_store("memory://")
+        own = Sweeping(LocalBroker(store, clock), store, clock)  # dead jobs that are tried again are moved by it
+    used: Broker = broker or own  # type: ignore[assignment]
     real_clock, app.clock = app.clock, clock
     app.portal.attach(used)
     try:
@@ -130,5 +134,5 @@ async def app_under_test(
     finally:
         app.portal.detach()
         app.clock = real_clock
-        if local is not None:
-            await local.aclose()
+        if own is not None:
+            await own.aclose()

@@ -13,6 +13,7 @@ from penstock.broker.system import Entropy, SystemClock, SystemEntropy
 from penstock.core.clock import Clock
 from penstock.core.errors import InvalidRequest
 from penstock.worker.arguments import TaskInvalid
+from penstock.worker.dead_letters import AsyncDeadLetters, DeadLetters
 from penstock.worker.envelope import Envelope
 from penstock.worker.jobs import AsyncJob, Job
 from penstock.worker.keys import AsyncOrderedKey, OrderedKey, parked_keys
@@ -225,6 +226,14 @@ class App:
     async def async_parked_keys(self, queue: str = "default") -> list[AsyncOrderedKey]:
         """The same for async code."""
         return await self.portal.arun(lambda broker: parked_keys(self, broker, queue))
+
+    def dead_letters(self, queue: str = "default") -> DeadLetters:
+        """Return the dead letters of a queue of jobs."""
+        return DeadLetters(self.async_dead_letters(queue), self)
+
+    def async_dead_letters(self, queue: str = "default") -> AsyncDeadLetters:
+        """The same for async code."""
+        return AsyncDeadLetters(self, queue)
 
     async def dispatch(self, broker: Broker, requests: Sequence[Request]) -> list[str]:
         """Send jobs with a broker; see ``sending.send``."""
