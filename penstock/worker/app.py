@@ -18,6 +18,8 @@ from penstock.worker.envelope import Envelope
 from penstock.worker.jobs import AsyncJob, Job
 from penstock.worker.keys import AsyncOrderedKey, OrderedKey, parked_keys
 from penstock.worker.middleware import Middleware
+from penstock.worker.outbox.outbox import AsyncOutbox, Outbox
+from penstock.worker.outbox.relay import Relay, check_connect
 from penstock.worker.outcomes import Backoff, RetryPolicy
 from penstock.worker.portal import Connect, Portal
 from penstock.worker.queues import QueueDefinition
@@ -67,7 +69,7 @@ class App:
         self.name = name or _calling_module()
         self.async_schedules = AsyncSchedules(self)
         self.schedules = Schedules(self.async_schedules, self)
-        self.duties: list[Any] = []
+        self.relays: list[Relay] = []
 
     # -- what there is to run ------------------------------------------------------------------------------------------
 
@@ -234,6 +236,43 @@ class App:
     def async_dead_letters(self, queue: str = "default") -> AsyncDeadLetters:
         """The same for async code."""
         return AsyncDeadLetters(self, queue)
+
+    # -- sending in a transaction of the user's ------------------------------------------------------------------------
+
+    def outbox(self, connection: Any) -> Outbox:
+        """Return an outbox on a database connection: jobs are written in its transaction, and sent once it commits.
+
+            with app.outbox(connection) as outbox:
+                outbox.send(welcome, user_id)
+
+        Args:
+            connection: of sqlite3, psycopg, SQLAlchemy (Connection or Session) or Django.
+
+        Raises:
+            InvalidRequest: it is of another kind.
+        """
+        return Outbox(self, connection)
+
+    def async_outbox(self, connection: Any) -> AsyncOutbox:
+        """The same for connections of asyncpg, aiosqlite, psycopg (async) and SQLAlchemy (async)."""
+        return AsyncOutbox(self, connection)
+
+    def relay(self, connect: Callable[[], Any], *, interval_seconds: float = 1.0) -> Relay:
+        """Have every worker of this app, and ``penstock relay``, send what is in the outbox of a database.
+
+        Args:
+            connect: opens a connection of the kinds that outboxes know: ``lambda: sqlite3.connect("shop.db")``.
+            interval_seconds: how long at most a job waits whose transaction the worker could not see being committed.
+        """
+        check_connect(connect)
+        relay = Relay(connect, lambda: self.clock.now_ms(), self.queue_named, interval_seconds)
+        self.relays.append(relay)
+        return relay
+
+    def nudge_relays(self) -> None:
+        """Tell the relays in this process that there may be something to send."""
+        for relay in self.relays:
+            relay.nudge()
 
     async def dispatch(self, broker: Broker, requests: Sequence[Request]) -> list[str]:
         """Send jobs with a broker; see ``sending.send``."""

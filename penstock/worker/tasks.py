@@ -128,6 +128,14 @@ class Sender(Generic[P, R]):
         await app.portal.arun(lambda broker: app.dispatch(broker, (request,)))
         return AsyncJob(app, request.job_id)
 
+    def send_in(self, connection: Any, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
+        """Write a job into the outbox of a database connection, in its transaction; see ``App.outbox``."""
+        return self._task.app.outbox(connection).send(self, *args, **kwargs)
+
+    async def asend_in(self, connection: Any, *args: P.args, **kwargs: P.kwargs) -> AsyncJob[R]:
+        """The same for an async connection."""
+        return await self._task.app.async_outbox(connection).send(self, *args, **kwargs)
+
     def send_many(self, calls: Iterable[tuple[Any, ...] | Mapping[str, Any]]) -> list[Job[R]]:
         """Send many jobs of this task with few operations.
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from penstock.broker.contract import Broker
@@ -21,8 +22,15 @@ PAUSE_MS = 2000
 class Duty(Protocol):
     """Something to do again and again."""
 
+    wake: Callable[[], None] | None
+    """Set while it is done: has the next step done now; from any thread."""
+
     async def step(self, broker: Broker) -> int | None:
         """Do what is due now and return when the next step is due (ms since the epoch); ``None``: not known."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of what it holds. It may be done again."""
         ...
 
 
@@ -32,6 +40,7 @@ class Scheduling:
     def __init__(self, app: App) -> None:
         self._app = app
         self._is_declared = False
+        self.wake: Callable[[], None] | None = None
 
     async def step(self, broker: Broker) -> int | None:
         if not self._is_declared:
@@ -42,32 +51,48 @@ class Scheduling:
             pass
         return next_at
 
+    async def aclose(self) -> None:
+        pass
+
 
 class Duties:
-    """All duties of a worker.
+    """All duties of a worker, or some.
 
     Args:
         app: whose schedules and outboxes they are.
         broker: performs the operations.
+        duties: which; all if not given.
     """
 
-    def __init__(self, app: App, broker: Broker) -> None:
+    def __init__(self, app: App, broker: Broker, duties: Sequence[Duty] | None = None) -> None:
         self._app = app
         self._broker = broker
-        self._duties: list[Duty] = [Scheduling(app), *app.duties]
+        self._duties: Sequence[Duty] = (Scheduling(app), *app.relays) if duties is None else duties
 
     async def once(self) -> None:
         """Do once what is due now."""
         for duty in self._duties:
             await self._step(duty)
+            await duty.aclose()
 
     async def run(self) -> None:
         """Go on until cancelled."""
         await asyncio.gather(*map(self._run, self._duties))
 
     async def _run(self, duty: Duty) -> None:
-        while True:
-            await self._rest(await self._step(duty))
+        rung, loop = asyncio.Event(), asyncio.get_running_loop()
+
+        def wake() -> None:
+            loop.call_soon_threadsafe(rung.set)
+
+        duty.wake = wake
+        try:
+            while True:
+                rung.clear()
+                await self._rest(rung, await self._step(duty))
+        finally:
+            duty.wake = None
+            await duty.aclose()
 
     async def _step(self, duty: Duty) -> int | None:
         now = self._app.clock.now_ms()
@@ -79,9 +104,8 @@ class Duties:
             log.exception("%s failed and is tried again", type(duty).__name__)
         return now + PAUSE_MS
 
-    async def _rest(self, until: int | None) -> None:
+    async def _rest(self, rung: asyncio.Event, until: int | None) -> None:
         now = self._app.clock.now_ms()
-        rung = asyncio.Event()
         cancel = self._app.clock.call_at(min(until or now + LOOK_MS, now + LOOK_MS), rung.set)
         try:
             await rung.wait()
