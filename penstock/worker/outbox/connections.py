@@ -39,6 +39,19 @@ class Connection:
         """Commit, where the connection does not by itself."""
         return self._connection.commit()
 
+    def transact(self, sql: str, *values: Any) -> Any:
+        """Run a statement in a transaction of its own and return its rows; locks are held no longer than that takes."""
+        if self.is_async:
+            return self._atransact(sql, *values)
+        rows = self.run(sql, *values)
+        self.commit()
+        return rows
+
+    async def _atransact(self, sql: str, *values: Any) -> Any:
+        rows = await self.run(sql, *values)
+        await self.commit()
+        return rows
+
     def close(self) -> Any:
         """Let go of the connection."""
         return self._connection.close()
@@ -191,6 +204,11 @@ _KINDS: dict[str, tuple[type[Connection], type[Connection] | None]] = {
     "MySQLdb": (_Mysql, None),
     "pymysql": (_Mysql, None),
 }
+
+
+def is_connection(value: object) -> bool:
+    """Return whether something looks like a connection; some can be called, too."""
+    return any(kind.__module__.partition(".")[0] in _KINDS for kind in type(value).__mro__) and hasattr(value, "commit")
 
 
 def adapt(connection: Any) -> Connection:

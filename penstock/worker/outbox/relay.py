@@ -16,7 +16,7 @@ from penstock.broker.contract import Broker
 from penstock.core.effects import Effects, FollowUp, Guard, Record
 from penstock.core.errors import GuardFailed, InvalidRequest, PenstockError, QueueNotFound
 from penstock.core.operations import Apply, GetRecords
-from penstock.worker.outbox.connections import Connection, adapt
+from penstock.worker.outbox.connections import Connection, adapt, is_connection
 from penstock.worker.outbox.table import AT_ONCE, REFUSE, SELECT, Row, create_statement, delete_statement, row_of
 from penstock.worker.queues import QueueDefinition, ensure
 
@@ -156,12 +156,8 @@ class Relay:
         if self._connection is None:
             made = await self._awaited(thread, self._connect)
             connection = self._connection = adapt(made)
-            await self._awaited(thread, connection.run, create_statement(connection.dialect))
-            await self._awaited(thread, connection.commit)
-        connection = self._connection
-        rows = await self._awaited(thread, connection.run, sql, *values)
-        await self._awaited(thread, connection.commit)
-        return rows
+            await self._awaited(thread, connection.transact, create_statement(connection.dialect))
+        return await self._awaited(thread, self._connection.transact, sql, *values)
 
     async def _awaited(self, thread: ThreadPoolExecutor, call: Callable[..., Any], *values: Any) -> Any:
         """Call in the relay's thread; await here what an async connection answers."""
@@ -171,7 +167,7 @@ class Relay:
 
 def check_connect(connect: object) -> None:
     """Refuse what opens no connections. Raises InvalidRequest."""
-    if not callable(connect):
+    if not callable(connect) or is_connection(connect):
         raise InvalidRequest(
             "A relay is given what opens a connection, not a connection.",
             hint='Like lambda: sqlite3.connect("shop.db").',
