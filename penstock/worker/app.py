@@ -2,7 +2,7 @@
 
 import inspect
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, overload
 
@@ -15,6 +15,7 @@ from penstock.core.errors import InvalidRequest
 from penstock.worker.arguments import TaskInvalid
 from penstock.worker.dead_letters import AsyncDeadLetters, DeadLetters
 from penstock.worker.envelope import Envelope
+from penstock.worker.following import Change, follow, follow_all
 from penstock.worker.jobs import AsyncJob, Job
 from penstock.worker.keys import AsyncOrderedKey, OrderedKey, parked_keys
 from penstock.worker.middleware import Middleware
@@ -228,6 +229,14 @@ class App:
     async def async_parked_keys(self, queue: str = "default") -> list[AsyncOrderedKey]:
         """The same for async code."""
         return await self.portal.arun(lambda broker: parked_keys(self, broker, queue))
+
+    def follow(self, job_ids: Iterable[str] | None = None) -> AsyncIterator[Change]:
+        """Yield a change for each new status of some jobs, until all of them have ended; or of all jobs, for ever.
+
+        async for change in app.follow([job.id for job in jobs]):
+            print(f"{change.job.job_id} is {change.status}")
+        """
+        return follow_all(self) if job_ids is None else follow(self, job_ids)
 
     def dead_letters(self, queue: str = "default") -> DeadLetters:
         """Return the dead letters of a queue of jobs."""
