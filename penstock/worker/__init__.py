@@ -2,7 +2,9 @@
 
 from penstock.worker.app import App
 from penstock.worker.context import JobContext, current_job
+from penstock.worker.following import Change
 from penstock.worker.jobs import AsyncJob, Job, JobCancelled, JobFailed, JobUnknown, ResultNotReady
+from penstock.worker.metrics import PrometheusMetrics
 from penstock.worker.middleware import Middleware
 from penstock.worker.outcomes import Backoff, Cancelled, Fail, LeaseLost, Retry, RetryPolicy, TimeLimitExceeded
 from penstock.worker.records import Status
@@ -12,6 +14,7 @@ from penstock.worker.workflows.graph import Node, Workflow, WorkflowInvalid
 from penstock.worker.workflows.launching import WorkflowExists
 from penstock.worker.workflows.records import WorkflowView
 from penstock.worker.workflows.runs import AsyncWorkflowRun, WorkflowRun, WorkflowUnknown
+from penstock.worker.tracing import Tracing
 
 __all__ = [
     "App",
@@ -21,6 +24,7 @@ __all__ = [
     "Call",
     "Cancelled",
     "Chain",
+    "Change",
     "Fail",
     "Group",
     "Job",
@@ -31,6 +35,7 @@ __all__ = [
     "LeaseLost",
     "Middleware",
     "Node",
+    "PrometheusMetrics",
     "ResultNotReady",
     "Retry",
     "RetryPolicy",
@@ -45,6 +50,7 @@ __all__ = [
     "WorkflowView",
     "chain",
     "chord",
+    "Tracing",
     "current_job",
     "group",
 ]

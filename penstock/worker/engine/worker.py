@@ -211,9 +211,13 @@ class Worker:
             held.running = Attempt(held.task, args, held.context, self._app.middleware)
             started = time.perf_counter()
             held.started_at = self._app.clock.now_ms()
+            for each in self._app.middleware:
+                each.started(held.context)
             try:
                 return await runner.run(held.running)
             finally:
+                for each in self._app.middleware:
+                    each.ended(held.context)
                 held.runner = held.running = None
                 seconds = time.perf_counter() - started
                 self._mean_seconds += SMOOTHING * (seconds - self._mean_seconds)
@@ -264,6 +268,9 @@ class Worker:
         if held.context.reason is not None:
             return
         held.context.stop(reason)
+        if reason is LeaseLost:
+            for each in self._app.middleware:
+                each.lease_lost(held.context)
         if held.runner is not None and held.running is not None:
             held.runner.stop(held.running)
 
