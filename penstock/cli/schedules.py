@@ -9,7 +9,6 @@ from penstock.cli.apps import AppReference, instant, workplace
 from penstock.cli.output import print_json, print_table, say
 from penstock.cli.target import Json, KeyPair, StoreUrl, Url
 from penstock.worker.schedules.records import ScheduleRecord
-from penstock.worker.schedules.schedules import preview
 
 app = typer.Typer(
     help="List, pause, resume, trigger and remove schedules.", no_args_is_help=True, rich_markup_mode=None
@@ -120,7 +119,7 @@ def _tell(schedule: ScheduleRecord, as_json: bool, text: str) -> None:
 
 
 def _whole(schedule: ScheduleRecord, upcoming: int) -> dict[str, Any]:
-    occurrences = [] if schedule.is_paused else preview(schedule, upcoming)
+    occurrences = () if schedule.is_paused else schedule.upcoming(upcoming)
     whole: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(schedule))
     return whole | {"is_paused": schedule.is_paused, "upcoming": occurrences}
 
@@ -131,4 +130,4 @@ def _rule(schedule: ScheduleRecord) -> str:
 
 
 def _next(schedule: ScheduleRecord, upcoming: int) -> str:
-    return "paused" if schedule.is_paused else ", ".join(map(instant, preview(schedule, upcoming)))
+    return "paused" if schedule.is_paused else ", ".join(map(instant, schedule.upcoming(upcoming)))

@@ -2,12 +2,15 @@
 
 from penstock.worker.app import App
 from penstock.worker.context import JobContext, current_job
+from penstock.worker.dead_letters import Cause, DeadJob
 from penstock.worker.following import Change
 from penstock.worker.jobs import AsyncJob, Job, JobCancelled, JobFailed, JobUnknown, ResultNotReady
 from penstock.worker.metrics import PrometheusMetrics
 from penstock.worker.middleware import Middleware
 from penstock.worker.outcomes import Backoff, Cancelled, Fail, LeaseLost, Retry, RetryPolicy, TimeLimitExceeded
 from penstock.worker.records import Status
+from penstock.worker.schedules.records import ScheduleRecord
+from penstock.worker.schedules.schedules import ScheduleNotFound
 from penstock.worker.tasks import Task
 from penstock.worker.workflows.calls import Call, Chain, Group, chain, chord, group
 from penstock.worker.workflows.graph import Node, Workflow, WorkflowInvalid
@@ -24,7 +27,9 @@ __all__ = [
     "Call",
     "Cancelled",
     "Chain",
+    "Cause",
     "Change",
+    "DeadJob",
     "Fail",
     "Group",
     "Job",
@@ -39,6 +44,8 @@ __all__ = [
     "ResultNotReady",
     "Retry",
     "RetryPolicy",
+    "ScheduleNotFound",
+    "ScheduleRecord",
     "Status",
     "Task",
     "TimeLimitExceeded",

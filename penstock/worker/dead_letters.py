@@ -220,21 +220,31 @@ class DeadLetters:
         self._async = letters
         self._app = app
 
-    def list(self, **conditions: Any) -> tuple[DeadJob, ...]:
+    def list(self, *, cause: str | None = None, task: str | None = None, limit: int = 100) -> tuple[DeadJob, ...]:
         """Return dead jobs; see ``AsyncDeadLetters.list``."""
-        return self._run(self._async.list(**conditions))
+        return self._run(self._async.list(cause=cause, task=task, limit=limit))
 
     def causes(self) -> tuple[Cause, ...]:
         """Return why jobs failed, the most frequent cause first."""
         return self._run(self._async.causes())
 
-    def retry(self, job_ids: Sequence[str] | None = None, **conditions: Any) -> int:
+    def retry(
+        self,
+        job_ids: Sequence[str] | None = None,
+        *,
+        cause: str | None = None,
+        task: str | None = None,
+        rate_per_second: int | None = None,
+        waits: bool = True,
+    ) -> int:
         """Send dead jobs back to their queue; see ``AsyncDeadLetters.retry``."""
-        return self._run(self._async.retry(job_ids, **conditions))
+        return self._run(
+            self._async.retry(job_ids, cause=cause, task=task, rate_per_second=rate_per_second, waits=waits)
+        )
 
-    def delete(self, job_ids: Sequence[str] | None = None, **conditions: Any) -> int:
+    def delete(self, job_ids: Sequence[str] | None = None, *, cause: str | None = None, task: str | None = None) -> int:
         """Forget dead jobs; see ``AsyncDeadLetters.delete``."""
-        return self._run(self._async.delete(job_ids, **conditions))
+        return self._run(self._async.delete(job_ids, cause=cause, task=task))
 
     def _run(self, asked: Coroutine[Any, Any, T]) -> T:
         return self._app.portal.run(lambda _: asked)

@@ -58,9 +58,7 @@ class PrometheusMetrics(Middleware):
             buckets=SECONDS,
             **into,
         )
-        self._lost = prometheus.Counter(
-            "penstock_leases_lost", "Jobs that were lost while they ran.", ("task",), **into
-        )
+        self._lost = prometheus.Counter("penstock_leases_lost", "Jobs lost while they ran.", ("task",), **into)
         self._slots = prometheus.Gauge("penstock_slots_in_use", "Jobs that run in this worker.", **into)
 
     def started(self, job: JobContext) -> None:

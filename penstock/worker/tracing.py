@@ -28,8 +28,8 @@ class Tracing(Middleware):
 
     Args:
         provider: of tracers; the global one if not given.
-        relation: what an attempt is to the sending. ``child``: part of the same trace. ``link``: a trace of its own that
-            links to it, better where jobs wait for days.
+        relation: what an attempt is to the sending. ``child``: part of the same trace. ``link``: a trace of its own
+            that links to it, better where jobs wait for days.
 
     Raises:
         InvalidRequest: the package is not installed.

@@ -15,7 +15,7 @@ from penstock.worker import App, Status
 from penstock.worker.arguments import WrongArguments
 from penstock.worker.engine.duties import Duties
 from penstock.worker.schedules.records import ScheduleRecord
-from penstock.worker.schedules.schedules import ScheduleNotFound, preview
+from penstock.worker.schedules.schedules import ScheduleNotFound
 
 
 class Ticks:
@@ -185,7 +185,7 @@ async def test_a_paused_schedule_sends_nothing_and_catches_up_with_nothing(
     await under_test.fast_forward(35)
     assert ticks.ran == []
     resumed = await app.async_schedules.resume("often")
-    assert preview(resumed, 2) == [ticks.start + 40_000, ticks.start + 50_000]
+    assert resumed.upcoming(2) == (ticks.start + 40_000, ticks.start + 50_000)
     await under_test.fast_forward(10)
     assert ticks.ran == [40]
 

@@ -76,6 +76,13 @@ class ScheduleRecord(Struct, frozen=True, omit_defaults=True, kw_only=True):
         """Its occurrences."""
         return times_of(self.rule, self.since)
 
+    def upcoming(self, count: int) -> tuple[int, ...]:
+        """Return its next occurrences, as long as it is not paused."""
+        found: list[int] = []
+        for _ in range(count):
+            found.append(self.times.after(found[-1]) if found else self.next_at)
+        return tuple(found)
+
 
 def times_of(rule: Rule, since: int) -> Times:
     """Return the occurrences of a rule.

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
-from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, get_args
 
 from msgspec import Struct, structs
 
@@ -31,6 +30,17 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Args = tuple[Any, ...] | Mapping[str, Any]
+
+
+class RuleOptions(TypedDict, total=False):
+    """When a schedule comes, and what becomes of what was missed; as in ``Rule``."""
+
+    cron: str | None
+    zone: str
+    every_seconds: float | None
+    catch_up: CatchUp
+    allows_overlap: bool
+
 
 ATTEMPTS = 100
 """Somebody else may change the same schedule meanwhile; nobody does so often."""
@@ -67,7 +77,7 @@ class AsyncSchedules:
         self._app = app
         self.declared: dict[str, Declaration] = {}
 
-    def declare(self, name: str, sender: "Sender[..., Any]", args: Args, **rule: Any) -> None:
+    def declare(self, name: str, sender: "Sender[..., Any]", args: Args, **rule: Unpack[RuleOptions]) -> None:
         """Say that a schedule belongs to the app; workers write it down when they start.
 
         Raises:
@@ -101,7 +111,7 @@ class AsyncSchedules:
         task: "Sender[..., Any]",
         *,
         args: Args = (),
-        **rule: Any,
+        **rule: Unpack[RuleOptions],
     ) -> ScheduleRecord:
         """Add a schedule at run time, or change the one of that name; it stays until it is removed.
 
@@ -205,7 +215,9 @@ class Schedules:
         self._async = schedules
         self._app = app
 
-    def add(self, name: str, task: "Sender[..., Any]", *, args: Args = (), **rule: Any) -> ScheduleRecord:
+    def add(
+        self, name: str, task: "Sender[..., Any]", *, args: Args = (), **rule: Unpack[RuleOptions]
+    ) -> ScheduleRecord:
         """Add a schedule at run time, or change the one of that name."""
         return self._run(self._async.add(name, task, args=args, **rule))
 
@@ -237,19 +249,7 @@ class Schedules:
         return self._app.portal.run(lambda _: asked)
 
 
-def preview(schedule: ScheduleRecord, count: int) -> list[int]:
-    """Return the next occurrences of a schedule, if it is not paused (ms since the epoch)."""
-
-    def occurrences() -> Any:
-        at = schedule.next_at
-        while True:
-            yield at
-            at = schedule.times.after(at)
-
-    return list(islice(occurrences(), count))
-
-
-def _declaration(name: str, sender: "Sender[..., Any]", args: Args, rule: dict[str, Any]) -> Declaration:
+def _declaration(name: str, sender: "Sender[..., Any]", args: Args, rule: RuleOptions) -> Declaration:
     task, options = sender.task, sender.call_options
     for refused in ("delay_seconds", "at", "deduplication_id", "job_id"):
         if getattr(options, refused) is not None:

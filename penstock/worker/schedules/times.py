@@ -69,8 +69,12 @@ class Cron:
         return first
 
     def _from(self, at: int) -> Iterator[int]:
-        from cronsim import CronSim, CronSimError
-
+        try:
+            from cronsim import CronSim, CronSimError
+        except ModuleNotFoundError:
+            raise InvalidRequest(
+                "Cron notation needs the package cronsim.", hint="pip install 'penstock[worker]'.", field="cron"
+            ) from None
         try:
             for each in CronSim(self._notation, datetime.fromtimestamp(at // 1000, self._zone)):
                 yield round(each.timestamp() * 1000)
