@@ -12,12 +12,12 @@ from penstock.worker.records import Status
 from penstock.worker.schedules.records import ScheduleRecord
 from penstock.worker.schedules.schedules import ScheduleNotFound
 from penstock.worker.tasks import Task
+from penstock.worker.tracing import Tracing
 from penstock.worker.workflows.calls import Call, Chain, Group, chain, chord, group
 from penstock.worker.workflows.graph import Node, Workflow, WorkflowInvalid
 from penstock.worker.workflows.launching import WorkflowExists
 from penstock.worker.workflows.records import WorkflowView
 from penstock.worker.workflows.runs import AsyncWorkflowRun, WorkflowRun, WorkflowUnknown
-from penstock.worker.tracing import Tracing
 
 __all__ = [
     "App",
@@ -26,8 +26,8 @@ __all__ = [
     "Backoff",
     "Call",
     "Cancelled",
-    "Chain",
     "Cause",
+    "Chain",
     "Change",
     "DeadJob",
     "Fail",
@@ -49,6 +49,7 @@ __all__ = [
     "Status",
     "Task",
     "TimeLimitExceeded",
+    "Tracing",
     "Workflow",
     "WorkflowExists",
     "WorkflowInvalid",
@@ -57,7 +58,6 @@ __all__ = [
     "WorkflowView",
     "chain",
     "chord",
-    "Tracing",
     "current_job",
     "group",
 ]
