@@ -24,6 +24,7 @@ class Penstock(App):
     Args:
         url: of a store (``sqlite:///jobs.db``, ``memory://``) or of a server (``http://host:3000``).
         key: ``<key id>:<secret>``, where the server asks for one.
+        name: tells this app from others on the same store; the module that makes it, if not given.
         result_seconds: how long the end of a job and its result are known, unless its task says otherwise.
         middleware: wraps every sending and every attempt, the first outermost.
         clock, entropy: where instants and ids come from; for tests.
@@ -36,6 +37,7 @@ class Penstock(App):
         url: str,
         *,
         key: str | None = None,
+        name: str | None = None,
         result_seconds: float = RESULT_SECONDS,
         middleware: Sequence[Middleware] = (),
         clock: Clock | None = None,
@@ -44,7 +46,14 @@ class Penstock(App):
         async def connect() -> Broker:
             return await open_broker(self.url, key=self.token, clock=clock)
 
-        super().__init__(connect, clock=clock, entropy=entropy, result_seconds=result_seconds, middleware=middleware)
+        super().__init__(
+            connect,
+            name=name,
+            clock=clock,
+            entropy=entropy,
+            result_seconds=result_seconds,
+            middleware=middleware,
+        )
         self.url = url
         self.token = key
 

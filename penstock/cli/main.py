@@ -1,5 +1,6 @@
 """The command line: ``penstock``. Commands import what they need when they run."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,8 +20,33 @@ MEANT_WRONG = ("configuration_invalid", "app_not_loaded")
 _HELP = {"help_option_names": ["-h", "--help"]}
 
 
+OF_JOBS = {
+    "job": "penstock.cli.jobs",
+    "schedule": "penstock.cli.schedules",
+    "dlq": "penstock.cli.dead_letters",
+    "worker": "penstock.cli.workers",
+    "monitor": "penstock.cli.monitor",
+    "relay": "penstock.cli.relay",
+}
+"""Commands whose modules need the worker framework. They are imported when asked for: the server does without."""
+
+
 class Commands(TyperGroup):
     """Runs a command and turns a PenstockError into one line and an exit status."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of all commands."""
+        return [*super().list_commands(ctx), *OF_JOBS]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command by its name."""
+        if cmd_name not in OF_JOBS:
+            return super().get_command(ctx, cmd_name)
+        made = import_module(OF_JOBS[cmd_name]).app
+        # a group stays one though it has a single command
+        command = typer.main.get_group(made) if made.info.help else typer.main.get_command(made)
+        command.name = cmd_name
+        return command
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from penstock.broker.contract import Broker
 from penstock.broker.local import LocalBroker
+from penstock.broker.sweeping import Sweeping
 from penstock.core.filters import MessageFilter
 from penstock.core.messages import State
 from penstock.core.operations import ListQueues, Peek
@@ -54,7 +55,7 @@ class AppUnderTest:
         """Let so much time pass and run what becomes due, each at its own time."""
         until = self.clock.now_ms() + round(seconds * 1000)
         await self.run_until_idle()
-        while (due := await self._next_due()) is not None and due <= until:
+        while (due := await self._next_due(has_schedules=True)) is not None and due <= until:
             self.clock.advance(max(0, due - self.clock.now_ms()) / 1000)
             await self.run_until_idle()
         self.clock.advance((until - self.clock.now_ms()) / 1000)
@@ -75,9 +76,12 @@ class AppUnderTest:
         inline = InlineRunner()
         return Worker(self.app, self.broker, options, {"async": inline, "thread": inline, "process": inline})
 
-    async def _next_due(self) -> int | None:
-        """Return when the next job is due that now is not."""
+    async def _next_due(self, *, has_schedules: bool = False) -> int | None:
+        """Return when the next job is due that now is not; with schedules, theirs too, which have no end."""
         due: int | None = None
+        if has_schedules:
+            occurrences = [each.next_at for each in await self.app.async_schedules.list() if not each.is_paused]
+            due = min(occurrences, default=None)
         for name in [queue.name for queue in (await self.broker.perform(ListQueues(limit=_PAGE))).queues]:
             if name.endswith(dead_letters_of("")):
                 continue
@@ -119,8 +123,11 @@ async def app_under_test(
         clock: the manual clock of that broker.
     """
     clock = clock or ManualClock()
-    local = LocalBroker(await open_store("memory://"), clock) if broker is None else None
-    used: Broker = broker or local  # type: ignore[assignment]
+    own: Broker | None = None
+    if broker is None:
+        store = await open_store("memory://")
+        own = Sweeping(LocalBroker(store, clock), store, clock)  # dead jobs that are tried again are moved by it
+    used: Broker = broker or own  # type: ignore[assignment]
     real_clock, app.clock = app.clock, clock
     app.portal.attach(used)
     try:
@@ -128,5 +135,5 @@ async def app_under_test(
     finally:
         app.portal.detach()
         app.clock = real_clock
-        if local is not None:
-            await local.aclose()
+        if own is not None:
+            await own.aclose()

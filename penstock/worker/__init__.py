@@ -2,9 +2,12 @@
 
 from penstock.worker.app import App
 from penstock.worker.context import JobContext, current_job
+from penstock.worker.dead_letters import Cause, DeadJob
+from penstock.worker.following import Change
 from penstock.worker.jobs import AsyncJob, Job, JobCancelled, JobFailed, JobUnknown, ResultNotReady
 from penstock.worker.keys import AsyncOrderedKey, KeyView, OrderedKey
 from penstock.worker.limits import Concurrency, Rate
+from penstock.worker.metrics import PrometheusMetrics
 from penstock.worker.middleware import Middleware
 from penstock.worker.outcomes import (
     Backoff,
@@ -19,6 +22,8 @@ from penstock.worker.outcomes import (
     TimeLimitExceeded,
 )
 from penstock.worker.records import Status
+from penstock.worker.schedules.records import ScheduleRecord
+from penstock.worker.schedules.schedules import ScheduleNotFound
 from penstock.worker.sessions import (
     Events,
     SessionIdle,
@@ -28,6 +33,7 @@ from penstock.worker.sessions import (
     SessionTooLong,
 )
 from penstock.worker.tasks import Task
+from penstock.worker.tracing import Tracing
 from penstock.worker.unique import JobExists, Unique
 from penstock.worker.workflows.calls import Call, Chain, Group, chain, chord, group
 from penstock.worker.workflows.graph import Node, Workflow, WorkflowInvalid
@@ -43,8 +49,11 @@ __all__ = [
     "Backoff",
     "Call",
     "Cancelled",
+    "Cause",
     "Chain",
+    "Change",
     "Concurrency",
+    "DeadJob",
     "Events",
     "Fail",
     "Group",
@@ -62,10 +71,13 @@ __all__ = [
     "Node",
     "OrderedKey",
     "ProcessDied",
+    "PrometheusMetrics",
     "Rate",
     "ResultNotReady",
     "Retry",
     "RetryPolicy",
+    "ScheduleNotFound",
+    "ScheduleRecord",
     "SessionIdle",
     "SessionInterrupted",
     "SessionRecord",
@@ -74,6 +86,7 @@ __all__ = [
     "Status",
     "Task",
     "TimeLimitExceeded",
+    "Tracing",
     "Unique",
     "Workflow",
     "WorkflowExists",

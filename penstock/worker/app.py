@@ -1,7 +1,9 @@
 """The app: tasks by name, the queues they wait in, and the way to the broker."""
 
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, overload
 
 from msgspec import Raw, structs
@@ -11,21 +13,28 @@ from penstock.broker.system import Entropy, SystemClock, SystemEntropy
 from penstock.core.clock import Clock
 from penstock.core.errors import InvalidRequest
 from penstock.worker.arguments import TaskInvalid
+from penstock.worker.dead_letters import AsyncDeadLetters, DeadLetters
 from penstock.worker.envelope import Envelope
+from penstock.worker.following import Change, follow, follow_all
 from penstock.worker.jobs import AsyncJob, Job
 from penstock.worker.keys import AsyncOrderedKey, OrderedKey, parked_keys
 from penstock.worker.limits import Limit
 from penstock.worker.middleware import Middleware
+from penstock.worker.outbox.outbox import AsyncOutbox, Outbox
+from penstock.worker.outbox.relay import Relay, check_connect
 from penstock.worker.outcomes import Backoff, RetryPolicy
 from penstock.worker.portal import Connect, Portal
 from penstock.worker.queues import QueueDefinition
+from penstock.worker.schedules.records import CatchUp
+from penstock.worker.schedules.schedules import Args, AsyncSchedules, Schedules
 from penstock.worker.sending import Request, send
 from penstock.worker.sessions import MOST_EVENTS, Events, OnIdle, SessionTask
-from penstock.worker.tasks import OnFailure, RunsIn, Task, TaskOptions
+from penstock.worker.tasks import OnFailure, RunsIn, Sender, Task, TaskOptions
 from penstock.worker.unique import Unique
 from penstock.worker.workflows.graph import KEEP_SECONDS, Workflow
 from penstock.worker.workflows.runs import AsyncWorkflowRun, WorkflowRun
 
+T = TypeVar("T")
 P = ParamSpec("P")
 R = TypeVar("R")
 E = TypeVar("E")
@@ -41,12 +50,15 @@ class App:
         clock, entropy: where instants and ids come from.
         result_seconds: how long the end of a job is known, unless its task says otherwise.
         middleware: wraps every sending and every attempt, the first outermost.
+        name: tells this app from others on the same store: schedules that its code no longer declares are removed. Not
+            given: the module that makes it.
     """
 
     def __init__(
         self,
         connect: Connect,
         *,
+        name: str | None = None,
         clock: Clock | None = None,
         entropy: Entropy | None = None,
         result_seconds: float = RESULT_SECONDS,
@@ -60,6 +72,10 @@ class App:
         self.middleware = list(middleware)
         self.tasks: dict[str, Task[..., Any]] = {}
         self.queues: dict[str, QueueDefinition] = {}
+        self.name = name or _calling_module()
+        self.async_schedules = AsyncSchedules(self)
+        self.schedules = Schedules(self.async_schedules, self)
+        self.relays: list[Relay] = []
 
     # -- what there is to run ------------------------------------------------------------------------------------------
 
@@ -161,6 +177,61 @@ class App:
         """Return how a queue behaves."""
         return self.queues.get(name) or QueueDefinition(name=name)
 
+    @overload
+    def schedule(
+        self,
+        name: str,
+        task: Sender[..., Any],
+        *,
+        args: Args = (),
+        cron: str | None = None,
+        zone: str = "UTC",
+        every_seconds: float | None = None,
+        catch_up: CatchUp = "last",
+        allows_overlap: bool = True,
+    ) -> None: ...
+    @overload
+    def schedule(
+        self,
+        name: str,
+        *,
+        args: Args = (),
+        cron: str | None = None,
+        zone: str = "UTC",
+        every_seconds: float | None = None,
+        catch_up: CatchUp = "last",
+        allows_overlap: bool = True,
+    ) -> Callable[[T], T]: ...
+    def schedule(self, name: str, task: Any = None, *, args: Args = (), **rule: Any) -> Any:
+        """Send a job again and again: ``app.schedule("nightly", report, cron="0 3 * * *", zone="Europe/Berlin")``.
+
+        Or as a decorator, above ``@app.task``. Any number of workers may run: each occurrence is sent once. When a
+        worker starts, it writes down what the code declares, and removes what it declared before and does not now.
+
+        Args:
+            name: names it in the store.
+            task: a task, or a task with options (``report.with_options(queue="slow")``).
+            args: by position, or by name.
+            cron: minute, hour, day of month, month, day of week; six fields begin with seconds; or ``@daily`` and such.
+            zone: in which time zone, like ``Europe/Berlin``.
+            every_seconds: instead of ``cron``.
+            catch_up: which of the occurrences that came while no worker ran are sent when one does: ``last``, ``all``,
+                or ``skip``: none older than a minute.
+            allows_overlap: ``False``: an occurrence is left out while the job of the one before has not ended.
+
+        Raises:
+            InvalidRequest: there is one of that name, or its times are not understood.
+            WrongArguments: the task cannot be called like that.
+        """
+        if task is not None:
+            return self.async_schedules.declare(name, task, args, **rule)
+
+        def declare(task: Any) -> Any:
+            self.async_schedules.declare(name, task, args, **rule)
+            return task
+
+        return declare
+
     def task_named(self, name: str) -> "Task[..., Any]":
         """Return a task by its name. Raises InvalidRequest: there is none."""
         try:
@@ -209,6 +280,59 @@ class App:
     async def async_parked_keys(self, queue: str = "default") -> list[AsyncOrderedKey]:
         """The same for async code."""
         return await self.portal.arun(lambda broker: parked_keys(self, broker, queue))
+
+    def follow(self, job_ids: Iterable[str] | None = None) -> AsyncIterator[Change]:
+        """Yield a change for each new status of some jobs, until all of them have ended; or of all jobs, for ever.
+
+        async for change in app.follow([job.id for job in jobs]):
+            print(f"{change.job.job_id} is {change.status}")
+        """
+        return follow_all(self) if job_ids is None else follow(self, job_ids)
+
+    def dead_letters(self, queue: str = "default") -> DeadLetters:
+        """Return the dead letters of a queue of jobs."""
+        return DeadLetters(self.async_dead_letters(queue), self)
+
+    def async_dead_letters(self, queue: str = "default") -> AsyncDeadLetters:
+        """The same for async code."""
+        return AsyncDeadLetters(self, queue)
+
+    # -- sending in a transaction of the user's ------------------------------------------------------------------------
+
+    def outbox(self, connection: Any) -> Outbox:
+        """Return an outbox on a database connection: jobs are written in its transaction, and sent once it commits.
+
+            with app.outbox(connection) as outbox:
+                outbox.send(welcome, user_id)
+
+        Args:
+            connection: of sqlite3, psycopg, SQLAlchemy (Connection or Session) or Django.
+
+        Raises:
+            InvalidRequest: it is of another kind.
+        """
+        return Outbox(self, connection)
+
+    def async_outbox(self, connection: Any) -> AsyncOutbox:
+        """The same for connections of asyncpg, aiosqlite, psycopg (async) and SQLAlchemy (async)."""
+        return AsyncOutbox(self, connection)
+
+    def relay(self, connect: Callable[[], Any], *, interval_seconds: float = 1.0) -> Relay:
+        """Have every worker of this app, and ``penstock relay``, send what is in the outbox of a database.
+
+        Args:
+            connect: opens a connection of the kinds that outboxes know: ``lambda: sqlite3.connect("shop.db")``.
+            interval_seconds: how long at most a job waits whose transaction the worker could not see being committed.
+        """
+        check_connect(connect)
+        relay = Relay(connect, lambda: self.clock.now_ms(), self.queue_named, interval_seconds)
+        self.relays.append(relay)
+        return relay
+
+    def nudge_relays(self) -> None:
+        """Tell the relays in this process that there may be something to send."""
+        for relay in self.relays:
+            relay.nudge()
 
     async def dispatch(self, broker: Broker, requests: Sequence[Request]) -> list[str]:
         """Send jobs with a broker; see ``sending.send``."""
@@ -295,3 +419,12 @@ def _check(task: "Task[..., Any]", app: App) -> None:
             hint='Say runs_in="process".',
             field="memory_limit_mb",
         )
+
+
+def _calling_module() -> str:
+    """Return the name of the module that makes an app, or of its file where it is run as a program."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("penstock."):
+        frame = frame.f_back
+    name: str = frame.f_globals.get("__name__", "app")
+    return Path(frame.f_globals.get("__file__") or "app").stem if name == "__main__" else name

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from penstock.broker.contract import Broker
 from penstock.core.effects import Effects, Record
 from penstock.core.errors import InvalidRequest, PenstockError
+from penstock.core.filters import MessageFilter
 from penstock.core.messages import MessageView
 from penstock.core.operations import Apply, Cancel, IdOutcome, PutRecords
 from penstock.worker.endings import cancelled, ending
 from penstock.worker.envelope import unseal
 from penstock.worker.records import FINAL, JobRecord, Status, cancel_key
+from penstock.worker.redriving import redrive
 from penstock.worker.status import JobView, is_blocking, look
 
 if TYPE_CHECKING:
@@ -123,6 +125,23 @@ class AsyncJob(Generic[R]):
 
         return await self.app.portal.arun(work)
 
+    async def retry(self) -> bool:
+        """Run it again, though it has failed for good: it goes from the dead letters back to its queue, with its id and
+        all its attempts before it. Returns when it is there.
+
+        Returns:
+            False: it is no dead letter.
+        """
+
+        async def work(broker: Broker) -> bool:
+            view = (await look(broker, (self.id,)))[0]
+            if view.message is None or view.message.dead_letter_source is None:
+                return False
+            move = await redrive(broker, view.message.queue, MessageFilter(message_ids=(self.id,)))
+            return move.moved_count > 0
+
+        return await self.app.portal.arun(work)
+
     def _end(self, message: MessageView, record: JobRecord | None, now: int) -> Effects:
         try:
             envelope = unseal(message.body)
@@ -179,6 +198,10 @@ class Job(Generic[R]):
     def cancel(self) -> bool:
         """Call it off; see ``AsyncJob.cancel``."""
         return self._run(self._job.cancel())
+
+    def retry(self) -> bool:
+        """Run it again, though it has failed for good; see ``AsyncJob.retry``."""
+        return self._run(self._job.retry())
 
     def _run(self, asked: Coroutine[Any, Any, T]) -> T:
         return self._job.app.portal.run(lambda _: asked)

@@ -26,5 +26,14 @@ class Middleware:
         """
         return nullcontext()
 
+    def started(self, job: JobContext) -> None:
+        """An attempt has a slot and begins. Runs on the worker's own loop, like the three below: do not block."""
+
+    def ended(self, job: JobContext) -> None:
+        """It has left its slot, however that came; the store does not know yet."""
+
+    def lease_lost(self, job: JobContext) -> None:
+        """A job that is in hand is no longer ours: another worker may be running it."""
+
     def settled(self, job: JobContext, task: "Task[..., object] | None", outcome: Outcome, seconds: float) -> None:
-        """An attempt has ended, and the store knows. Runs on the worker's own loop: do not block."""
+        """An attempt has ended, and the store knows."""

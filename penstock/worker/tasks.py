@@ -95,6 +95,11 @@ class Sender(Generic[P, R]):
         return self._task
 
     @property
+    def call_options(self) -> CallOptions:
+        """What is said of each call."""
+        return self._call_options
+
+    @property
     def has_id(self) -> bool:
         """Whether what is sent has an id of the caller's."""
         return self._call_options.job_id is not None or self._call_options.deduplication_id is not None
@@ -130,6 +135,14 @@ class Sender(Generic[P, R]):
         app = self._task.app
         (job_id,) = await app.portal.arun(lambda broker: app.dispatch(broker, (request,)))
         return AsyncJob(app, job_id)
+
+    def send_in(self, connection: Any, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
+        """Write a job into the outbox of a database connection, in its transaction; see ``App.outbox``."""
+        return self._task.app.outbox(connection).send(self, *args, **kwargs)
+
+    async def asend_in(self, connection: Any, *args: P.args, **kwargs: P.kwargs) -> AsyncJob[R]:
+        """The same for an async connection."""
+        return await self._task.app.async_outbox(connection).send(self, *args, **kwargs)
 
     def send_many(self, calls: Iterable[tuple[Any, ...] | Mapping[str, Any]]) -> list[Job[R]]:
         """Send many jobs of this task with few operations.

@@ -6,23 +6,36 @@ from pathlib import Path
 import pytest
 
 from penstock.broker.contract import Broker
+from penstock.store.contract import Store
 from penstock.testing.jobs import AppUnderTest, app_under_test
 from penstock.worker import App
 from tests.conformance.implementations import IMPLEMENTATIONS, opened
+from tests.support.world import World
 
 ON = tuple(each for each in IMPLEMENTATIONS if each.name in ("memory", "sqlite", "http-sqlite"))
 
 
-async def _nowhere() -> Broker:
+async def nowhere() -> Broker:
     raise AssertionError("an app under test opens no broker of its own")
 
 
 @pytest.fixture(params=ON, ids=lambda each: each.name)
-async def under_test(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[AppUnderTest]:
+async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
     async with opened(request.param, tmp_path) as world:
-        app = App(_nowhere, entropy=world.entropy)
-        async with app_under_test(app, broker=world.broker, clock=world.clock) as under_test:
-            yield under_test
+        yield world
+
+
+@pytest.fixture
+async def under_test(world: World) -> AsyncIterator[AppUnderTest]:
+    app = App(nowhere, entropy=world.entropy)
+    async with app_under_test(app, broker=world.broker, clock=world.clock) as under_test:
+        yield under_test
+
+
+@pytest.fixture
+def store(world: World) -> Store:
+    """The store behind the broker, for upkeep."""
+    return world.store
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from penstock.core.settlements import Settled, Settlement
 from penstock.worker.app import App
 from penstock.worker.engine.calling import Attempt
 from penstock.worker.engine.draining import finish
+from penstock.worker.engine.duties import Duties
 from penstock.worker.engine.ending import settlement_of
 from penstock.worker.engine.fetching import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Fetching
 from penstock.worker.engine.frames import Start
@@ -117,6 +118,7 @@ class Worker:
             keep_ms=app.result_ms,
             also=self._limiting.tend,
         )
+        self._duties = Duties(app, broker)
         self._jobs: set[asyncio.Task[None]] = set()
         self._is_stopping = asyncio.Event()
         self._presence = Presence(
@@ -148,6 +150,10 @@ class Worker:
         caring = [asyncio.create_task(self._tending.run(self._has_jobs))]
         if self._options.is_present:
             caring.append(asyncio.create_task(self._presence.run()))
+        if self._options.is_burst:
+            await self._duties.once()
+        else:
+            caring.append(asyncio.create_task(self._duties.run()))
         try:
             await self._until_drained(self._fetch_and_start())
             await self._finish()
@@ -325,10 +331,14 @@ class Worker:
             held.running = Attempt(held.task, args, held.context, self._app.middleware)
             started = time.perf_counter()
             held.started_at = self._app.clock.now_ms()
+            for each in self._app.middleware:
+                each.started(held.context)
             try:
                 return await runner.run(held.running)
             finally:
                 self._limiting.release(admitted)
+                for each in self._app.middleware:
+                    each.ended(held.context)
                 held.runner = held.running = None
                 seconds = time.perf_counter() - started
                 self._mean_seconds += SMOOTHING * (seconds - self._mean_seconds)
@@ -437,6 +447,9 @@ class Worker:
         if held.context.reason is not None:
             return
         held.context.stop(reason)
+        if reason is LeaseLost:
+            for each in self._app.middleware:
+                each.lease_lost(held.context)
         if held.runner is not None and held.running is not None:
             held.runner.stop(held.running)
 
