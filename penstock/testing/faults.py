@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from penstock.broker.contract import Broker
-from penstock.core.errors import PenstockError, StoreUnavailable
+from penstock.core.errors import StoreUnavailable
 from penstock.core.operations import Operation
 from penstock.worker.context import JobContext
 from penstock.worker.jobs import AsyncJob, Job
@@ -15,10 +15,8 @@ Reply = TypeVar("Reply")
 Which = Job[Any] | AsyncJob[Any] | Task[..., Any] | None
 
 
-class WorkerDied(PenstockError):
-    """The worker is gone in the middle of a job: a test wanted it so."""
-
-    code = "worker_died"
+class WorkerDied(BaseException):
+    """The worker is gone in the middle of a job: a test wanted it so. Nobody catches it, so nothing is settled."""
 
 
 class Trouble:

@@ -140,6 +140,8 @@ class InlineRunner:
 
     async def run(self, attempt: Attempt) -> Outcome:
         death = self._faults.death_in(attempt.context)
+        if death is not None:
+            _let_die(asyncio.current_task())
         if death is False:
             raise WorkerDied("The worker died before the work was done.")
         if attempt.task.is_async:
@@ -155,6 +157,12 @@ class InlineRunner:
 
     async def aclose(self) -> None:
         pass
+
+
+def _let_die(task: "asyncio.Task[object] | None") -> None:
+    """Let nobody be surprised at how a task ends."""
+    assert task is not None
+    task.add_done_callback(lambda done: None if done.cancelled() else done.exception() and None)
 
 
 class app_under_test:  # noqa: N801  (called like the function it stands for)
