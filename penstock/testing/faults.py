@@ -32,6 +32,10 @@ class Trouble:
         self._times = times
         self.is_done = is_done
 
+    def end(self) -> None:
+        """Let the store be well again."""
+        self._times = self.count
+
     def hits(self, operation: Operation[Any]) -> bool:
         """Return whether an operation is hit, and count it."""
         if not isinstance(operation, self._operations) or self.count == self._times:

@@ -113,15 +113,15 @@ class Sender(Generic[P, R]):
         """
         request = self.request(args, kwargs)
         app = self._task.app
-        app.portal.run(lambda broker: app.dispatch(broker, (request,)))
-        return Job(AsyncJob(app, request.job_id))
+        (job_id,) = app.portal.run(lambda broker: app.dispatch(broker, (request,)))
+        return Job(AsyncJob(app, job_id))
 
     async def asend(self, *args: P.args, **kwargs: P.kwargs) -> AsyncJob[R]:
         """The same in async code."""
         request = self.request(args, kwargs)
         app = self._task.app
-        await app.portal.arun(lambda broker: app.dispatch(broker, (request,)))
-        return AsyncJob(app, request.job_id)
+        (job_id,) = await app.portal.arun(lambda broker: app.dispatch(broker, (request,)))
+        return AsyncJob(app, job_id)
 
     def send_many(self, calls: Iterable[tuple[Any, ...] | Mapping[str, Any]]) -> list[Job[R]]:
         """Send many jobs of this task with few operations.
@@ -135,15 +135,15 @@ class Sender(Generic[P, R]):
         """
         requests = self.requests(calls)
         app = self._task.app
-        app.portal.run(lambda broker: app.dispatch(broker, requests))
-        return [Job(AsyncJob(app, request.job_id)) for request in requests]
+        job_ids = app.portal.run(lambda broker: app.dispatch(broker, requests))
+        return [Job(AsyncJob(app, job_id)) for job_id in job_ids]
 
     async def asend_many(self, calls: Iterable[tuple[Any, ...] | Mapping[str, Any]]) -> list[AsyncJob[R]]:
         """The same in async code."""
         requests = self.requests(calls)
         app = self._task.app
-        await app.portal.arun(lambda broker: app.dispatch(broker, requests))
-        return [AsyncJob(app, request.job_id) for request in requests]
+        job_ids = await app.portal.arun(lambda broker: app.dispatch(broker, requests))
+        return [AsyncJob(app, job_id) for job_id in job_ids]
 
     def requests(self, calls: Iterable[tuple[Any, ...] | Mapping[str, Any]]) -> list[Request]:
         """Return what would be sent for many calls."""

@@ -151,7 +151,6 @@ def test_parameters_of_every_kind_are_filled_as_in_a_call(
         (Any, object()),
         (Any, lambda: None),
     ],
-    ids=str,
 )
 def test_a_value_of_another_kind_is_refused_when_it_is_sent(kind: Any, value: Any) -> None:
     def task(value):  # type: ignore[no-untyped-def]

@@ -57,7 +57,7 @@ async def test_what_cannot_be_written_fails_the_job_though_its_work_is_done(app:
 
     job = await odd.asend()
     await under_test.run_until_idle(jumps=True)
-    with pytest.raises(JobFailed, match="ResultNotSerialisable: .*it did its work"):
+    with pytest.raises(JobFailed, match=r"ResultNotSerialisable: .*it did its work"):
         await job.result(0)
     assert len(ran) == 1, "it is not done again"
 

@@ -5,6 +5,7 @@ from penstock.core.messages import Draft
 from penstock.core.operations import Apply
 from penstock.testing.jobs import AppUnderTest
 from penstock.worker import App, Backoff, Retry, Status
+from penstock.worker.envelope import Envelope, seal
 from penstock.worker.queues import QueueDefinition, ensure
 from tests.worker.workers import Gate, working
 
@@ -68,7 +69,7 @@ async def test_a_job_that_a_join_holds_is_blocked(app: App, under_test: AppUnder
     def nothing() -> None: ...
 
     await ensure(under_test.broker, QueueDefinition(name="default"))
-    message = Draft('{"task": "%s"}' % nothing.name, message_id=SOME_ID)
+    message = Draft(seal(Envelope(nothing.name)), message_id=SOME_ID)
     await under_test.broker.perform(Apply(Effects(joins=(Join("j", 1, FollowUp("default", message)),))))
     job = app.async_job(SOME_ID)
     assert await job.status() is Status.BLOCKED

@@ -57,6 +57,7 @@ def call(attempt: Attempt) -> Outcome:
     except Exception as error:
         return _unfit(error)
     enter(attempt.context)
+    value: Any = None  # as it stays if middleware swallows what the function raises
     try:
         if attempt.middleware:
             with _entered(attempt):
@@ -78,6 +79,7 @@ async def acall(attempt: Attempt) -> Outcome:
     except Exception as error:
         return _unfit(error)
     enter(attempt.context)
+    value: Any = None  # as it stays if middleware swallows what the function raises
     limit = attempt.task.options.time_limit_seconds
     time_is_up = asyncio.timeout(limit)
     try:
