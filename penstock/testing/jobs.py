@@ -7,6 +7,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from penstock.broker.contract import Broker
 from penstock.broker.local import LocalBroker
+from penstock.broker.sweeping import Sweeping
 from penstock.core.filters import MessageFilter
 from penstock.core.messages import State
 from penstock.core.operations import ListQueues, Peek
@@ -186,7 +187,7 @@ class app_under_test:  # noqa: N801  (called like the function it stands for)
 
     async def __aenter__(self) -> AppUnderTest:
         if self._broker is None:
-            self._own = LocalBroker(await open_store("memory://"), self._clock)
+            self._own = await _in_memory(self._clock)
         used = self._broker or self._own
         assert used is not None
         under_test = _under_test[self._app] = AppUnderTest(self._app, used, self._clock)
@@ -204,14 +205,11 @@ class app_under_test:  # noqa: N801  (called like the function it stands for)
     def __enter__(self) -> WaitingAppUnderTest:
         assert self._broker is None, "a broker lives on the loop of a test that is async"
 
-        async def connect() -> Broker:
-            return LocalBroker(await open_store("memory://"), self._clock)
-
         async def enter(broker: Broker) -> AppUnderTest:
             self._broker = broker
             return await self.__aenter__()
 
-        self._thread = Portal(connect)
+        self._thread = Portal(lambda: _in_memory(self._clock))
         return WaitingAppUnderTest(self._thread.run(enter))
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -219,6 +217,12 @@ class app_under_test:  # noqa: N801  (called like the function it stands for)
         self._thread.run(lambda _: self.__aexit__())
         self._thread.close()
         self._broker = None
+
+
+async def _in_memory(clock: ManualClock) -> Broker:
+    store = await open_store("memory://")
+    # swept too: dead jobs that are tried again are moved step by step
+    return Sweeping(LocalBroker(store, clock), store, clock)
 
 
 def run_until_idle(app: App, *, jumps: bool = False) -> None:
