@@ -57,3 +57,17 @@ def test_statuses_are_followed_while_several_processes_work(tmp_path: Path) -> N
     seen = Counter(status for each in statuses.values() for status in each)
     assert seen["running"] > 10
     assert "retrying" in statuses["task_10"]
+
+
+def test_an_order_without_a_stop_is_reported_pending(tmp_path: Path) -> None:
+    example = Example("warehouse", tmp_path)
+    (command,) = example.commands
+    with (
+        example.running("penstock work analyser:app --slots 3"),
+        example.running("penstock work analyser:app --slots 3"),
+    ):
+        told = example.run(command).splitlines()
+    assert told[-1] == "8 done, 2 pending"
+    for number, line in enumerate(told[:-1], 1):
+        outcome = r"pending, no Stop after 4 events" if number % 5 == 0 else r"done, 5 events, \d+ items"
+        assert re.fullmatch(rf"order {number}: {outcome}", line), line
