@@ -28,7 +28,7 @@ def deliver(goods: str) -> str:
 
 def main() -> None:
     run = chain(gather.call(), sort.call(fails="--fails" in sys.argv), deliver.call()).send()
-    worker = subprocess.Popen(["penstock", "work", "sequence:app", "--log-level", "critical"])
+    worker = subprocess.Popen(["penstock", "work", "sequence:app", "--log-level", "error"])
     try:
         run.result(30)
     except JobFailed:

@@ -15,6 +15,7 @@ from penstock.worker.envelope import Envelope
 from penstock.worker.jobs import AsyncJob, Job
 from penstock.worker.keys import AsyncOrderedKey, OrderedKey, parked_keys
 from penstock.worker.middleware import Middleware
+from penstock.worker.naming import name_of
 from penstock.worker.outcomes import Backoff, RetryPolicy
 from penstock.worker.portal import Connect, Portal
 from penstock.worker.queues import QueueDefinition
@@ -205,7 +206,7 @@ class TaskMaker:
     def __call__(self, function: Callable[P, R], /) -> Task[P, R]: ...
     def __call__(self, function: Any, /) -> Any:
         options = dict(self._options)
-        name = options.pop("name", None) or f"{function.__module__}.{function.__qualname__}"
+        name = options.pop("name", None) or name_of(function)
         policy = options.pop("retry", None) or RetryPolicy()
         parts = {
             "max_attempts": options.pop("max_attempts", None),

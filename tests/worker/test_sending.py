@@ -1,6 +1,10 @@
 """Sending: one or many, later, at an instant, once; and what a wrong call gets."""
 
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +16,7 @@ from penstock.worker.arguments import TaskInvalid, WrongArguments
 from penstock.worker.queues import MOST_BYTES
 from penstock.worker.sending import SomeRefused
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 OWN_ID = "018bcfe5-6800-7000-8000-0000000000ff"
 
 
@@ -159,3 +164,21 @@ def test_a_task_is_called_like_its_function(app: App) -> None:
 
     assert add(2, 3) == 5
     assert (add.__name__, add.__doc__) == ("add", "Add.")
+
+
+@pytest.mark.parametrize("command", [["shop/jobs.py"], ["-m", "shop.jobs"], ["-c", "import shop.jobs"]], ids=str)
+def test_a_task_has_the_name_a_worker_knows_it_by_also_in_a_program(command: list[str], tmp_path: Path) -> None:
+    (tmp_path / "shop").mkdir()
+    program = (
+        "from penstock import Penstock\napp = Penstock('memory://')\n@app.task\ndef f() -> None: ...\nprint(f.name)"
+    )
+    (tmp_path / "shop" / "jobs.py").write_text(program)
+    done = subprocess.run(
+        [sys.executable, *command],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == ("jobs.f" if command[0].endswith(".py") else "shop.jobs.f")
