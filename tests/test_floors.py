@@ -113,6 +113,15 @@ def test_the_package_itself_imports_nothing_by_itself() -> None:
     assert loaded.split() == [], "each part can be had alone: let penstock/__init__.py import what it is asked for"
 
 
+def test_parts_and_names_are_had_from_the_package_in_any_order() -> None:
+    code = (
+        "import sys; from penstock import config; assert 'penstock.worker' not in sys.modules\n"
+        "from penstock import Penstock, Retry, worker; assert worker.Retry is Retry\n"
+        "import penstock; assert not hasattr(penstock, 'Nothing')"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
 @pytest.mark.parametrize("path", modules("core"), ids=name_of)
 def test_core_is_pure(path: Path) -> None:
     tree = ast.parse(path.read_text())

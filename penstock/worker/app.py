@@ -20,6 +20,7 @@ from penstock.worker.jobs import AsyncJob, Job
 from penstock.worker.keys import AsyncOrderedKey, OrderedKey, parked_keys
 from penstock.worker.limits import Limit
 from penstock.worker.middleware import Middleware
+from penstock.worker.naming import name_of
 from penstock.worker.outbox.outbox import AsyncOutbox, Outbox
 from penstock.worker.outbox.relay import Relay, check_connect
 from penstock.worker.outcomes import Backoff, RetryPolicy
@@ -388,7 +389,7 @@ class TaskMaker:
     def __call__(self, function: Callable[P, R], /) -> Task[P, R]: ...
     def __call__(self, function: Any, /) -> Any:
         options = dict(self._options)
-        name = options.pop("name", None) or f"{function.__module__}.{function.__qualname__}"
+        name = options.pop("name", None) or name_of(function)
         policy = options.pop("retry", None) or RetryPolicy()
         parts = {
             "max_attempts": options.pop("max_attempts", None),

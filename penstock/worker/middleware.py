@@ -22,7 +22,7 @@ class Middleware:
         """Return what is entered before the task's function runs and left afterwards, around the function itself.
 
         It is entered where the function runs: on the event loop, in the thread or in the process. It sees the exception
-        that the function raises, and may raise another one or swallow none.
+        that the function raises, and may raise another one; if it swallows it, the job has succeeded, without a result.
         """
         return nullcontext()
 

@@ -73,7 +73,10 @@ class Backoff(Struct, frozen=True):
 
     def seconds(self, attempt: int, job_id: str) -> float:
         """Return how long to wait after this attempt (from 1) has failed."""
-        full = min(self.most_seconds, self.first_seconds * self.factor ** min(attempt - 1, 64))
+        try:
+            full = min(self.most_seconds, self.first_seconds * self.factor ** (attempt - 1))
+        except OverflowError:
+            full = self.most_seconds
         share = zlib.crc32(f"{job_id}/{attempt}".encode()) / 0xFFFFFFFF
         return full * (1 - self.jitter * share)
 
@@ -105,11 +108,15 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
             raise InvalidRequest("max_attempts is at least 1: it counts the first attempt.", field="max_attempts")
 
     def decide(self, error: BaseException, attempt: int, job_id: str) -> "RetryLater | Failed":
-        """Return what becomes of a job whose attempt raised this error."""
+        """Return what becomes of a job whose attempt raised this error. A policy that raises itself fails the job."""
         failure = failure_of(error)
-        if attempt >= self.max_attempts or not self._may_retry(error, attempt):
-            return Failed(failure)
-        return RetryLater(self._seconds(error, attempt, job_id), failure)
+        try:
+            if attempt >= self.max_attempts or not self._may_retry(error, attempt):
+                return Failed(failure)
+            return RetryLater(self._seconds(error, attempt, job_id), failure)
+        except Exception as odd:
+            odd.__context__ = error
+            return Failed(failure_of(odd))
 
     def _may_retry(self, error: BaseException, attempt: int) -> bool:
         if isinstance(error, Retry):

@@ -35,17 +35,19 @@ class Portal:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._broker: asyncio.Future[Broker] | None = None
+        self._before: tuple[asyncio.AbstractEventLoop | None, asyncio.Future[Broker] | None] = (None, None)
         self._lock = threading.Lock()
 
     def attach(self, broker: Broker) -> None:
         """Use this broker, which lives on the running loop, from now on: a worker shares its own with its tasks."""
+        self._before = self._loop, self._broker
         self._loop = asyncio.get_running_loop()
         self._broker = self._loop.create_future()
         self._broker.set_result(broker)
 
     def detach(self) -> None:
-        """Use the attached broker no more."""
-        self._loop = self._broker = None
+        """Use the attached broker no more, but the one of before."""
+        self._loop, self._broker = self._before
 
     def run(self, work: Work[T]) -> T:
         """Do some work with the broker and wait for it, blocking the calling thread.

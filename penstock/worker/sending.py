@@ -6,9 +6,9 @@ from msgspec import Struct
 
 from penstock.broker.contract import Broker
 from penstock.core.effects import FollowUp
-from penstock.core.errors import PenstockError, QueueNotFound, error_from
+from penstock.core.errors import MessageTooLarge, PenstockError, QueueNotFound, error_from
 from penstock.core.messages import Draft
-from penstock.core.operations import Refused, Send, Sent
+from penstock.core.operations import Refused, Send, SendOutcome, Sent
 from penstock.worker.queues import QueueDefinition, ensure
 from penstock.worker.unique import Claim, send_unique
 
@@ -61,13 +61,9 @@ async def send(
     for queue, indexes in by_queue.items():
         for start in range(0, len(indexes), AT_ONCE):
             part = indexes[start : start + AT_ONCE]
-            operation = Send(queue, tuple(requests[index].message for index in part))
-            try:
-                reply = await broker.perform(operation)
-            except QueueNotFound:
-                await ensure(broker, definition(queue))
-                reply = await broker.perform(operation)
-            for index, outcome in zip(part, reply.outcomes, strict=True):
+            drafts = tuple(requests[index].message for index in part)
+            outcomes = await _send(broker, definition(queue), drafts)
+            for index, outcome in zip(part, outcomes, strict=True):
                 if isinstance(outcome, Refused):
                     problems.append(outcome.problem)
                 else:
@@ -92,3 +88,16 @@ async def _send_unique(
     except QueueNotFound:
         await ensure(broker, definition(request.queue))
         return await send_unique(broker, claim, message, now)
+
+
+async def _send(broker: Broker, queue: QueueDefinition, drafts: tuple[Draft, ...]) -> tuple[SendOutcome, ...]:
+    try:
+        return (await broker.perform(Send(queue.name, drafts))).outcomes
+    except QueueNotFound:
+        await ensure(broker, queue)
+        return await _send(broker, queue, drafts)
+    except MessageTooLarge as error:  # all together: a server also limits the size of a request
+        if len(drafts) == 1:
+            return (Refused(error.problem),)
+        half = len(drafts) // 2
+        return await _send(broker, queue, drafts[:half]) + await _send(broker, queue, drafts[half:])

@@ -86,6 +86,7 @@ async def acall(attempt: Attempt) -> Outcome:
     except Exception as error:
         return _unfit(error)
     enter(attempt.context)
+    value: Any = None  # as it stays if middleware swallows what the function raises
     limit = attempt.task.options.time_limit_seconds
     time_is_up = asyncio.timeout(limit)
     try:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 
 from penstock.broker.contract import Broker
-from penstock.core.errors import StoreUnavailable
+from penstock.core.errors import PenstockError, StoreUnavailable
 from penstock.core.operations import Settle
 from penstock.core.settlements import Settled, Settlement, SettleOutcome
 
@@ -61,6 +61,14 @@ class Settling:
                 is_repeated = True
                 await asyncio.sleep(pause)
                 pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
+            except PenstockError as error:
+                # one of them cannot be, or all together are too much for a server: the others must not suffer for it
+                if len(batch) > 1:
+                    for each in batch:
+                        await self._settle([each])
+                    return
+                outcomes = (SettleOutcome(Settled.REFUSED, problem=error.problem),)
+                break
             except Exception as error:
                 for _, waiting in batch:
                     if not waiting.done():
