@@ -2,7 +2,7 @@
 
 import inspect
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, overload
 
@@ -13,11 +13,8 @@ from penstock.broker.system import Entropy, SystemClock, SystemEntropy
 from penstock.core.clock import Clock
 from penstock.core.errors import InvalidRequest
 from penstock.worker.arguments import TaskInvalid
-from penstock.worker.dead_letters import AsyncDeadLetters, DeadLetters
 from penstock.worker.envelope import Envelope
-from penstock.worker.following import Change, follow, follow_all
-from penstock.worker.jobs import AsyncJob, Job
-from penstock.worker.keys import AsyncOrderedKey, OrderedKey, parked_keys
+from penstock.worker.handles import Handles
 from penstock.worker.limits import Limit
 from penstock.worker.middleware import Middleware
 from penstock.worker.naming import name_of
@@ -32,8 +29,6 @@ from penstock.worker.sending import Request, send
 from penstock.worker.sessions import MOST_EVENTS, Events, OnIdle, SessionTask
 from penstock.worker.tasks import OnFailure, RunsIn, Sender, Task, TaskOptions
 from penstock.worker.unique import Unique
-from penstock.worker.workflows.graph import KEEP_SECONDS, Workflow
-from penstock.worker.workflows.runs import AsyncWorkflowRun, WorkflowRun
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -43,7 +38,7 @@ E = TypeVar("E")
 RESULT_SECONDS = 86_400.0
 
 
-class App:
+class App(Handles):
     """Tasks and the broker their jobs go through.
 
     Args:
@@ -243,60 +238,6 @@ class App:
                 hint=f"There are: {', '.join(sorted(self.tasks)) or 'none'}.",
                 field="task",
             ) from None
-
-    # -- jobs ----------------------------------------------------------------------------------------------------------
-
-    def job(self, job_id: str) -> Job[Any]:
-        """Return a job by its id, whether there is one or not."""
-        return Job(self.async_job(job_id))
-
-    def async_job(self, job_id: str) -> AsyncJob[Any]:
-        """The same for async code."""
-        return AsyncJob(self, job_id)
-
-    def workflow(self, workflow_id: str | None = None, *, keep_seconds: float = KEEP_SECONDS) -> Workflow:
-        """Begin a workflow: add steps to it, then send it; see ``Workflow``."""
-        return Workflow(self, workflow_id, keep_seconds=keep_seconds)
-
-    def workflow_run(self, workflow_id: str) -> WorkflowRun:
-        """Return a workflow that was sent, by its id, whether there is one or not."""
-        return WorkflowRun(self.async_workflow_run(workflow_id))
-
-    def async_workflow_run(self, workflow_id: str) -> AsyncWorkflowRun:
-        """The same for async code."""
-        return AsyncWorkflowRun(self, workflow_id)
-
-    def key(self, key: str, queue: str = "default") -> OrderedKey:
-        """Return an ordered key of a queue, whether it has jobs or not."""
-        return OrderedKey(self.async_key(key, queue))
-
-    def async_key(self, key: str, queue: str = "default") -> AsyncOrderedKey:
-        """The same for async code."""
-        return AsyncOrderedKey(self, key, queue)
-
-    def parked_keys(self, queue: str = "default") -> list[OrderedKey]:
-        """Return the keys of a queue that wait until they are resumed."""
-        return [OrderedKey(key) for key in self.portal.run(lambda broker: parked_keys(self, broker, queue))]
-
-    async def async_parked_keys(self, queue: str = "default") -> list[AsyncOrderedKey]:
-        """The same for async code."""
-        return await self.portal.arun(lambda broker: parked_keys(self, broker, queue))
-
-    def follow(self, job_ids: Iterable[str] | None = None) -> AsyncIterator[Change]:
-        """Yield a change for each new status of some jobs, until all of them have ended; or of all jobs, for ever.
-
-        async for change in app.follow([job.id for job in jobs]):
-            print(f"{change.job.job_id} is {change.status}")
-        """
-        return follow_all(self) if job_ids is None else follow(self, job_ids)
-
-    def dead_letters(self, queue: str = "default") -> DeadLetters:
-        """Return the dead letters of a queue of jobs."""
-        return DeadLetters(self.async_dead_letters(queue), self)
-
-    def async_dead_letters(self, queue: str = "default") -> AsyncDeadLetters:
-        """The same for async code."""
-        return AsyncDeadLetters(self, queue)
 
     # -- sending in a transaction of the user's ------------------------------------------------------------------------
 
