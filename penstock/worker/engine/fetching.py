@@ -33,12 +33,19 @@ class Fetching:
         broker: performs the operations.
         options: which queues, and in which turns.
         make_queue: makes a queue that is not there.
+        lease_seconds: says for how long a job of a queue is taken.
         clock: tells when a queue that rests is asked again.
     """
 
     def __init__(
-        self, broker: Broker, options: WorkerOptions, make_queue: Callable[[str], Awaitable[None]], clock: Clock
+        self,
+        broker: Broker,
+        options: WorkerOptions,
+        make_queue: Callable[[str], Awaitable[None]],
+        lease_seconds: Callable[[str], float],
+        clock: Clock,
     ) -> None:
+        self._lease_seconds = lease_seconds
         self._broker = broker
         self.owner = options.owner
         self._turns = Turns(options.queues, is_strict=options.is_strict)
@@ -125,7 +132,10 @@ class Fetching:
         return found[:room]
 
     async def _receive(self, queue: str, room: int, wait_seconds: float) -> Fetched:
-        reply = await self._broker.perform(Receive(queue, room, wait_seconds=wait_seconds, owner=self.owner))
+        lease = self._lease_seconds(queue)
+        reply = await self._broker.perform(
+            Receive(queue, room, wait_seconds=wait_seconds, visibility_timeout_seconds=lease, owner=self.owner)
+        )
         return [(queue, delivery) for delivery in reply.deliveries]
 
     async def _hand_back(self, jobs: Fetched) -> None:

@@ -22,7 +22,8 @@ class Held:
 
     Attributes:
         delivery, queue: what was received, and from where.
-        received_at, renewed_at, lease_until: instants in ms.
+        lease_ms: how long a lease is that begins now.
+        received_at, renewed_at, lease_until: in ms on the steady clock of this process.
         envelope, task, context: known once it was looked at.
         record: what was written down of it before.
         attempt: which attempt this is, from 1.
@@ -43,6 +44,7 @@ class Held:
         "envelope",
         "has_news",
         "is_settling",
+        "lease_ms",
         "lease_until",
         "progress",
         "queue",
@@ -57,11 +59,14 @@ class Held:
         "task",
     )
 
-    def __init__(self, queue: str, delivery: Delivery, now: int) -> None:
+    def __init__(self, queue: str, delivery: Delivery, lease_ms: int, now: int) -> None:
         self.queue = queue
         self.delivery = delivery
-        self.received_at = self.renewed_at = self.started_at = now
-        self.lease_until = delivery.visible_at
+        # by the length of the lease, not by when the store says it ends: its clock may be another machine's
+        self.lease_ms = lease_ms
+        self.received_at = self.renewed_at = now
+        self.lease_until = now + lease_ms
+        self.started_at = 0
         self.envelope: Envelope | None = None
         self.task: Task[..., object] | None = None
         self.context: JobContext | None = None
@@ -87,11 +92,6 @@ class Held:
         """Whether the job has lost so many workers that it runs on trial: the next one it loses, it is given up."""
         assert self.task is not None
         return self.crash_count >= max(1, self.task.options.crash_limit - 1)
-
-    @property
-    def lease_ms(self) -> int:
-        """How long the queue leases."""
-        return self.delivery.visible_at - self.received_at
 
     def tell(self, progress: Progress | None, checkpoint: Raw) -> None:
         """Take down what the task tells; from any thread."""

@@ -6,12 +6,21 @@ import ctypes
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
+
+from penstock.broker.system import SystemClock
+from penstock.core.clock import Clock
 
 _PR_SET_PDEATHSIG = 1
 _LOOK_SECONDS = 1.0
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+
+
+def steady_clock(clock: Clock) -> Callable[[], int]:
+    """Return what tells how much time passes, in ms from anywhere: setting the machine's clock does not change it."""
+    return (lambda: time.monotonic_ns() // 1_000_000) if isinstance(clock, SystemClock) else clock.now_ms
 
 
 def machine_id() -> str:

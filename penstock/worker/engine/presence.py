@@ -256,7 +256,8 @@ class Presence:
         except PenstockError as error:
             log.warning("worker %s %s, and its jobs cannot be released yet: %s", owner, how, error)
         else:
-            log.warning("worker %s %s; %d jobs of it are released", owner, how, released)
+            level = logging.WARNING if released else logging.INFO  # who took leave was done, and ends too
+            log.log(level, "worker %s %s; %d jobs of it are released", owner, how, released)
         self._neighbours.pop(owner, None)  # if it is still there at the next look, it is looked at afresh
 
     async def _next_tick(self) -> None:

@@ -14,6 +14,7 @@ from penstock.core.messages import Delivery
 from penstock.core.operations import Receive, Settle
 from penstock.core.settlements import DeadLetter, Delete, GiveBack, Settlement
 from penstock.worker.engine.held import Held
+from penstock.worker.engine.machine import steady_clock
 from penstock.worker.envelope import unseal
 from penstock.worker.outcomes import Done, Failed, Outcome, RetryLater, Unfinished
 from penstock.worker.sessions import (
@@ -58,6 +59,7 @@ class Session:
         self._held = held
         self._broker = broker
         self._clock = clock
+        self._steady_ms = steady_clock(clock)
         self._is_draining = is_draining
         self._owner = owner
         self._wait_seconds = task.idle_seconds if waits else 0.0
@@ -109,6 +111,7 @@ class Session:
             self._head.queue,
             min(room, AT_ONCE),
             wait_seconds=self._wait_seconds,
+            visibility_timeout_seconds=self._head.lease_ms / 1000,
             owner=self._owner,
             following=self._last.delivery.receipt_handle,
         )
@@ -133,7 +136,7 @@ class Session:
             await self._receive()
 
     def _hold(self, delivery: Delivery) -> Held:
-        held = Held(self._head.queue, delivery, self._clock.now_ms())
+        held = Held(self._head.queue, delivery, self._head.lease_ms, self._steady_ms())
         held.context = self._head.context
         self._held[held.job_id] = held
         return held

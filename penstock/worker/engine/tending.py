@@ -17,6 +17,7 @@ from penstock.core.errors import PenstockError
 from penstock.core.operations import FindRecords, Settle
 from penstock.core.settlements import ChangeVisibility, Settled, Settlement
 from penstock.worker.engine.held import Held
+from penstock.worker.engine.machine import steady_clock
 from penstock.worker.outcomes import Cancelled, LeaseLost
 from penstock.worker.records import CANCEL_PREFIX, JobRecord, Status, to_record
 
@@ -55,6 +56,7 @@ class Tending:
     ) -> None:
         self._broker = broker
         self._clock = clock
+        self._steady_ms = steady_clock(clock)
         self._held = held
         self._stop = stop
         self.worker = worker
@@ -77,7 +79,7 @@ class Tending:
 
     async def tend(self) -> None:
         """Do once what is due now."""
-        now = self._clock.now_ms()
+        now = self._steady_ms()
         grown = [each for each in self._held.values() if now - each.received_at >= YOUNG_MS and not each.is_settling]
         if not grown:
             return
@@ -92,22 +94,22 @@ class Tending:
         known = held.record or JobRecord(held.envelope.task if held.envelope else "", held.queue)
         held.record = structs.replace(known, trial=held.delivery.receive_count)
         held.has_news = True
-        await self._renew([held], self._clock.now_ms())
+        await self._renew([held], self._steady_ms())
         return held.context is not None and held.context.reason is None
 
     async def _renew(self, due: list[Held], now: int) -> None:
-        outcomes = (await self._broker.perform(Settle(tuple(self._renewal(each, now) for each in due)))).outcomes
+        outcomes = (await self._broker.perform(Settle(tuple(self._renewal(each) for each in due)))).outcomes
         for each, outcome in zip(due, outcomes, strict=True):
             if outcome.result is Settled.DONE:
                 each.renewed_at, each.lease_until = now, now + each.lease_ms
             elif outcome.result is not Settled.REFUSED and not each.is_settling:
                 self._lose(each, outcome.result.value)
 
-    def _renewal(self, each: Held, now: int) -> Settlement:
+    def _renewal(self, each: Held) -> Settlement:
         effects = Effects()
         if each.has_news:
             each.has_news = False
-            effects = Effects(records=(to_record(each.job_id, self._news(each), now + self._keep_ms),))
+            effects = Effects(records=(to_record(each.job_id, self._news(each), self._clock.now_ms() + self._keep_ms),))
         return Settlement(
             each.queue,
             each.delivery.receipt_handle,
@@ -145,7 +147,7 @@ class Tending:
 
     def _give_up_the_lost(self) -> None:
         """Stop what could not be renewed in time: somebody else may have it by now."""
-        now = self._clock.now_ms()
+        now = self._steady_ms()
         for each in list(self._held.values()):
             if each.lease_until <= now and not each.is_settling:
                 self._lose(each, "the store could not be reached in time")

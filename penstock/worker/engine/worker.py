@@ -15,6 +15,7 @@ from typing import Any
 from msgspec import structs
 
 from penstock.broker.contract import Broker
+from penstock.core.clock import to_ms
 from penstock.core.errors import PenstockError
 from penstock.core.messages import Delivery
 from penstock.core.settlements import Settled, Settlement
@@ -31,6 +32,7 @@ from penstock.worker.engine.in_processes import ProcessRunner
 from penstock.worker.engine.in_threads import ThreadRunner
 from penstock.worker.engine.limiting import Limiting
 from penstock.worker.engine.lines import Lines
+from penstock.worker.engine.machine import steady_clock
 from penstock.worker.engine.options import WorkerOptions
 from penstock.worker.engine.preparing import UNKNOWN_TASK, Preparing
 from penstock.worker.engine.presence import Presence
@@ -103,10 +105,11 @@ class Worker:
         self._is_draining = asyncio.Event()
         self._mean_seconds = 1.0
         self._denied: dict[str, int] = {}
+        self._steady_ms = steady_clock(app.clock)
         self._lines = Lines()
         self._sessions: set[Session] = set()
         self._settling = Settling(broker)
-        self._fetching = Fetching(broker, self._options, self._make_queue, app.clock)
+        self._fetching = Fetching(broker, self._options, self._make_queue, self._lease_seconds, app.clock)
         self._preparing = Preparing(app, broker)
         self._limiting = Limiting(broker, app.clock, self._options.owner)
         self._tending = Tending(
@@ -251,7 +254,8 @@ class Worker:
         return room if room * 4 >= most or busy < options.slots else 0
 
     def _start(self, queue: str, delivery: Delivery) -> None:
-        held = Held(queue, delivery, self._app.clock.now_ms())
+        held = Held(queue, delivery, to_ms(self._lease_seconds(queue)), self._steady_ms())
+        held.started_at = self._app.clock.now_ms()
         self._held[held.job_id] = held
         if delivery.group_id is not None and self._app.queue_named(queue).keys == "ordered":
             self._lines.join(held)
@@ -259,6 +263,9 @@ class Worker:
         job = asyncio.get_running_loop().create_task(self._handle(held))
         self._jobs.add(job)
         job.add_done_callback(self._jobs.discard)
+
+    def _lease_seconds(self, queue: str) -> float:
+        return self._app.queue_named(queue).lease_seconds
 
     async def _make_queue(self, queue: str) -> None:
         await ensure(self._broker, self._app.queue_named(queue))
