@@ -159,15 +159,12 @@ class Stopped(Struct, frozen=True, tag="stopped", omit_defaults=True):
     failure: Failure | None = None
 
 
-class Unfinished(Struct, frozen=True, tag="unfinished", omit_defaults=True):
-    """The worker stopped before the job was done; somebody else runs it again, not before so many seconds, and nothing
-    is counted against it."""
-
-    after_seconds: float = 0
+class Unfinished(Struct, frozen=True, tag="unfinished"):
+    """The worker stopped before the job was done; somebody else runs it again, and nothing is counted against it."""
 
 
 class Deferred(Struct, frozen=True, tag="deferred"):
-    """It did not begin: a limit lets it not, and it is to ask again after so many seconds. Nothing is counted."""
+    """It did not begin: it may not yet, and is to ask again after so many seconds. Nothing is counted."""
 
     after_seconds: float
 

@@ -38,7 +38,7 @@ def settlement_of(held: Held, outcome: Outcome, now: int, *, worker: str, keep_m
         case Deferred():
             action = GiveBack(outcome.after_seconds)
         case Unfinished():
-            action = GiveBack(outcome.after_seconds)
+            action = GiveBack()
             if held.progress is not None or held.checkpoint:
                 effects = Effects(records=(to_record(held.job_id, record, now + UNFINISHED_KEPT_MS),))
         case Failed():

@@ -8,7 +8,6 @@ import asyncio
 import logging
 import os
 import socket
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,66 +17,28 @@ from penstock.broker.contract import Broker
 from penstock.core.clock import to_ms
 from penstock.core.errors import PenstockError
 from penstock.core.messages import Delivery
-from penstock.core.settlements import Settled, Settlement
 from penstock.worker.app import App
-from penstock.worker.engine.calling import Attempt
 from penstock.worker.engine.draining import finish
 from penstock.worker.engine.duties import Duties
-from penstock.worker.engine.ending import settlement_of
 from penstock.worker.engine.fetching import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Fetching
-from penstock.worker.engine.frames import Start
+from penstock.worker.engine.handling import Handling
 from penstock.worker.engine.held import Held
-from penstock.worker.engine.in_loop import LoopRunner
-from penstock.worker.engine.in_processes import ProcessRunner
-from penstock.worker.engine.in_threads import ThreadRunner
 from penstock.worker.engine.limiting import Limiting
-from penstock.worker.engine.lines import Lines
 from penstock.worker.engine.machine import steady_clock
 from penstock.worker.engine.options import WorkerOptions
-from penstock.worker.engine.preparing import UNKNOWN_TASK, Preparing
 from penstock.worker.engine.presence import Presence
 from penstock.worker.engine.runners import Runner
-from penstock.worker.engine.sessions import Session
-from penstock.worker.engine.settling import Settling
 from penstock.worker.engine.tending import Tending
 from penstock.worker.outcomes import (
-    Cancelled,
-    Deferred,
-    Done,
-    Failed,
     LeaseLost,
-    Outcome,
-    RetryLater,
-    Stopped,
-    Unfinished,
 )
 from penstock.worker.queues import ensure
-from penstock.worker.records import Failure
-from penstock.worker.sessions import MOST_EVENTS, SessionTask
+from penstock.worker.sessions import MOST_EVENTS
 from penstock.worker.tasks import RunsIn
-from penstock.worker.unique import let_go
 
 log = logging.getLogger("penstock.worker")
 
-MOST_REST_SECONDS = 60.0
-SHORT_REST_SECONDS = 0.25
-MOST_DENIED = 32
-
-SMOOTHING = 0.05
-"""How much the latest job counts in the running mean of how long jobs take."""
-
-SUSPECT_SECONDS = 0.25
 LEAVE_SECONDS = 2.0
-
-
-class NoProcesses(Exception):
-    """This worker cannot run tasks in processes."""
-
-    def __init__(self, task: str) -> None:
-        super().__init__(
-            f"task {task} runs in a process, and this worker does not know how to import its app there: start it with "
-            "`penstock work module:app`, or give WorkerOptions an app_path"
-        )
 
 
 class Worker:
@@ -96,27 +57,27 @@ class Worker:
         self._app = app
         self._broker = broker
         self._options = options if options.owner else structs.replace(options, owner=new_owner(app))
-        self._runners: dict[RunsIn, Runner] = dict(runners or {})
         self._held: dict[str, Held] = {}
-        self._free_slots = asyncio.Semaphore(self._options.slots)
-        self._suspects = asyncio.Lock()
-        self._has_room = asyncio.Event()
-        self._has_jobs = asyncio.Event()
         self._is_draining = asyncio.Event()
-        self._mean_seconds = 1.0
-        self._denied: dict[str, int] = {}
         self._steady_ms = steady_clock(app.clock)
-        self._lines = Lines()
-        self._sessions: set[Session] = set()
-        self._settling = Settling(broker)
         self._fetching = Fetching(broker, self._options, self._make_queue, self._lease_seconds, app.clock)
-        self._preparing = Preparing(app, broker)
         self._limiting = Limiting(broker, app.clock, self._options.owner)
+        self._handling = Handling(
+            app,
+            broker,
+            self._options,
+            self._held,
+            is_draining=self._is_draining,
+            limiting=self._limiting,
+            begin_trial=self._begin_trial,
+            rest=self._fetching.rest,
+            runners=runners,
+        )
         self._tending = Tending(
             broker,
             app.clock,
             self._held,
-            self._stop,
+            self._handling.stop,
             worker=self._options.owner,
             keep_ms=app.result_ms,
             also=self._limiting.tend,
@@ -150,7 +111,7 @@ class Worker:
 
     async def run(self) -> None:
         """Work until drained, or in a burst until the queues are empty."""
-        caring = [asyncio.create_task(self._tending.run(self._has_jobs))]
+        caring = [asyncio.create_task(self._tending.run(self._handling.has_jobs))]
         if self._options.is_present:
             caring.append(asyncio.create_task(self._presence.run()))
         if self._options.is_burst:
@@ -165,10 +126,13 @@ class Worker:
                 each.cancel()
             await asyncio.gather(*caring, return_exceptions=True)
             await self._limiting.aclose()
-            for runner in self._runners.values():
+            for runner in self._handling.runners.values():
                 await runner.aclose()
             if self._options.is_present:
                 await self._take_leave()
+
+    async def _begin_trial(self, held: Held) -> bool:
+        return await self._tending.begin_trial(held)
 
     def drain(self) -> None:
         """Fetch nothing more; ``run`` returns when what runs has ended, or its time is over."""
@@ -204,7 +168,7 @@ class Worker:
     def _rename(self) -> str:
         owner = new_owner(self._app)
         self._options = structs.replace(self._options, owner=owner)
-        self._fetching.owner = self._tending.worker = self._limiting.owner = owner
+        self._fetching.owner = self._tending.worker = self._limiting.owner = self._handling.owner = owner
         return owner
 
     # -- fetching ------------------------------------------------------------------------------------------------------
@@ -227,8 +191,8 @@ class Worker:
         while True:
             room = self._room()
             while room <= 0:
-                self._has_room.clear()
-                await self._has_room.wait()
+                self._handling.has_room.clear()
+                await self._handling.has_room.wait()
                 room = self._room()
             is_idle = not self._held
             found = await self._fetching.fetch(room, waits=not self._options.is_burst)
@@ -238,17 +202,17 @@ class Worker:
                 if is_idle:
                     return
                 if self._held:  # otherwise they have ended meanwhile, and may have let others go
-                    self._has_room.clear()
-                    await self._has_room.wait()
+                    self._handling.has_room.clear()
+                    await self._handling.has_room.wait()
 
     def _room(self) -> int:
         """Return how many more jobs can be started soon."""
         options = self._options
-        ahead = options.slots * options.lookahead_seconds / max(self._mean_seconds, 1e-5)
+        ahead = options.slots * options.lookahead_seconds / max(self._handling.mean_seconds, 1e-5)
         most = options.slots + min(int(ahead), 20 * options.slots)
         # those behind others of their key need no slot yet; other keys may have work for it
-        behind = self._lines.behind_count + sum(session.more_count for session in self._sessions)
-        busy = len(self._held) - min(behind, len(self._sessions) * MOST_EVENTS + 20 * options.slots)
+        behind = self._handling.lines.behind_count + sum(session.more_count for session in self._handling.sessions)
+        busy = len(self._held) - min(behind, len(self._handling.sessions) * MOST_EVENTS + 20 * options.slots)
         room = most - busy
         # a few free places are not worth an operation while the slots are busy
         return room if room * 4 >= most or busy < options.slots else 0
@@ -258,9 +222,9 @@ class Worker:
         held.started_at = self._app.clock.now_ms()
         self._held[held.job_id] = held
         if delivery.group_id is not None and self._app.queue_named(queue).keys == "ordered":
-            self._lines.join(held)
-        self._has_jobs.set()
-        job = asyncio.get_running_loop().create_task(self._handle(held))
+            self._handling.lines.join(held)
+        self._handling.has_jobs.set()
+        job = asyncio.get_running_loop().create_task(self._handling.handle(held))
         self._jobs.add(job)
         job.add_done_callback(self._jobs.discard)
 
@@ -270,226 +234,20 @@ class Worker:
     async def _make_queue(self, queue: str) -> None:
         await ensure(self._broker, self._app.queue_named(queue))
 
-    # -- one job -------------------------------------------------------------------------------------------------------
-
-    async def _handle(self, held: Held) -> None:
-        has_ended = False
-        is_turn: bool | None = False
-        try:
-            is_turn = await self._lines.turn(held)
-            if is_turn is None:
-                return
-            outcome = await self._outcome(held) if is_turn else Unfinished()
-            has_ended = await self._settle(held, outcome)
-        except asyncio.CancelledError:
-            await self._settle(held, Unfinished())
-        except PenstockError as error:
-            log.warning("job %s could not be handled and comes back: %s: %s", held.job_id, error.code, error)
-            await self._give_back(held)
-        except Exception:
-            log.exception("job %s could not be handled and comes back", held.job_id)
-        finally:
-            self._lines.leave(held, has_ended=has_ended)
-            if held.session is not None:
-                held.session.close()
-                self._sessions.discard(held.session)
-            if (
-                is_turn is not None and self._held.get(held.job_id) is held
-            ):  # it may have been given back and be here again
-                del self._held[held.job_id]
-            self._has_room.set()
-            if not self._held:
-                self._has_jobs.clear()
-
-    async def _outcome(self, held: Held) -> Outcome:
-        prepared = await self._preparing.prepare(held)
-        if held.stop_reason is not None:
-            return Stopped() if held.stop_reason is Cancelled else Unfinished()
-        if not isinstance(prepared, Mapping):
-            return prepared
-        if isinstance(held.task, SessionTask):
-            return await self._session(held, held.task)
-        if not held.is_suspect:
-            return await self._run(held, prepared)
-        # it may have killed its workers: no two such jobs at once, so that none is given up for another
-        if self._suspects.locked():
-            return Unfinished(SUSPECT_SECONDS)
-        async with self._suspects:
-            if not await self._tending.begin_trial(held):
-                return Unfinished()
-            return await self._run(held, prepared)
-
-    async def _run(self, held: Held, args: Mapping[str, Any]) -> Outcome:
-        assert held.task is not None
-        assert held.context is not None
-        async with self._free_slots:
-            if held.context.reason is not None or self._is_draining.is_set():
-                return Unfinished()
-            if held.task.runs_in == "process" and "process" not in self._runners and not self._options.app_path:
-                return UNKNOWN_TASK.decide(NoProcesses(held.task.name), held.attempt, held.job_id)
-            admitted, denied_seconds = await self._admit(held, args)
-            if denied_seconds is not None:
-                return Deferred(denied_seconds)
-            if held.context.reason is not None:
-                self._limiting.release(admitted)
-                return Unfinished()
-            await self._begin(held)
-            runner = held.runner = self._runner(held.task.runs_in)
-            held.running = Attempt(held.task, args, held.context, self._app.middleware)
-            started = time.perf_counter()
-            held.started_at = self._app.clock.now_ms()
-            for each in self._app.middleware:
-                each.started(held.context)
-            try:
-                return await runner.run(held.running)
-            finally:
-                self._limiting.release(admitted)
-                for each in self._app.middleware:
-                    each.ended(held.context)
-                held.runner = held.running = None
-                seconds = time.perf_counter() - started
-                self._mean_seconds += SMOOTHING * (seconds - self._mean_seconds)
-
-    async def _give_back(self, held: Held) -> None:
-        try:
-            await self._settle(held, Unfinished())
-        except PenstockError as error:
-            log.warning("job %s comes back when its lease ends: %s: %s", held.job_id, error.code, error)
-
-    async def _session(self, held: Held, task: SessionTask[Any]) -> Outcome:
-        session = held.session = Session(
-            task,
-            held,
-            self._lines.take_behind(held),
-            self._held,
-            self._broker,
-            self._app.clock,
-            self._is_draining,
-            owner=self.owner,
-            waits=not self._options.is_burst,
-        )
-        self._sessions.add(session)
-        self._has_room.set()
-        return session.outcome_of(await self._run(held, session.args()))
-
-    async def _admit(self, held: Held, args: Mapping[str, Any]) -> tuple[Any, float | None]:
-        """Ask the limits of a job's queue and task whether it may start; a queue that may start nothing rests."""
-        assert held.task is not None
-        of_queue = [(f"queue:{held.queue}", limit) for limit in self._app.queue_named(held.queue).limits]
-        of_task = [(held.task.name, limit) for limit in held.task.options.limits]
-        if not of_queue and not of_task:
-            return (), None
-        admitted, seconds = await self._limiting.admit(of_queue, args)
-        if seconds is not None:
-            self._fetching.rest(held.queue, min(seconds, MOST_REST_SECONDS))
-            return (), seconds
-        more, seconds = await self._limiting.admit(of_task, args)
-        if seconds is None:
-            self._denied.pop(held.queue, None)
-            return (*admitted, *more), None
-        self._limiting.release(admitted, is_unused=True)
-        # a queue that for a while has had nothing but what may not start is asked less often
-        self._denied[held.queue] = self._denied.get(held.queue, 0) + 1
-        if self._denied[held.queue] >= MOST_DENIED:
-            self._fetching.rest(held.queue, SHORT_REST_SECONDS)
-        return (), seconds
-
-    async def _begin(self, held: Held) -> None:
-        """Let others like a job be sent that is unique only until now."""
-        assert held.envelope is not None
-        if held.attempt == 1:
-            for key in held.envelope.holds_until_started:
-                await let_go(self._broker, key, held.job_id)
-
-    async def _settle(self, held: Held, outcome: Outcome) -> bool:
-        """Settle a job; return whether it has ended, so that the next of its key may run."""
-        settlement = self._settlement(held, outcome)
-        if held.session is not None:
-            settlement = await held.session.settlement_of(settlement, outcome, self._keep_ms(held))
-        held.is_settling = True
-        settled = await self._settling.settle(settlement)
-        if settled.result is Settled.REFUSED and settled.problem is not None:
-            log.error("job %s: its end was refused: %s", held.job_id, settled.problem.message)
-            outcome = Failed(Failure("EndRefused", settled.problem.message))
-            settlement = self._settlement(held, outcome)
-            settled = await self._settling.settle(settlement)
-        if settled.result is not Settled.DONE:
-            log.warning("job %s ended, but was no longer ours: %s", held.job_id, settled.result.value)
-            return False
-        self._tell(held, outcome)
-        return not settlement.parks_group and isinstance(outcome, Done | Failed | Stopped)
-
-    def _settlement(self, held: Held, outcome: Outcome) -> Settlement:
-        keep_ms = self._keep_ms(held)
-        return settlement_of(held, outcome, self._app.clock.now_ms(), worker=self.owner, keep_ms=keep_ms)
-
-    def _keep_ms(self, held: Held) -> int:
-        """Return how long the end of a job is known."""
-        seconds = held.task.options.result_seconds if held.task is not None else None
-        keep_ms = self._app.result_ms if seconds is None else round(seconds * 1000)
-        return keep_ms if held.envelope is None else held.envelope.kept_ms(keep_ms)
-
-    def _tell(self, held: Held, outcome: Outcome) -> None:
-        if isinstance(outcome, Failed):
-            log.error("job %s failed: %s", held.job_id, outcome.failure)
-        elif isinstance(outcome, Deferred):
-            return
-        elif isinstance(outcome, RetryLater):
-            log.warning(
-                "job %s: attempt %d failed, next in %.1f s: %s",
-                held.job_id,
-                held.attempt,
-                outcome.after_seconds,
-                outcome.failure,
-            )
-        if held.context is not None:
-            seconds = (self._app.clock.now_ms() - held.started_at) / 1000
-            for each in self._app.middleware:
-                each.settled(held.context, held.task, outcome, seconds)
-
-    def _stop(self, held: Held, reason: type[Cancelled] | type[LeaseLost]) -> None:
-        if held.context is None:
-            held.stop_reason = held.stop_reason or reason
-            return
-        if held.context.reason is not None:
-            return
-        held.context.stop(reason)
-        if reason is LeaseLost:
-            for each in self._app.middleware:
-                each.lease_lost(held.context)
-        if held.runner is not None and held.running is not None:
-            held.runner.stop(held.running)
-
-    def _runner(self, kind: RunsIn) -> Runner:
-        if kind not in self._runners:
-            self._runners[kind] = self._new_runner(kind)
-        return self._runners[kind]
-
-    def _new_runner(self, kind: RunsIn) -> Runner:
-        options = self._options
-        match kind:
-            case "async":
-                return LoopRunner()
-            case "thread":
-                return ThreadRunner(options.slots)
-            case "process":
-                level = logging.getLogger().getEffectiveLevel()
-                return ProcessRunner(Start(options.app_path, options.app_url, options.app_key, level))
-
     # -- the end -------------------------------------------------------------------------------------------------------
 
     async def _finish(self) -> None:
         """Wait for what runs, at most as long as a drain may take; give back the rest."""
-        self._lines.dissolve()
+        self._handling.lines.dissolve()
         for held in list(self._held.values()):
             if held.runner is None and not held.is_settling:
-                self._free_slots.release()  # those that wait for a slot get one, see the drain and let go
+                self._handling.free_slots.release()  # those that wait for a slot get one, see the drain and let go
         limit = None if self._options.is_burst and not self._is_draining.is_set() else self._options.drain_seconds
         await finish(self._jobs, self._stop_all, limit, self._is_stopping)
 
     def _stop_all(self) -> None:
         for held in list(self._held.values()):
-            self._stop(held, LeaseLost)
+            self._handling.stop(held, LeaseLost)
 
 
 def new_owner(app: App) -> str:
