@@ -115,17 +115,22 @@ class Workers:
 
     @property
     def pids(self) -> list[int]:
-        """All that live."""
-        found = []
+        """All that live: those of the session, and what any of them started in one of its own."""
+        parents: dict[int, int] = {}
+        found = set()
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit():
                 try:
                     fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
                 except OSError:
                     continue
-                if int(fields[3]) == self._process.pid and fields[0] != "Z":
-                    found.append(int(entry.name))
-        return found
+                if fields[0] != "Z":
+                    parents[int(entry.name)] = int(fields[1])
+                    if int(fields[3]) == self._process.pid:
+                        found.add(int(entry.name))
+        while more := {pid for pid, parent in parents.items() if parent in found} - found:
+            found |= more
+        return sorted(found)
 
     @property
     def rss_mib(self) -> float:
