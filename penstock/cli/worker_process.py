@@ -1,8 +1,8 @@
 """A worker process: the app is loaded, its broker opened on the worker's loop, and jobs are run until a signal.
 
 The first SIGTERM or SIGINT drains; the second gives everything back at once; a third ends the process as it is. SIGHUP
-drains, however often it comes. Started by a supervisor as ``python -m penstock.cli.worker_process``, with its settings as
-JSON on standard input.
+drains, however often it comes. Started by a supervisor as ``python -m penstock.cli.worker_process``, with its settings
+as JSON on standard input.
 """
 
 import asyncio
