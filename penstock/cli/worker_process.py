@@ -1,7 +1,8 @@
 """A worker process: the app is loaded, its broker opened on the worker's loop, and jobs are run until a signal.
 
-The first SIGTERM or SIGINT drains; the second gives everything back at once; a third ends the process as it is. Started
-by a supervisor as ``python -m penstock.cli.worker_process``, with its settings as JSON on standard input.
+The first SIGTERM or SIGINT drains; the second gives everything back at once; a third ends the process as it is. SIGHUP
+drains, however often it comes. Started by a supervisor as ``python -m penstock.cli.worker_process``, with its settings
+as JSON on standard input.
 """
 
 import asyncio
@@ -68,6 +69,7 @@ class WorkerProcess:
         self._settings = settings
         self._worker: Worker | None = None
         self._signal_count = 0
+        self._is_draining = False
         self._asked = asyncio.Event()
 
     async def run(self) -> int:
@@ -75,6 +77,7 @@ class WorkerProcess:
         loop = asyncio.get_running_loop()
         for each in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(each, self._ask)
+        loop.add_signal_handler(signal.SIGHUP, self._drain)
         health = await self._open_health()
         broker = await self._opened()
         if broker is None:
@@ -87,6 +90,8 @@ class WorkerProcess:
             gc.collect()
             gc.freeze()  # what is loaded now lives as long as the process; the collector need not look at it again
             self._announce(worker)
+            if self._asked.is_set():
+                self._drain()
             await worker.run()
         finally:
             self._app.portal.detach()
@@ -98,18 +103,21 @@ class WorkerProcess:
 
     def _ask(self) -> None:
         self._signal_count += 1
-        self._asked.set()
         if self._signal_count > 2:
             sys.stderr.flush()
             os._exit(SECOND_SIGNAL)
-        if self._worker is None:
-            return
         if self._signal_count == 1:
-            log.info("draining: jobs that run may end; a second signal gives them back at once")
-            self._worker.drain()
-        else:
+            self._drain()
+        elif self._worker is not None:
             log.info("stopping at once")
             self._worker.stop()
+
+    def _drain(self) -> None:
+        self._asked.set()
+        if self._worker is not None and not self._is_draining:
+            self._is_draining = True
+            log.info("draining: jobs that run may end; a second signal gives them back at once")
+            self._worker.drain()
 
     async def _opened(self) -> Broker | None:
         """Open the broker; a store that is away is waited for. ``None``: asked to stop meanwhile."""
@@ -169,7 +177,8 @@ class WorkerProcess:
 def main() -> int:
     """Be a supervisor's worker; return the exit status."""
     settings = msgspec.json.decode(sys.stdin.buffer.read(), type=WorkSettings)
-    die_with(settings.parent_pid, signal.SIGTERM)
+    # not SIGTERM: the system sends this once for each thread of the supervisor that dies, and two mean something else
+    die_with(settings.parent_pid, signal.SIGHUP)
     try:
         return run(settings)
     except PenstockError as error:

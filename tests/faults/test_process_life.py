@@ -118,6 +118,7 @@ async def test_workers_end_with_their_supervisor_and_lose_nothing(shop: Shop) ->
     supervisor.signal(signal.SIGKILL)
     for pid in workers:
         await gone(pid)
+    assert "stopping at once" not in supervisor.text
     shop.gate.touch()
     await shop.work()
     for job in jobs:
