@@ -10,7 +10,7 @@ from penstock.testing.jobs import AppUnderTest, app_under_test
 from penstock.worker import App
 from tests.conformance.implementations import IMPLEMENTATIONS, opened
 
-ON = tuple(each for each in IMPLEMENTATIONS if each.name in ("memory", "sqlite", "http-sqlite"))
+ON = tuple(each for each in IMPLEMENTATIONS if each.name in ("memory", "sqlite", "redis", "http-sqlite"))
 
 
 async def _nowhere() -> Broker:
