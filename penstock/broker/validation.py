@@ -40,7 +40,7 @@ MOST_AT_ONCE = 1000
 MOST_EFFECTS = 10_000
 """Of each kind in one step; one atomic step may be a whole workflow."""
 
-_FARTHEST_INSTANT = 1 << 48
+_FARTHEST_INSTANT = (1 << 48) - 1
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 

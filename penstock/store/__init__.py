@@ -2,12 +2,11 @@
 
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from penstock.core.errors import InvalidRequest
 from penstock.store.contract import Store
-
-KINDS = ("sqlite", "memory")
+from penstock.store.examination import Examination
 
 
 async def open_store(url: str) -> Store:
@@ -15,7 +14,7 @@ async def open_store(url: str) -> Store:
 
     Args:
         url: ``sqlite:///relative/path.db``, ``sqlite:////absolute/path.db``, with ``?durability=full`` (default) or
-            ``os``; or ``memory://``.
+            ``os``; ``redis://host:port/database`` or ``rediss://`` (docs/redis.md); or ``memory://``.
 
     Raises:
         InvalidRequest: the URL is none of these.
@@ -34,7 +33,38 @@ async def open_store(url: str) -> Store:
         durability = options.pop("durability", "full")
         _no_more(url, options)
         return await SqliteStore.open(Path(unquote(parts.path[1:])), durability=cast(Any, durability))
-    raise InvalidRequest(f"{url!r} is no store.", hint="Use sqlite:///path/to/file.db or memory://.", field="store")
+    if parts.scheme.startswith("redis"):
+        try:
+            from penstock.store.redis import RedisStore
+        except ImportError as error:
+            raise InvalidRequest(
+                "The Redis store needs the package hiredis.", hint="pip install 'penstock[redis]'", field="store"
+            ) from error
+        from penstock.store.redis.address import read_address
+
+        return await RedisStore.open(read_address(url))
+    hint = "Use sqlite:///path/to/file.db, redis://host:port/0 or memory://."
+    raise InvalidRequest(f"{url!r} is no store.", hint=hint, field="store")
+
+
+async def examine(store: Store, url: str) -> Examination:
+    """Return what a store that was opened by a URL promises, and what speaks against it."""
+    parts = urlsplit(url)
+    if parts.scheme.startswith("redis"):
+        from penstock.store.redis import RedisStore
+
+        assert isinstance(store, RedisStore)
+        return await store.examine()
+    if parts.scheme == "memory":
+        return Examination("none")
+    return Examination(dict(parse_qsl(parts.query)).get("durability", "full"))
+
+
+def without_password(url: str) -> str:
+    """Return a store's URL as it may be shown."""
+    parts = urlsplit(url)
+    user, at, rest = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}{at}{rest}")) if parts.password else url
 
 
 def _no_more(url: str, options: dict[str, str]) -> None:

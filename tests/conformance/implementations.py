@@ -4,15 +4,18 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from penstock.broker.contract import Broker
 from penstock.broker.local import LocalBroker
 from penstock.client.http import HttpBroker
+from penstock.store import open_store
 from penstock.store.contract import Store
 from penstock.store.memory import MemoryStore
 from penstock.store.sqlite import SqliteStore
 from penstock.testing import ManualClock
 from tests.support.entropy import CountingEntropy
+from tests.support.redis_server import shared_server
 from tests.support.server import running_server
 from tests.support.world import World
 
@@ -50,11 +53,20 @@ async def sqlite_store(directory: Path) -> AsyncIterator[Store]:
     await store.aclose()
 
 
+@asynccontextmanager
+async def redis_store(directory: Path) -> AsyncIterator[Store]:
+    store = await open_store(f"{shared_server().url}?tag={quote(str(directory), safe='')}")
+    yield store
+    await store.aclose()
+
+
 IMPLEMENTATIONS = (
     Implementation("memory", memory_store),
     Implementation("sqlite", sqlite_store, is_kept=True),
+    Implementation("redis", redis_store, is_kept=True),
     Implementation("http-memory", memory_store, is_remote=True),
     Implementation("http-sqlite", sqlite_store, is_remote=True),
+    Implementation("http-redis", redis_store, is_remote=True),
 )
 IN_PROCESS = tuple(each for each in IMPLEMENTATIONS if not each.is_remote)
 STORES = {each.name: each.open_store for each in IN_PROCESS}

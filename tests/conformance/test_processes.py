@@ -6,6 +6,7 @@ from asyncio.subprocess import PIPE, Process
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -14,6 +15,7 @@ from penstock.core.messages import Delivery, Draft
 from penstock.core.operations import CreateQueue, DescribeQueue, Receive, ReleaseLeases, Send
 from penstock.core.queues import QueueChanges, QueueCounts
 from penstock.store import open_store
+from tests.support.redis_server import shared_server
 from tests.support.turns import until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -21,8 +23,10 @@ PATIENCE_SECONDS = 30
 Start = Callable[..., Awaitable[Process]]
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["sqlite", "redis"])
 async def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "redis":
+        return f"{shared_server().url}?tag={quote(str(tmp_path), safe='')}"
     return f"sqlite:///{tmp_path}/penstock.db?durability=os"
 
 

@@ -1,0 +1,139 @@
+"""What a store can do by itself: no server, no HTTP, the contract's verbs called in this process.
+
+``python -m bench.stores URL [--waiting N] [--messages N]`` empties nothing: it works in a queue of its own, which it
+deletes. Processor time is that of this process and, for Redis, of the server; go by it on a busy machine.
+"""
+
+import argparse
+import asyncio
+import itertools
+import os
+import statistics
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from penstock.broker.system import SystemEntropy
+from penstock.core.messages import Draft
+from penstock.core.queues import QueueChanges
+from penstock.core.settlements import Settled, Settlement
+from penstock.store import open_store
+from penstock.store.contract import Store
+
+BODY = "x" * 200
+CALLERS = 32
+ENTROPY = SystemEntropy()
+
+
+def now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def drafts(count: int) -> list[Draft]:
+    return [Draft(BODY, message_id=ENTROPY.message_id(now())) for _ in range(count)]
+
+
+async def server_cpu_seconds(store: Store) -> float:
+    """Return the processor time the Redis server has used, 0 for other stores."""
+    calls = getattr(store, "_calls", None)
+    if calls is None:
+        return 0.0
+    lines = (await calls.ask("INFO", "cpu")).decode().splitlines()
+    used = dict(line.split(":") for line in lines if ":" in line)
+    return float(used["used_cpu_user"]) + float(used["used_cpu_sys"])
+
+
+async def server_memory(store: Store) -> int:
+    calls = getattr(store, "_calls", None)
+    if calls is None:
+        return 0
+    lines = (await calls.ask("INFO", "memory")).decode().splitlines()
+    return int(dict(line.split(":", 1) for line in lines if ":" in line)["used_memory"])
+
+
+async def measure(
+    store: Store, what: str, messages: int, each: int, callers: int, step: Callable[[], Awaitable[int]]
+) -> float:
+    """Let callers take steps until so many messages went through; print and return messages a second."""
+    left = itertools.count(messages, -each)
+    latencies: list[float] = []
+
+    async def call() -> None:
+        while next(left) > 0:
+            begun = time.perf_counter()
+            await step()
+            latencies.append(time.perf_counter() - begun)
+
+    cpu, server, begun = time.process_time(), await server_cpu_seconds(store), time.perf_counter()
+    await asyncio.gather(*(call() for _ in range(callers)))
+    seconds = time.perf_counter() - begun
+    cpu, server = time.process_time() - cpu, await server_cpu_seconds(store) - server
+    latencies.sort()
+    p50, p99 = statistics.median(latencies) * 1000, latencies[int(len(latencies) * 0.99)] * 1000
+    print(
+        f"{what:44s} {messages / seconds:9,.0f}/s   {cpu / messages * 1e6:6.1f} µs here "
+        f"{server / messages * 1e6:6.1f} µs server   p50 {p50:6.2f} ms p99 {p99:6.2f} ms",
+        flush=True,
+    )
+    return messages / seconds
+
+
+async def rounds(store: Store, queue: str, messages: int, label: str) -> None:
+    async def send(count: int) -> int:
+        return len(await store.send(queue, drafts(count), now()))
+
+    async def cycle(count: int) -> int:
+        received = await store.receive(queue, ENTROPY.tokens(count), None, now())
+        settlements = [Settlement(queue, delivery.receipt_handle) for delivery in received.deliveries]
+        if settlements:
+            outcomes = await store.settle(settlements, now())
+            assert all(outcome.result is Settled.DONE for outcome in outcomes)
+        return len(settlements)
+
+    few = messages // 10
+    await measure(store, f"{label}: send, singles, 1 caller", few, 1, 1, lambda: send(1))
+    await measure(store, f"{label}: receive + delete, singles, 1 caller", few, 1, 1, lambda: cycle(1))
+    await measure(store, f"{label}: send, singles, {CALLERS} callers", messages, 1, CALLERS, lambda: send(1))
+    await measure(store, f"{label}: receive + delete, singles, {CALLERS}", messages, 1, CALLERS, lambda: cycle(1))
+    await measure(store, f"{label}: send, tens, 8 callers", messages, 10, 8, lambda: send(10))
+    await measure(store, f"{label}: receive + delete, tens, 8 callers", messages, 10, 8, lambda: cycle(10))
+
+
+async def run(arguments: Any) -> None:
+    store = await open_store(arguments.url)
+    queue = f"bench-{os.getpid()}"
+    await store.create_queue(queue, QueueChanges(), 0, now())
+    try:
+        await rounds(store, queue, arguments.messages // 10, "warm-up")
+        await rounds(store, queue, arguments.messages, "empty")
+        if arguments.waiting:
+            before = await server_memory(store)
+            await measure(store, "filling, hundreds", arguments.waiting, 100, 4, lambda: fill(store, queue))
+            grown = await server_memory(store) - before
+            print(f"memory of Redis for each waiting message: {grown / arguments.waiting:.0f} bytes")
+            await rounds(store, queue, arguments.messages, f"{arguments.waiting:,} waiting")
+    finally:
+        await store.delete_queue(queue, now())
+        await store.aclose()
+
+
+async def fill(store: Store, queue: str) -> int:
+    return len(await store.send(queue, drafts(100), now()))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("url")
+    parser.add_argument("--waiting", type=int, default=0)
+    parser.add_argument("--messages", type=int, default=20_000)
+    arguments = parser.parse_args()
+    try:
+        import uvloop
+
+        uvloop.run(run(arguments))
+    except ImportError:
+        asyncio.run(run(arguments))
+
+
+if __name__ == "__main__":
+    main()
