@@ -6,6 +6,7 @@ Statements are written with ``?`` and translated to what the driver wants.
 import inspect
 import re
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Any, Literal, cast
 
 from penstock.core.errors import InvalidRequest
@@ -99,8 +100,7 @@ class _Psycopg(Connection):
     dialect: Dialect = "postgresql"
 
     def run(self, sql: str, *values: Any) -> Rows:
-        from psycopg.rows import tuple_row
-
+        tuple_row = import_module("psycopg.rows").tuple_row
         with self._connection.cursor(row_factory=tuple_row) as cursor:
             cursor.execute(sql.replace("?", "%s"), values)
             return cursor.fetchall() if cursor.description else []
@@ -110,8 +110,7 @@ class _AsyncPsycopg(_Psycopg):
     is_async = True
 
     async def run(self, sql: str, *values: Any) -> Rows:  # type: ignore[override]
-        from psycopg.rows import tuple_row
-
+        tuple_row = import_module("psycopg.rows").tuple_row
         async with self._connection.cursor(row_factory=tuple_row) as cursor:
             await cursor.execute(sql.replace("?", "%s"), values)
             return await cursor.fetchall() if cursor.description else []
