@@ -17,7 +17,6 @@ each answer; survives the end of every process, may lose the last moments when t
 APPLICATION_ID = 0x50454E53
 """Marks a database file as Penstock's ("PENS")."""
 
-_SYNCHRONOUS = {"full": "FULL", "os": "NORMAL"}
 _CACHE_KIB = 16_384
 DAMAGE = (msgspec.DecodeError, UnicodeDecodeError)
 """What decoding raises when stored bytes are not what was written."""
@@ -46,7 +45,7 @@ def open_writer(path: Path, durability: Durability, turns: Turns) -> apsw.Connec
         connection = _connect(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
         _check_owner(connection, path)
         _pragma(connection, "journal_mode = WAL")
-        _pragma(connection, f"synchronous = {_SYNCHRONOUS[durability]}")
+        _pragma(connection, "synchronous = NORMAL")  # the log itself is brought to the disk by the writer: see log.py
         _pragma(connection, "fullfsync = 1")  # on macOS an fsync alone does not reach the disk
         _migrate(connection, path)
         return connection

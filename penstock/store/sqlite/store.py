@@ -26,6 +26,7 @@ from penstock.store.sqlite import effects, integrity, moving, queues, records, s
 from penstock.store.sqlite.connection import TRANSLATED, Durability, open_reader, open_writer, translate
 from penstock.store.sqlite.ids import KEY_SHIFT, SEQUENCE_MASK, to_blob, to_text
 from penstock.store.sqlite.keeping import send
+from penstock.store.sqlite.log import Log
 from penstock.store.sqlite.queries import SQL
 from penstock.store.sqlite.receiving import receive
 from penstock.store.sqlite.records import AFTER_ALL_TEXT
@@ -53,7 +54,9 @@ class SqliteStore:
         self._listeners: list[WakeupListener] = []
         try:
             turns = Turns(path)
-            self._writer = Writer(open_writer(path, durability, turns), path, turns, self._committed)
+            connection = open_writer(path, durability, turns)
+            log = Log(path, is_synced=durability == "full")
+            self._writer = Writer(connection, path, turns, log, self._committed)
             self._reader = open_reader(path)
             self._wakeups = Wakeups(path, self._wake)
         except (apsw.Error, OSError) as error:
@@ -170,7 +173,8 @@ class SqliteStore:
             return received
 
         try:
-            return await self._writer.submit(work)
+            # a lease that is lost with the power is a message that is handed out again, as it would be without it
+            return await self._writer.submit(work, is_lasting=False)
         except asyncio.CancelledError:
             with contextlib.suppress(PenstockError):
                 await asyncio.shield(self._writer.submit(lambda tx: settling.give_back_all(tx, queue, leased, now)))

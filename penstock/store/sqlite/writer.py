@@ -1,14 +1,14 @@
 """The one writer of a process: many callers' changes share one transaction and one fsync (group commit).
 
-Statements run on the event loop, where nothing contends for the interpreter; the commit, which waits for the disk, runs
-in a thread. What is asked for meanwhile makes up the next transaction. A change that fails in an unforeseen way is
-undone alone: its transaction is rolled back and the others' changes are made again without it.
+Statements run on the event loop, where nothing contends for the interpreter; a thread commits and waits for the disk,
+after other processes may write again. What is asked for meanwhile makes up the next transaction. A change that fails in
+an unforeseen way is undone alone: its transaction is rolled back and the others' changes are made again without it.
 """
 
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import apsw
 
@@ -16,12 +16,24 @@ from penstock.core.errors import PenstockError, StoreUnavailable
 from penstock.store.sqlite.checkpoints import Checkpoints
 from penstock.store.sqlite.committing import CommitThread
 from penstock.store.sqlite.connection import BUSY_MS, TRANSLATED, translate
+from penstock.store.sqlite.log import Log
 from penstock.store.sqlite.transaction import Transaction
 from penstock.store.sqlite.turns import Turns
 
 T = TypeVar("T")
 Work = Callable[[Transaction], T]
-Batch = list[tuple[Work[Any], "asyncio.Future[Any]", bool]]
+
+
+class Change(NamedTuple):
+    """A change in line. ``is_long``: it runs in the thread; ``is_lasting``: it is answered when it is on the disk."""
+
+    work: Work[Any]
+    future: "asyncio.Future[Any]"
+    is_long: bool
+    is_lasting: bool
+
+
+Batch = list[Change]
 _MOST_TOGETHER = 256
 _MOST_WAIT_SECONDS = 0.002
 
@@ -33,11 +45,17 @@ class Writer:
         connection: used by nothing else.
         path: the file, for error messages.
         turns: whose turn it is to write; closed with the writer.
+        log: brought to the disk before what must last is answered; closed with the writer.
         on_commit: told the queues and instants of a transaction's wake-ups, on the event loop.
     """
 
     def __init__(
-        self, connection: apsw.Connection, path: Path, turns: Turns, on_commit: Callable[[dict[str, int]], None]
+        self,
+        connection: apsw.Connection,
+        path: Path,
+        turns: Turns,
+        log: Log,
+        on_commit: Callable[[dict[str, int]], None],
     ) -> None:
         self._connection = connection
         self._path = path
@@ -46,6 +64,7 @@ class Writer:
         self._thread = CommitThread("penstock-commit")
         self._transaction = Transaction(connection)
         self._turns = turns
+        self._log = log
         self._checkpoints = Checkpoints(connection, path)
         self._pending: Batch = []
         self._is_scheduled = False
@@ -55,13 +74,19 @@ class Writer:
         self._is_closed = False
         self._drained: asyncio.Future[None] | None = None
 
-    def submit(self, work: Work[T], *, is_long: bool = False) -> "asyncio.Future[T]":
-        """Return the future of a change. Long ones run in the thread, so that the event loop goes on."""
+    def submit(self, work: Work[T], *, is_long: bool = False, is_lasting: bool = True) -> "asyncio.Future[T]":
+        """Return the future of a change.
+
+        Args:
+            work: makes the change.
+            is_long: it runs in the thread, so that the event loop goes on.
+            is_lasting: it must not be lost with the machine's power once it was answered.
+        """
         future: asyncio.Future[T] = self._loop.create_future()
         if self._is_closed:
             future.set_exception(StoreUnavailable("The store is closed."))
             return future
-        self._pending.append((work, future, is_long))
+        self._pending.append(Change(work, future, is_long, is_lasting))
         if not self._is_scheduled and not self._is_committing:
             self._schedule()
         return future
@@ -77,6 +102,7 @@ class Writer:
         error = await closed
         self._thread.stop()
         self._turns.close()
+        self._log.close()
         if error is not None:
             raise error
 
@@ -105,7 +131,7 @@ class Writer:
             self._offload(self._finish_checkpoint, [])
             return
         batch = self._next_batch()
-        if batch[0][2] or not self._turns.take_at_once():
+        if batch[0].is_long or not self._turns.take_at_once():
             self._offload(lambda: self._wait_and_run(batch), batch)
             return
         try:
@@ -118,16 +144,15 @@ class Writer:
             self._turns.give()
             self._fail(batch, error)
         else:
-            if self._transaction.has_changes:
-                self._offload(lambda: self._commit(outcomes), batch)
+            if self._transaction.has_changes and self._must_last(batch):
+                self._offload(lambda: self._commit(batch, outcomes), batch)
             else:
-                self._answer(batch, self._commit(outcomes))
-                self._go_on()
+                self._commit_here(batch, outcomes)
 
     def _next_batch(self) -> Batch:
         count = 0
-        for _, _, is_long in self._pending[:_MOST_TOGETHER]:
-            if is_long:
+        for change in self._pending[:_MOST_TOGETHER]:
+            if change.is_long:
                 break
             count += 1
         count = max(1, count)
@@ -139,7 +164,7 @@ class Writer:
         failed: dict[int, Exception] = {}
         while True:
             outcomes: list[Any] = []
-            for index, (work, future, _) in enumerate(batch):
+            for index, (work, future, _, _) in enumerate(batch):
                 if index in failed or future.cancelled():
                     outcomes.append(failed.get(index))
                     continue
@@ -163,14 +188,31 @@ class Writer:
         except BaseException:
             self._turns.give()
             raise
-        return self._commit(outcomes)
+        return self._commit(batch, outcomes)
 
-    def _commit(self, outcomes: list[Any]) -> list[Any]:
+    def _commit(self, batch: Batch, outcomes: list[Any]) -> list[Any]:
+        has_changes = self._transaction.has_changes
         try:
             self._transaction.commit()
         finally:
             self._turns.give()
+        if has_changes and self._must_last(batch):
+            self._log.sync()
         return outcomes
+
+    def _commit_here(self, batch: Batch, outcomes: list[Any]) -> None:
+        """Commit on the event loop what need not wait for the disk."""
+        try:
+            self._commit(batch, outcomes)
+        except Exception as error:
+            self._fail(batch, error)
+        else:
+            self._answer(batch, outcomes)
+            self._checkpoints.start_if_due()
+            self._go_on()
+
+    def _must_last(self, batch: Batch) -> bool:
+        return self._log.is_synced and any(change.is_lasting for change in batch)
 
     def _finish_checkpoint(self) -> list[Any]:
         self._checkpoints.finish()
@@ -197,7 +239,7 @@ class Writer:
             self._drained.set_result(None)
 
     def _answer(self, batch: Batch, outcomes: list[Any]) -> None:
-        for (_, future, _), outcome in zip(batch, outcomes, strict=True):
+        for (_, future, _, _), outcome in zip(batch, outcomes, strict=True):
             if future.done():
                 continue
             if isinstance(outcome, Exception):
@@ -210,7 +252,7 @@ class Writer:
 
     def _fail(self, batch: Batch, error: BaseException) -> None:
         self._transaction.rollback()
-        for _, future, _ in batch:
+        for _, future, _, _ in batch:
             if not future.done():
                 future.set_exception(translate(error, self._path) if isinstance(error, TRANSLATED) else error)
         self._go_on()

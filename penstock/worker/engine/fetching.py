@@ -19,7 +19,7 @@ from penstock.worker.engine.options import Turns, WorkerOptions
 log = logging.getLogger("penstock.worker")
 
 LONG_POLL_SECONDS = 20.0
-MOST_AT_ONCE = 200
+MOST_AT_ONCE = 500
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
 

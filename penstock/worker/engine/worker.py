@@ -38,6 +38,9 @@ from penstock.worker.tasks import RunsIn
 
 log = logging.getLogger("penstock.worker")
 
+MOST_AHEAD = 64
+"""How many jobs for each slot are held beyond it at most, however fast they end."""
+
 LEAVE_SECONDS = 2.0
 
 
@@ -209,10 +212,10 @@ class Worker:
         """Return how many more jobs can be started soon."""
         options = self._options
         ahead = options.slots * options.lookahead_seconds / max(self._handling.mean_seconds, 1e-5)
-        most = options.slots + min(int(ahead), 20 * options.slots)
+        most = options.slots + min(int(ahead), MOST_AHEAD * options.slots)
         # those behind others of their key need no slot yet; other keys may have work for it
         behind = self._handling.lines.behind_count + sum(session.more_count for session in self._handling.sessions)
-        busy = len(self._held) - min(behind, len(self._handling.sessions) * MOST_EVENTS + 20 * options.slots)
+        busy = len(self._held) - min(behind, len(self._handling.sessions) * MOST_EVENTS + MOST_AHEAD * options.slots)
         room = most - busy
         # a few free places are not worth an operation while the slots are busy
         return room if room * 4 >= most or busy < options.slots else 0
