@@ -89,6 +89,7 @@ class WorkerProcess:
                 health.is_ready = lambda: worker.is_ready
             gc.collect()
             gc.freeze()  # what is loaded now lives as long as the process; the collector need not look at it again
+            gc.set_threshold(10_000, 20, 20)  # jobs make few cycles: looking for them rarely is enough
             self._announce(worker)
             if self._asked.is_set():
                 self._drain()

@@ -68,6 +68,7 @@ class App(Handles):
         self.middleware = list(middleware)
         self.tasks: dict[str, Task[..., Any]] = {}
         self.queues: dict[str, QueueDefinition] = {}
+        self._usual_queues: dict[str, QueueDefinition] = {}
         self.name = name or _calling_module()
         self.async_schedules = AsyncSchedules(self)
         self.schedules = Schedules(self.async_schedules, self)
@@ -171,7 +172,10 @@ class App(Handles):
 
     def queue_named(self, name: str) -> QueueDefinition:
         """Return how a queue behaves."""
-        return self.queues.get(name) or QueueDefinition(name=name)
+        definition = self.queues.get(name) or self._usual_queues.get(name)
+        if definition is None:
+            definition = self._usual_queues[name] = QueueDefinition(name=name)
+        return definition
 
     @overload
     def schedule(

@@ -17,6 +17,9 @@ Tell = Callable[["Progress | None", Raw], None]
 """Takes (progress, checkpoint) to the store, soon; callable from any thread."""
 
 
+_making = threading.Lock()
+
+
 class JobContext:
     """The job that is running. All of it may be used from any thread.
 
@@ -79,7 +82,7 @@ class JobContext:
         self.trace = trace or {}
         self._checkpoint = checkpoint
         self._tell = tell
-        self._stop = threading.Event()
+        self._stop: threading.Event | None = None  # made when somebody waits: most jobs never do
         self.reason: type[Interrupted] | None = None
 
     # -- should it stop? -----------------------------------------------------------------------------------------------
@@ -101,13 +104,19 @@ class JobContext:
 
     def wait_for_stop(self, seconds: float) -> bool:
         """Sleep in a thread, but not on when the job should stop; return whether it should."""
-        return self._stop.wait(seconds)
+        with _making:
+            stop = self._stop = self._stop or threading.Event()
+            if self.reason is not None:
+                stop.set()
+        return stop.wait(seconds)
 
     def stop(self, reason: type[Interrupted]) -> None:
         """Tell the job to stop. The worker calls this."""
         if self.reason is None:
             self.reason = reason
-            self._stop.set()
+            with _making:
+                if self._stop is not None:
+                    self._stop.set()
 
     # -- how far it is -------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from penstock.core.errors import PenstockError
@@ -35,7 +35,7 @@ def test_what_the_client_asks_the_server_understands(operation: Operation[Any]) 
 
 @pytest.mark.parametrize("kind", operation_types(), ids=lambda kind: kind.__name__)
 def test_what_the_server_answers_the_client_understands(kind: type[Operation[Any]]) -> None:
-    @settings(max_examples=30)
+    @settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no fault
     @given(values(kind), values(reply_type(kind)))
     def check(operation: Operation[Any], reply: Any) -> None:
         asked = ask(operation)

@@ -220,10 +220,11 @@ class Handling:
     async def _admit(self, held: Held, args: Mapping[str, Any]) -> tuple[Any, float | None]:
         """Ask the limits of a job's queue and task whether it may start; a queue that may start nothing rests."""
         assert held.task is not None
-        of_queue = [(f"queue:{held.queue}", limit) for limit in self._app.queue_named(held.queue).limits]
-        of_task = [(held.task.name, limit) for limit in held.task.options.limits]
-        if not of_queue and not of_task:
+        queue_limits, task_limits = self._app.queue_named(held.queue).limits, held.task.options.limits
+        if not queue_limits and not task_limits:
             return (), None
+        of_queue = [(f"queue:{held.queue}", limit) for limit in queue_limits]
+        of_task = [(held.task.name, limit) for limit in task_limits]
         admitted, seconds = await self._limiting.admit(of_queue, args)
         if seconds is not None:
             self._rest(held.queue, min(seconds, MOST_REST_SECONDS))
