@@ -24,7 +24,8 @@ _UPDATE_JOIN = SQL["update_join"]
 _DELETE_JOIN = SQL["delete_join"]
 _DELETE_JOIN_PARTS = SQL["delete_join_parts"]
 _INSERT_JOIN_PART = SQL["insert_join_part"]
-_COUNT_JOIN_PARTS = SQL["count_join_parts"]
+_COUNT_ARRIVAL = SQL["count_arrival"]
+_DELETE_JOIN_COUNT = SQL["delete_join_count"]
 
 _pack = msgspec.msgpack.Encoder().encode
 unpack_follow_up = msgspec.msgpack.Decoder(FollowUp).decode
@@ -108,6 +109,7 @@ def close_join(tx: Transaction, join_id: str) -> None:
     """Forget a join."""
     tx.execute(_DELETE_JOIN, (join_id,))
     tx.execute(_DELETE_JOIN_PARTS, (join_id,))
+    tx.execute(_DELETE_JOIN_COUNT, (join_id,))
     tx.joins_changed()
 
 
@@ -123,9 +125,10 @@ def _arrive(tx: Transaction, arrival: Arrival, now: int) -> None:
     row = tx.execute(_JOIN_BY_ID, (arrival.join_id,)).fetchone()
     if row is None:
         return
-    tx.execute(_INSERT_JOIN_PART, (arrival.join_id, arrival.part_id))
-    arrived = tx.execute(_COUNT_JOIN_PARTS, (arrival.join_id,)).fetchone()
-    if arrived is not None and arrived[0] >= row[0]:
+    if tx.execute(_INSERT_JOIN_PART, (arrival.join_id, arrival.part_id)).fetchone() is None:
+        return
+    (arrived,) = tx.execute(_COUNT_ARRIVAL, (arrival.join_id,)).fetchone()
+    if arrived >= row[0]:
         follow_up = unpack_follow_up(tx.execute(_JOIN_FOLLOW_UP, (arrival.join_id,)).fetchone()[0])
         close_join(tx, arrival.join_id)
         target = tx.find_queue(follow_up.queue)

@@ -132,6 +132,11 @@ CREATE TABLE joins (
 
 CREATE INDEX joins_expiring ON joins (expires_at) WHERE expires_at IS NOT NULL;
 
+CREATE TABLE join_counts (                             -- apart, so that an arrival does not write the follow-up again
+    join_id     TEXT PRIMARY KEY,
+    arrived     INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE join_parts (
     join_id     TEXT NOT NULL,
     part_id     TEXT NOT NULL,

@@ -32,13 +32,17 @@ DELETE FROM joins WHERE join_id = ?;
 -- : join id
 DELETE FROM join_parts WHERE join_id = ?;
 
--- name: insert_join_part
--- : join id, part id
-INSERT OR IGNORE INTO join_parts (join_id, part_id) VALUES (?, ?);
+-- name: delete_join_count
+-- : join id
+DELETE FROM join_counts WHERE join_id = ?;
 
--- name: count_join_parts
--- : join id -> how many parts have arrived
-SELECT count(*) FROM join_parts WHERE join_id = ?;
+-- name: insert_join_part
+-- : join id, part id -> a row if the part had not arrived before
+INSERT OR IGNORE INTO join_parts (join_id, part_id) VALUES (?, ?) RETURNING 1;
+
+-- name: count_arrival
+-- : join id -> how many parts have arrived, this one included
+INSERT INTO join_counts (join_id, arrived) VALUES (?, 1) ON CONFLICT DO UPDATE SET arrived = arrived + 1 RETURNING arrived;
 
 -- name: expired_joins
 -- : now, limit -> join ids
