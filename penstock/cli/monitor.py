@@ -18,7 +18,8 @@ from penstock.cli.target import Json, KeyPair, StoreUrl, Url
 from penstock.core.errors import PenstockError
 from penstock.worker import App, Status
 from penstock.worker.following import Change
-from penstock.worker.overview import JobState, QueueState, WorkerState, in_short, queues_of_jobs, running, workers
+from penstock.worker.overview import JobState, QueueState, in_short, queues_of_jobs, running
+from penstock.worker.presence import WorkerRecord, present_workers
 from penstock.worker.records import FINAL
 
 if TYPE_CHECKING:
@@ -128,11 +129,11 @@ class Screen:
 
     async def _look(self) -> "Group":
         queues: list[QueueState] = []
-        living: list[WorkerState] = []
+        living: list[WorkerRecord] = []
         jobs: list[JobState] = []
         try:
             queues = await queues_of_jobs(self._broker)
-            living = await workers(self._broker)
+            living = await present_workers(self._broker)
             jobs = list(map(in_short, await running(self._broker, [each.name for each in queues if each.running])))
             self._trouble = ""
         except PenstockError as error:
@@ -142,7 +143,7 @@ class Screen:
 
 def screen(
     queues: list[QueueState],
-    living: list[WorkerState],
+    living: list[WorkerRecord],
     jobs: list[JobState],
     recent: list[Change],
     now: int,

@@ -7,8 +7,7 @@ from penstock.cli.apps import AppReference, instant, workplace
 from penstock.cli.output import print_json, print_table, say
 from penstock.cli.target import Json, KeyPair, StoreUrl, Url
 from penstock.worker import App
-from penstock.worker.overview import WorkerState
-from penstock.worker.overview import workers as find_workers
+from penstock.worker.presence import WorkerRecord, present_workers
 
 app = typer.Typer(help="List the workers.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -23,8 +22,8 @@ def list_workers(
 ) -> None:
     """List the workers that live, and how busy they are."""
 
-    async def work(_: App, broker: Broker) -> list[WorkerState]:
-        return await find_workers(broker)
+    async def work(_: App, broker: Broker) -> list[WorkerRecord]:
+        return await present_workers(broker)
 
     found = workplace(app_reference, url, store, key).run(work)
     if as_json:

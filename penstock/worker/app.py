@@ -148,7 +148,7 @@ class App(Handles):
         def make(function: Callable[[str, Events[E]], Awaitable[Any]]) -> SessionTask[E]:
             made = SessionTask[E](
                 self,
-                name or f"{function.__module__}.{function.__qualname__}",
+                name or name_of(function),
                 function,
                 TaskOptions(queue=queue, retry=retry or RetryPolicy(), on_failure=on_failure, **options),
                 idle_seconds=idle_seconds,

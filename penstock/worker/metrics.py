@@ -41,7 +41,9 @@ class PrometheusMetrics(Middleware):
             import prometheus_client as prometheus
         except ModuleNotFoundError:
             raise InvalidRequest("prometheus-client is not there.", hint="pip install 'penstock[metrics]'.") from None
-        into: Any = {"registry": registry or prometheus.REGISTRY}
+        self._registry = registry or prometheus.REGISTRY
+        self._exposition = prometheus.generate_latest
+        into: Any = {"registry": self._registry}
         self._most_names = most_names
         self._tasks: set[str] = set()
         self._queues: set[str] = set()
@@ -60,6 +62,10 @@ class PrometheusMetrics(Middleware):
         )
         self._lost = prometheus.Counter("penstock_leases_lost", "Jobs lost while they ran.", ("task",), **into)
         self._slots = prometheus.Gauge("penstock_slots_in_use", "Jobs that run in this worker.", **into)
+
+    def exposition(self) -> bytes:
+        """Return the metrics of this process, as Prometheus reads them."""
+        return self._exposition(self._registry)
 
     def started(self, job: JobContext) -> None:
         self._slots.inc()

@@ -3,7 +3,6 @@
 import contextlib
 from collections.abc import Sequence
 
-import msgspec
 from msgspec import Struct
 
 from penstock.broker.contract import Broker
@@ -41,39 +40,6 @@ class QueueState(Struct, frozen=True):
     is_paused: bool = False
 
 
-class RunningState(Struct, frozen=True, omit_defaults=True):
-    """A job that a worker runs, as the worker tells it."""
-
-    job_id: str
-    task: str = ""
-    started_at: int = 0
-    progress: Progress | None = None
-
-
-class WorkerState(Struct, frozen=True, omit_defaults=True):
-    """A worker, as it tells of itself.
-
-    Attributes:
-        owner: its name in the store.
-        machine, pid: where it runs.
-        started_at: ms since the epoch.
-        queues, slots: where it takes jobs from, and how many it runs at once.
-        is_draining: it takes no more.
-        held_count: how many jobs it has in hand.
-        jobs: those that run.
-    """
-
-    owner: str
-    machine: str = ""
-    pid: int = 0
-    started_at: int = 0
-    queues: tuple[str, ...] = ()
-    slots: int = 0
-    is_draining: bool = False
-    held_count: int = 0
-    jobs: tuple[RunningState, ...] = ()
-
-
 class JobState(Struct, frozen=True, omit_defaults=True):
     """A job in short. Instants are ms since the epoch."""
 
@@ -90,9 +56,6 @@ class JobState(Struct, frozen=True, omit_defaults=True):
     key: str | None = None
     progress: Progress | None = None
     failure: Failure | None = None
-
-
-_worker_decoder = msgspec.json.Decoder(WorkerState)
 
 
 async def queues_of_jobs(broker: Broker) -> list[QueueState]:
@@ -120,19 +83,6 @@ async def queues_of_jobs(broker: Broker) -> list[QueueState]:
                 )
             )
         after = reply.next_after
-    return found
-
-
-async def workers(broker: Broker) -> list[WorkerState]:
-    """Return the workers that say that they live, by name."""
-    found = []
-    after: str | None = ""
-    while after is not None:
-        page = await broker.perform(FindRecords(WORKER_PREFIX, after=after, limit=PAGE))
-        for record in page.records:
-            with contextlib.suppress(msgspec.MsgspecError):  # of another version
-                found.append(_worker_decoder.decode(record.value))
-        after = page.next_after
     return found
 
 

@@ -210,15 +210,15 @@ async def test_the_live_view_shows_queues_workers_running_jobs_and_ends() -> Non
     from penstock.cli.monitor import screen
     from penstock.worker import Status
     from penstock.worker.following import Change
-    from penstock.worker.overview import JobState, QueueState, RunningState, WorkerState
+    from penstock.worker.overview import JobState, QueueState
+    from penstock.worker.presence import RunningJob, WorkerRecord
     from penstock.worker.records import Failure, Progress
 
     now = 1_700_000_100_000
     job = JobState("018b-1", Status.RUNNING, "report", progress=Progress(3, 10, "of the rows"))
     ended = JobState("018b-2", Status.FAILED, "report", failure=Failure("ValueError", "odd"))
-    worker = WorkerState(
-        "box/7/x", slots=4, queues=("default",), jobs=(RunningState("018b-1", "report", now - 65_000),)
-    )
+    running = RunningJob("018b-1", "report", now - 65_000)
+    worker = WorkerRecord("box/7/x", "box", 7, now, ("default",), slots=4, beat=1, jobs=(running,))
     view = screen(
         [QueueState("default", 5, 1, 1, 2, now - 3000)], [worker], [job], [Change(ended, Status.RUNNING, now)], now
     )

@@ -12,7 +12,7 @@ import pytest
 
 from penstock.worker import Status
 from penstock.worker.engine.machine import start_of
-from penstock.worker.engine.presence import WorkerRecord, present_workers
+from penstock.worker.presence import WorkerRecord, present_workers
 from tests.support.work_process import PATIENCE_SECONDS, Command, Shop
 
 pytestmark = pytest.mark.xdist_group("processes")

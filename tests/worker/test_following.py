@@ -11,7 +11,8 @@ from penstock.core.operations import PutRecords
 from penstock.testing.jobs import AppUnderTest
 from penstock.worker import App, Fail, Status, Task
 from penstock.worker.following import Change
-from penstock.worker.overview import QueueState, jobs, queues_of_jobs, workers
+from penstock.worker.overview import QueueState, jobs, queues_of_jobs
+from penstock.worker.presence import RunningJob, WorkerRecord, encode_worker, present_workers
 
 WAITING, RUNNING, SUCCEEDED, FAILED = Status.WAITING, Status.RUNNING, Status.SUCCEEDED, Status.FAILED
 
@@ -132,8 +133,9 @@ async def test_jobs_are_listed_by_status_task_and_queue(app: App, under_test: Ap
 
 
 async def test_workers_are_listed_as_they_tell_of_themselves(under_test: AppUnderTest) -> None:
-    said = b'{"owner":"box/7/x","machine":"box","pid":7,"slots":4,"queues":["a"],"beat":3,"jobs":[{"job_id":"j"}]}'
+    job = RunningJob("j", "add", 0)
+    said = encode_worker(WorkerRecord("box/7/x", "box", 7, 0, ("a",), slots=4, beat=3, jobs=(job,)))
     records = (Record("worker/box/7/x", said), Record("worker/odd", b"no JSON"))
     await under_test.broker.perform(PutRecords(records))
-    (worker,) = await workers(under_test.broker)
+    (worker,) = await present_workers(under_test.broker)
     assert (worker.owner, worker.pid, worker.slots, worker.jobs[0].job_id) == ("box/7/x", 7, 4, "j")

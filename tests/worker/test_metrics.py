@@ -36,6 +36,9 @@ async def test_attempts_are_counted_and_timed(app: App, under_test: AppUnderTest
     assert value(registry, "penstock_job_seconds_count", task="work") == 3
     assert value(registry, "penstock_job_waiting_seconds_count", queue="default") == 2, "of first attempts only"
     assert value(registry, "penstock_slots_in_use") == 0
+    (metrics,) = app.middleware
+    assert isinstance(metrics, PrometheusMetrics)
+    assert b'penstock_jobs_total{outcome="failed",task="work"} 1.0' in metrics.exposition(), "what /metrics answers"
 
 
 async def test_the_number_of_series_is_bounded(app: App, under_test: AppUnderTest, registry: CollectorRegistry) -> None:

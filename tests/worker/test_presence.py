@@ -19,7 +19,8 @@ from penstock.core.queues import QueueChanges
 from penstock.testing.jobs import AppUnderTest
 from penstock.worker.engine.machine import start_of
 from penstock.worker.engine.options import WorkerOptions
-from penstock.worker.engine.presence import Presence, WorkerRecord, encode_worker, present_workers, worker_key
+from penstock.worker.engine.presence import Presence
+from penstock.worker.presence import WorkerRecord, encode_worker, present_workers, worker_key
 from tests.worker.live import until
 
 HOUR = 3600

@@ -6,27 +6,24 @@ dead and forgets its record; when several do, nothing is different.
 """
 
 import asyncio
-import contextlib
 import logging
 import os
 from collections.abc import Callable, Mapping
 
-import msgspec
-from msgspec import Struct
+from msgspec import structs
 
 from penstock.broker.contract import Broker
 from penstock.core.clock import Clock
 from penstock.core.effects import Record
 from penstock.core.errors import PenstockError
-from penstock.core.operations import DeleteRecords, FindRecords, PutRecords, ReleaseLeases
+from penstock.core.operations import DeleteRecords, PutRecords, ReleaseLeases
 from penstock.worker.engine.held import Held
 from penstock.worker.engine.machine import machine_id, on_death, start_of
 from penstock.worker.engine.options import WorkerOptions
-from penstock.worker.records import Progress
+from penstock.worker.presence import RunningJob, WorkerRecord, encode_worker, present_workers, worker_key
 
 log = logging.getLogger("penstock.worker")
 
-WORKER_PREFIX = "worker/"
 BEAT_MS = 2000
 DEAD_MS = 10_000
 """A worker whose beat has not changed for so long is dead."""
@@ -34,74 +31,7 @@ DEAD_MS = 10_000
 KEPT_MS = 7 * 86_400_000
 """How long it may take until somebody looks after a worker that died alone."""
 
-PAGE = 1000
 MOST_JOBS_TOLD = 100
-
-
-class RunningJob(Struct, frozen=True, omit_defaults=True):
-    """A job that a worker runs; ``started_at`` in ms since the epoch."""
-
-    job_id: str
-    task: str
-    started_at: int
-    progress: Progress | None = None
-
-
-class WorkerRecord(Struct, frozen=True, omit_defaults=True):
-    """What a worker says of itself, under ``worker/<owner>``.
-
-    Attributes:
-        owner: its name in the store.
-        machine: what it shares with the processes it can see.
-        pid, pid_start: which process it is there.
-        started_at: in ms since the epoch.
-        queues: where it takes jobs from.
-        slots: how many it runs at once.
-        beat: changes each time this is written.
-        is_draining: it takes no more jobs.
-        held_count: how many jobs it has in hand.
-        jobs: those that run, up to 100.
-    """
-
-    owner: str
-    machine: str
-    pid: int
-    started_at: int
-    queues: tuple[str, ...]
-    slots: int
-    beat: int
-    pid_start: int | None = None
-    is_draining: bool = False
-    held_count: int = 0
-    jobs: tuple[RunningJob, ...] = ()
-
-
-_decoder = msgspec.json.Decoder(WorkerRecord)
-_encoder = msgspec.json.Encoder()
-
-
-def worker_key(owner: str) -> str:
-    """Return the key of a worker's record."""
-    return WORKER_PREFIX + owner
-
-
-def encode_worker(record: WorkerRecord) -> bytes:
-    """Return what the store keeps of a worker."""
-    return _encoder.encode(record)
-
-
-async def present_workers(broker: Broker) -> list[WorkerRecord]:
-    """Return what all workers say of themselves."""
-    found: list[WorkerRecord] = []
-    after = ""
-    while True:
-        page = await broker.perform(FindRecords(WORKER_PREFIX, after=after, limit=PAGE))
-        for record in page.records:
-            with contextlib.suppress(msgspec.MsgspecError):  # of another version
-                found.append(_decoder.decode(record.value))
-        if page.next_after is None:
-            return found
-        after = page.next_after
 
 
 async def bury(broker: Broker, owner: str) -> int:
@@ -286,7 +216,7 @@ class Neighbour:
             self._silent_ms += BEAT_MS
         else:
             self._silent_ms = 0
-            self.said = msgspec.structs.replace(self.said, beat=beat)
+            self.said = structs.replace(self.said, beat=beat)
         return self._silent_ms
 
 
