@@ -130,7 +130,10 @@ def summarise(job_id: str, message: MessageView | None, kept: Record | None) -> 
     task = record.task if record is not None else ""
     if not task and message is not None:
         task = task_of(message.body)
-    queue = message.queue if message is not None else record.queue if record is not None else ""
+    if message is not None:
+        queue = message.dead_letter_source or message.queue
+    else:
+        queue = record.queue if record is not None else ""
     listed = None if message is None else short(message)
     return _Summary(job_id, status_of(message, record), task, queue, listed, record)
 

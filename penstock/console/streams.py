@@ -2,6 +2,7 @@
 and whether it may is decided anew."""
 
 from collections.abc import AsyncGenerator
+from enum import StrEnum
 from typing import Any
 
 import msgspec
@@ -20,6 +21,20 @@ _encode = msgspec.json.Encoder().encode
 _HEADERS = (*GUARDS, (b"content-type", b"text/event-stream"), (b"cache-control", b"no-store"))
 
 
+class Sorting(StrEnum):
+    """What an overview is sorted by."""
+
+    NAME = "name"
+    READY = "ready"
+    DELAYED = "delayed"
+    IN_FLIGHT = "in_flight"
+    DEAD = "dead"
+    SENT = "sent"
+    DELETED = "deleted"
+    AGE = "age"
+    DRAIN = "drain"
+
+
 class Overview(Struct, frozen=True):
     """Which queues a page shows.
 
@@ -31,7 +46,7 @@ class Overview(Struct, frozen=True):
     """
 
     text: str = ""
-    sort: str = "name"
+    sort: Sorting = Sorting.NAME
     is_descending: bool = False
     offset: int = 0
     limit: int = 50
@@ -86,17 +101,17 @@ def summary(sampler: Sampler, asked: Overview, look: Look) -> dict[str, Any]:
     """Return what the overview shows of a look."""
     wanted = asked.text.lower()
     rows = [row for row in look.rows if wanted in row.name.lower() and _is_of(row, asked.kind)]
-    key = _KEYS.get(asked.sort, _KEYS["name"])
+    key = _KEYS[asked.sort]
     rows.sort(key=lambda row: (key(row), row.name), reverse=asked.is_descending)
     offset, limit = max(0, asked.offset), max(1, min(200, asked.limit))
     return {
         "at": look.at,
         "totals": {
             "queues": len(look.rows),
-            "ready": sum(row.ready for row in look.rows),
-            "delayed": sum(row.delayed for row in look.rows),
-            "in_flight": sum(row.in_flight for row in look.rows),
-            "dead": sum(row.ready + row.delayed for row in look.rows if row.takes_dead_letters),
+            Sorting.READY: sum(row.ready for row in look.rows),
+            Sorting.DELAYED: sum(row.delayed for row in look.rows),
+            Sorting.IN_FLIGHT: sum(row.in_flight for row in look.rows),
+            Sorting.DEAD: sum(row.ready + row.delayed for row in look.rows if row.takes_dead_letters),
             "sent_per_second": sum(row.sent_per_second for row in look.rows),
             "deleted_per_second": sum(row.deleted_per_second for row in look.rows),
         },
@@ -121,14 +136,14 @@ def _drain(row: Row) -> float:
     return row.ready / faster if faster > 0 else float("inf")
 
 
-_KEYS: dict[str, Any] = {
-    "name": lambda row: row.name,
-    "waiting": lambda row: row.ready,
+_KEYS: dict[Sorting, Any] = {
+    Sorting.NAME: lambda row: row.name,
+    "ready": lambda row: row.ready,
     "delayed": lambda row: row.delayed,
     "in_flight": lambda row: row.in_flight,
     "dead": lambda row: -1 if row.dead is None else row.dead,
-    "sent": lambda row: row.sent_per_second,
-    "deleted": lambda row: row.deleted_per_second,
-    "age": lambda row: -(row.oldest_sent_at or 1 << 62),
-    "drain": _drain,
+    Sorting.SENT: lambda row: row.sent_per_second,
+    Sorting.DELETED: lambda row: row.deleted_per_second,
+    Sorting.AGE: lambda row: -(row.oldest_sent_at or 1 << 62),
+    Sorting.DRAIN: _drain,
 }

@@ -57,6 +57,7 @@ function show() {
   const stop = new AbortController();
   current = { view, stop };
   put(nav, PLACES.map(([text, target, names]) => h("a", { href: place(...target), "aria-current": names.includes(name) ? "page" : null, "data-key": `nav-${text}` }, text)));
+  nav.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
   const heading = h("h1", {}, "");
   const content = h("div", { class: "view" });
   put(main, content);

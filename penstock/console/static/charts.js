@@ -10,7 +10,7 @@ export function spark(values) {
   const most = Math.max(1, ...values);
   const at = (value, place) => `${(place / (values.length - 1) * width).toFixed(1)},${(height - 2 - value / most * (height - 4)).toFixed(1)}`;
   const points = values.map(at).join(" ");
-  return svg("svg", { class: "spark", viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": `waiting: from ${values[0]} to ${values.at(-1)}, at most ${most === 1 ? Math.max(...values) : most}` },
+  return svg("svg", { class: "spark", viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": `ready and delayed: from ${values[0]} to ${values.at(-1)}, at most ${most === 1 ? Math.max(...values) : most}` },
     svg("polygon", { points: `0,${height} ${points} ${width},${height}` }), svg("polyline", { points }));
 }
 

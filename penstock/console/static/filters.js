@@ -8,7 +8,7 @@ const AGES = { min: 60, h: 3600, d: 86400 };
 // A form of conditions; onChange is called when it is submitted or cleared.
 export function filterForm(onChange, { hasState = true, start = {} } = {}) {
   const input = (props = {}) => h("input", { spellcheck: "false", autocomplete: "off", ...props });
-  const state = choice([["", "Any state"], ["ready", "Waiting"], ["delayed", "Delayed"], ["in_flight", "In flight"]], "", { "aria-label": "State", on: { change: () => onChange() } });
+  const state = choice([["", "Any state"], ["ready", "Ready"], ["delayed", "Delayed"], ["in_flight", "In flight"]], "", { "aria-label": "State", on: { change: () => onChange() } });
   const text = input({ type: "search", placeholder: "Text in the body", "aria-label": "Text in the body" });
   const path = input({ placeholder: "order.lines.0.sku" });
   const value = input({ placeholder: '"A-17" or 42' });

@@ -34,8 +34,8 @@ export function settingsForm(settings) {
     h("details", { open: settings !== null }, h("summary", {}, "More settings"), h("div", { class: "grid" },
       seconds.slice(3).map(({ label, hint, input }) => field(label, input, hint)), limits.map(({ label, input }) => field(label, input)),
       field("After a failed delivery a message comes", redelivery), field("History keeps", history, "The life of each message, as its page shows it."),
-      h("div", { class: "field check" }, h("label", {}, byContent, " Deduplicate by content")),
-      field("Tags", tags, "A line each: name = value."), field("Access policy (JSON)", policy, "As in SQS: who else may do what."))));
+      field("Tags", tags, "A line each: name = value."), field("Access policy (JSON)", policy, "As in SQS: who else may do what."),
+      h("div", { class: "field" }, h("label", {}, byContent, " Deduplicate by content")))));
   const changes = () => {
     const named = {};
     const set = (key, value) => { if (JSON.stringify(value) !== JSON.stringify(was[key])) named[key] = value; };

@@ -25,7 +25,7 @@ async function all({ main, heading, title, signal }) {
   const none = h("div");
   put(main, heading, h("p", { class: "muted" }, "Queues that take what other queues could not get rid of."), rows.element, none);
   return every(5000, signal, async () => {
-    const said = await first("overview", { kind: "dead", sort: "waiting", is_descending: true, limit: 200 }, "overview");
+    const said = await first("overview", { kind: "dead", sort: "ready", is_descending: true, limit: 200 }, "overview");
     rows.update(said.rows);
     rows.element.hidden = !said.rows.length;
     put(none, said.rows.length ? [] : empty("No dead-letter queues", "A queue gets one in its settings: messages that are received too often then go there instead of round and round."));

@@ -14,7 +14,7 @@ export function overview({ main, heading, title, signal, fail }) {
   const asked = { text: "", sort: "name", is_descending: false, offset: 0, limit: PAGE, kind: "" };
   let stop = null;
   let now = Date.now();
-  const tiles = [["queues", "queues"], ["ready", "waiting"], ["delayed", "delayed"], ["in_flight", "in flight"], ["dead", "dead", "bad"], ["sent_per_second", "sent / s"], ["deleted_per_second", "done / s"]]
+  const tiles = [["queues", "queues"], ["ready", "ready"], ["delayed", "delayed"], ["in_flight", "in flight"], ["dead", "dead", "bad"], ["sent_per_second", "sent / s"], ["deleted_per_second", "done / s"]]
     .map(([key, label, kind]) => ({ key, ...tile(label, kind) }));
   const rows = table({
     caption: "Queues", key: (row) => row.queue.name, sortedBy: asked,
@@ -30,7 +30,7 @@ export function overview({ main, heading, title, signal, fail }) {
       { label: "Queue", sort: "name", stamp: (row) => `${row.queue.is_paused}`, node: ({ queue }) => [
         h("a", { href: place("queue", queue.name), class: "name" }, queue.name), " ",
         queue.is_paused ? badge("paused", "warn") : null, queue.is_fifo ? badge("FIFO") : null, queue.takes_dead_letters ? badge("dead letters", "bad") : null] },
-      { label: "Waiting", sort: "waiting", isNumber: true, text: ({ queue }) => count(queue.ready) },
+      { label: "Ready", sort: "ready", isNumber: true, text: ({ queue }) => count(queue.ready) },
       { label: "Delayed", sort: "delayed", isNumber: true, hides: true, text: ({ queue }) => count(queue.delayed) },
       { label: "In flight", sort: "in_flight", isNumber: true, text: ({ queue }) => count(queue.in_flight) },
       { label: "Dead", sort: "dead", isNumber: true, stamp: ({ queue }) => `${queue.dead}`, node: ({ queue }) => (queue.dead ? h("a", { class: "bad", href: place("dead", queue.dead_letter_queue) }, count(queue.dead)) : count(queue.dead)) },
@@ -38,7 +38,7 @@ export function overview({ main, heading, title, signal, fail }) {
       { label: "Out / s", sort: "deleted", isNumber: true, text: ({ queue }) => rate(queue.deleted_per_second) },
       { label: "Oldest", sort: "age", isNumber: true, hides: true, text: ({ queue }) => since(queue.oldest_sent_at, now) },
       { label: "Drains in", sort: "drain", isNumber: true, hides: true, text: ({ queue }) => drain(queue) },
-      { label: "Waiting, lately", hides: true, stamp: (row) => row.spark.join(), node: (row) => spark(row.spark) },
+      { label: "Lately", hides: true, stamp: (row) => row.spark.join(), node: (row) => spark(row.spark) },
       { name: "Actions", stamp: ({ queue }) => `${queue.is_paused}`, node: ({ queue }) => button("⋯", () => queueActions(queue.name, queue.is_paused), { class: "icon", "aria-label": `Actions on ${queue.name}`, "aria-haspopup": "dialog" }) },
     ],
   });

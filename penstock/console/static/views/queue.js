@@ -19,10 +19,10 @@ export function queue({ main, heading, title, signal, parts, query, fail, onMove
   title(name);
   const badges = h("span", { class: "badges" });
   const actions = h("div", { class: "bar wrap" });
-  const numbers = [["ready", "waiting"], ["delayed", "delayed"], ["in_flight", "in flight"], ["age", "oldest"], ["sent", "sent / s"], ["deleted", "done / s"], ["drain", "drains in"]].map(([key, label]) => ({ key, ...tile(label) }));
+  const numbers = [["ready", "ready"], ["delayed", "delayed"], ["in_flight", "in flight"], ["age", "oldest"], ["sent", "sent / s"], ["deleted", "done / s"], ["drain", "drains in"]].map(([key, label]) => ({ key, ...tile(label) }));
   const charts = [
     chart("Throughput per second", [{ label: "sent", kind: "a", of: (point) => point[4] }, { label: "done", kind: "b", of: (point) => point[5] }], rate),
-    chart("Messages", [{ label: "waiting", kind: "a", of: (point) => point[1] }, { label: "in flight", kind: "b", of: (point) => point[3] }, { label: "delayed", kind: "c", of: (point) => point[2] }], count),
+    chart("Messages", [{ label: "ready", kind: "a", of: (point) => point[1] }, { label: "in flight", kind: "b", of: (point) => point[3] }, { label: "delayed", kind: "c", of: (point) => point[2] }], count),
     chart("Age of the oldest", [{ label: "age", kind: "a", of: (point) => point[6] }], duration)];
   let fine = [];
   let coarse = [];
@@ -130,7 +130,7 @@ function showGroups(name, content, signal) {
       { label: "Group", node: (group) => h("a", { href: `${place("queue", name, "messages")}?group=${encodeURIComponent(group.group_id)}` }, line(group.group_id, 60)) },
       { label: "Waiting", isNumber: true, text: (group) => count(group.waiting) },
       { label: "In flight", isNumber: true, text: (group) => count(group.in_flight) },
-      { label: "Next", stamp: (group) => `${group.is_parked} ${group.is_noisy} ${group.ready_at}`, node: (group) => [group.is_parked ? badge("parked", "warn") : group.ready_at === null ? "–" : group.ready_at <= Date.now() ? (group.in_flight ? "when its turn comes" : "now") : `blocked, ${relative(group.ready_at)}`, " ", group.is_noisy ? badge("noisy") : null] },
+      { label: "Next", stamp: (group) => `${group.is_parked} ${group.is_noisy} ${group.ready_at}`, node: (group) => [group.is_parked ? badge("parked", "warn") : group.ready_at === null ? "–" : group.ready_at <= Date.now() ? (group.in_flight ? "when its turn comes" : "now") : `${relative(group.ready_at)} at the latest`, " ", group.is_noisy ? badge("noisy") : null] },
       { name: "Actions", stamp: (group) => `${group.is_parked}`, node: (group) => button(group.is_parked ? "Unpark" : "Park", async () => { await act(() => rest.updateGroup(name, group.group_id, !group.is_parked), group.is_parked ? "It goes on." : "Nothing of it is received until it is unparked."); load(); }, { "aria-label": `${group.is_parked ? "Unpark" : "Park"} ${group.group_id}` }) },
     ],
   });
