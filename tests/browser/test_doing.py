@@ -125,8 +125,8 @@ def test_a_message_is_edited_rescheduled_and_deleted(seen: Watched, scene: Scene
     (sent,) = scene.rest.send("drafts", {"body": '{"price": 1}', "group_id": "g", "priority": 7})
     page = seen.go(f"message/{sent}")
     page.get_by_role("button", name="Edit and re-send…").click()
-    page.get_by_label("Body").fill('{"price": 2}')
-    page.get_by_role("button", name="Send").click()
+    page.get_by_role("textbox", name="Body").fill('{"price": 2}')
+    page.get_by_role("button", name="Send", exact=True).click()
     expect(page.get_by_label("Body")).to_contain_text('"price": 2')
     (found,) = scene.rest("GET", "/v1/queues/drafts/messages")["messages"]
     assert (found["body"], found["group_id"], found["priority"]) == ('{"price": 2}', "g", 7)
@@ -168,7 +168,7 @@ def test_dead_letters_of_one_cause_go_back(seen: Watched, scene: Scene) -> None:
     assert (scene.rest.counts("spent")["ready"], scene.rest.counts("spent-dead")["ready"]) == (2, 1)
     page.get_by_label("Select no reason in a").check()
     page.get_by_role("button", name="Edit one…").click()
-    page.get_by_label("Body").fill('{"task": "c"}')
+    page.get_by_role("textbox", name="Body").fill('{"task": "c"}')
     page.get_by_role("button", name="Send").click()
     expect(page.get_by_label("Body")).to_contain_text('"c"')
     assert (scene.rest.counts("spent")["ready"], scene.rest.counts("spent-dead")["ready"]) == (3, 0)
@@ -187,6 +187,20 @@ def test_jobs_are_cancelled_and_retried(seen: Watched, scene: Scene) -> None:
     page.get_by_role("button", name="Cancel it").click()
     until(lambda: app.job(ids["delayed"]).status() == "cancelled", "it is cancelled")
     expect(page.locator("main .status").first).to_have_text("cancelled")
+
+
+def test_cancelling_a_job_that_waits_lets_its_workflow_end(seen: Watched, scene: Scene) -> None:
+    jobs = scene.jobs
+    flow = jobs.app.workflow()
+    box = flow.add(jobs.pack.with_options(delay_seconds=3600), 1)
+    weight = flow.add(jobs.weigh, box)
+    run = flow.send()
+    first, second = (run.look().nodes[node.name].job_id for node in (box, weight))
+    page = seen.go(f"job/{first}")
+    page.get_by_role("button", name="Cancel…").click()
+    page.get_by_role("button", name="Cancel it").click()
+    until(lambda: run.look().status == "cancelled", "the workflow has ended")
+    assert {jobs.app.job(each).status() for each in (first, second)} == {"cancelled"}
 
 
 def test_schedules_are_paused_and_triggered(seen: Watched, scene: Scene) -> None:

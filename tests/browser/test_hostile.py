@@ -60,7 +60,7 @@ def test_nothing_that_is_sent_becomes_part_of_the_page(seen: Watched, scene: Sce
     ):
         page = seen.go(place)
         expect(page.locator("main h1").first).to_be_visible()
-        if "hostile" in place and "settings" not in place or sent in place:
+        if ("hostile" in place and "settings" not in place) or sent in place:
             expect(page.locator("main")).to_contain_text("script")
         assert page.locator("main script, main img, main iframe, main [onerror]").count() == 0
         assert page.locator('[href^="javascript"]').count() == 0

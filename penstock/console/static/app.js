@@ -1,10 +1,10 @@
 // The frame around the views: navigation, addresses, the state of the connection.
 
-import { connection } from "./api.js";
+import { connection, Problem } from "./api.js";
 import { h, place, put, say } from "./dom.js";
 import { clock } from "./format.js";
 import { hasKey, leave } from "./session.js";
-import { noticeArea, problemBox } from "./widgets.js";
+import { notice, noticeArea, problemBox, problemText } from "./widgets.js";
 import { byHand } from "./views/by_hand.js";
 import { deadLetters } from "./views/dead_letters.js";
 import { job } from "./views/job.js";
@@ -37,6 +37,12 @@ connection.addEventListener("state", ({ detail }) => {
   banner.hidden = detail === null;
   if (detail) put(banner, h("strong", {}, detail.message), ` ${detail.hint} `, h("span", {}, `What is shown is from before ${clock(Date.now())}.`));
   document.body.classList.toggle("stale", detail !== null);
+});
+
+// What goes wrong where nobody looks; a view that was left asks for nothing any more.
+addEventListener("unhandledrejection", (event) => {
+  if (event.reason?.name === "AbortError" || event.reason instanceof Problem) event.preventDefault();
+  if (event.reason?.name !== "AbortError") notice(problemText(event.reason), "bad");
 });
 
 let current = null;

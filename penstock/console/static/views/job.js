@@ -2,12 +2,13 @@
 
 import { look, rest } from "../api.js";
 import { every, h, place, put } from "../dom.js";
-import { count, duration, instant, parse, relative, visible } from "../format.js";
+import { count, duration, encode, instant, parse, relative, visible } from "../format.js";
 import { timeline } from "../timeline.js";
 import { act, badge, bodyBox, button, confirm, empty, facts, jsonBox, notice, status } from "../widgets.js";
 import { progressBar } from "./jobs.js";
 
 const CANCEL_KEPT_MS = 86400000;
+const ENDED_KEPT_MS = 86400000;
 
 export async function job({ main, heading, title, signal, parts }) {
   const id = parts[0];
@@ -33,7 +34,7 @@ export async function job({ main, heading, title, signal, parts }) {
       { at: record?.finished_at, what: short.status[0].toUpperCase() + short.status.slice(1), kind: short.status === "succeeded" ? "deleted" : "dead_lettered" }, { at: isEnded || !message || message.state === "ready" ? null : message.visible_at, what: short.status === "running" ? "Its lease ends, unless it is renewed" : "Next attempt", kind: "next" }];
     put(main, h("p", { class: "crumbs" }, h("a", { href: place("jobs") }, "Jobs"), " / ", h("a", { href: `${place("jobs")}?status=${short.status}` }, short.status)),
       h("div", { class: "bar wrap" }, heading, status(short.status), isCalledOff && !isEnded ? badge("called off", "warn") : null, h("span", { class: "grow" }),
-        isEnded || isCalledOff ? null : button("Cancel…", () => confirm({ title: "Cancel this job", about: "One that runs is told to stop; one that waits is dropped by the worker that gets it.", action: "Cancel it", work: () => callOff(message).then(load) }), { class: "danger-quiet", "data-key": "cancel" }),
+        isEnded || isCalledOff ? null : button("Cancel…", () => confirm({ title: "Cancel this job", about: "One that runs is told to stop; one that waits is gone, and what comes after it in a workflow is skipped.", action: "Cancel it", work: () => callOff(message, record, short).then(load) }), { class: "danger-quiet", "data-key": "cancel" }),
         short.status === "failed" && message?.dead_letter_source ? button("Retry", () => act(() => rest.startMove({ source: message.queue, keeps_ids: true, filter: { message_ids: [id] } }), "It goes back to its queue.").then(() => setTimeout(load, 300)), { class: "primary", "data-key": "retry" }) : null,
         short.status === "retrying" && message ? button("Retry now", () => act(() => rest.reschedule([id], Date.now()), "Its next attempt may start.").then(load), { "data-key": "now" }) : null,
         message ? h("a", { href: place("message", id) }, "As a message") : null),
@@ -54,11 +55,24 @@ export async function job({ main, heading, title, signal, parts }) {
   await load();
   return every(2000, signal, load);
 
-  // The mark is what a worker heeds: it stops what runs, and drops what it gets, with all that hangs on it.
-  async function callOff(message) {
-    await rest.putRecords([{ key: `cancel/${id}`, value: "", expires_at: Date.now() + CANCEL_KEPT_MS }]);
-    if (message?.state === "delayed") await rest.reschedule([id], Date.now());
-    notice("It is called off.");
+  // A mark first, which a worker heeds that has the job or gets it. If nobody has it, it ends here, with all that hangs
+  // on its end: what comes after it in a workflow is told, and what it held is let go.
+  async function callOff(message, record, short) {
+    const now = Date.now();
+    await rest.putRecords([{ key: `cancel/${id}`, value: "", expires_at: now + CANCEL_KEPT_MS }]);
+    const { outcomes: [outcome] } = await rest.cancel([id]);
+    if (outcome === "done") {
+      const { place: stand, holds = [] } = read(message?.body) || {};
+      const { progress, checkpoint, ...kept } = record || {};
+      const ended = { task: short.task, queue: short.queue, ...kept, status: "cancelled", finished_at: now };
+      const tags = { task: ended.task, status: ended.status, ...(stand && { workflow: stand.workflow_id }) };
+      await rest.apply({
+        forgets: [...holds, `cancel/${id}`],
+        records: [{ key: `job/${id}`, value: encode(JSON.stringify(ended)), tags, expires_at: now + Math.max(ENDED_KEPT_MS, stand?.keep_ms || 0) }],
+        arrivals: (stand?.dependents || []).filter((each) => each.despite_failure !== false).map((each) => ({ join_id: each.join_id, part_id: id })),
+      });
+    }
+    notice(outcome === "done" ? "It is cancelled." : "It runs, and is told to stop.");
   }
 }
 
