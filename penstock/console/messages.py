@@ -13,7 +13,8 @@ from penstock.wire.http import Response
 
 PREVIEW_CHARACTERS = 300
 COUNTED_AT_ONCE = 1000
-COUNTED_PAGES = 10
+MOST_PAGES = 3
+"""A search looks through so many pages of the store, some 10,000 messages each, and is then answered; the page goes on."""
 
 _encode = msgspec.json.Encoder().encode
 _HEADERS = (
@@ -54,7 +55,7 @@ def list_messages(asked: Wanted) -> Walk:
     """Answer a page of messages: ``messages`` (each with ``characters``, the length of its body) and ``next_after``."""
     found: list[dict[str, Any]] = []
     after: int | None = asked.after
-    for _ in range(COUNTED_PAGES):  # a page may be empty because few match
+    for _ in range(MOST_PAGES):  # a page may be empty because few match
         page = yield Peek(asked.queue, asked.filter(), after or 0, max(1, min(200, asked.limit) - len(found)))
         found += map(short, page.messages)
         after = page.next_after
@@ -67,7 +68,7 @@ def count_messages(asked: Wanted) -> Walk:
     """Answer how many match, ``count``, from ``after`` on; ``next_after`` where there is more to look through."""
     count = 0
     after: int | None = asked.after
-    for _ in range(COUNTED_PAGES):
+    for _ in range(MOST_PAGES):
         page = yield Peek(asked.queue, asked.filter(), after or 0, COUNTED_AT_ONCE)
         count += len(page.messages)
         after = page.next_after

@@ -10,6 +10,7 @@ import { act, badge, button, confirm, empty, facts, problemBox, status, table, t
 
 const PARTS = { messages: "Messages", groups: "Groups", settings: "Settings" };
 const MOST_POINTS = 300;
+const MOST_ROUNDS = 40;
 
 export function queue({ main, heading, title, signal, parts, query, fail, onMove }) {
   const name = parts[0];
@@ -76,6 +77,7 @@ function showMessages(name, content, signal, conditions) {
   const chosen = new Set();
   const pages = [0];
   let next = null;
+  let turns = 0;
   const form = filterForm(() => { pages.length = 1; load(); }, { start: { group_id: conditions?.get("group") } });
   const note = h("span", { class: "muted" });
   const said = h("div");
@@ -101,10 +103,19 @@ function showMessages(name, content, signal, conditions) {
   put(content, form.element, h("div", { class: "bar" }, note, h("span", { class: "grow" }), remove, button("Refresh", () => load(), { class: "link" })), said, rows.element, bar);
   mark();
   async function load() {
+    const turn = ++turns;
     const query = { queue: name, limit: 50, after: pages.at(-1), ...form.conditions() };
     let answer;
     try {
-      answer = await look("messages", query, signal);
+      // few may match: it is looked further for the first of them, not too fast and not for ever
+      for (let round = 1; round <= MOST_ROUNDS; round++) {
+        answer = await look("messages", query, signal);
+        if (turn !== turns) return;
+        if (answer.messages.length || !answer.next_after) break;
+        query.after = answer.next_after;
+        say(note, `Searching, ${count(round)} parts looked through…`);
+        await new Promise((resolve) => { setTimeout(resolve, 50); });
+      }
     } catch (problem) {
       if (!signal.aborted) put(said, problemBox(problem));
       return;
