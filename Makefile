@@ -43,7 +43,7 @@ lock:  ## Renew constraints.txt: the newest versions that pyproject.toml allows
 
 .PHONY: clean
 clean:  ## Remove .venv and all caches; stored messages stay
-	rm -rf $(VENV) tests/clients/js/node_modules .build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) tests/clients/js/node_modules tests/browser/js/node_modules .build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: help
@@ -66,7 +66,9 @@ $(VENV)/.installed-test: $(VENV)/.created pyproject.toml constraints.txt
 	$(INSTALL) --group test
 	@touch $(VENV)/.installed $@
 
-$(VENV)/.installed-clients: $(VENV)/.installed-test scripts/install-clients tests/clients/js/package-lock.json
+$(VENV)/.installed-clients: $(VENV)/.installed-test scripts/install-clients scripts/install-servers \
+		tests/clients/js/package-lock.json tests/browser/js/package-lock.json
+	scripts/install-servers
 	scripts/install-clients $(VENV)
 	@touch $@
 

@@ -19,10 +19,13 @@ import uvloop
 from penstock.broker.contract import Broker
 from penstock.broker.local import LocalBroker
 from penstock.broker.sweeping import Sweeping
+from penstock.broker.system import SystemClock
 from penstock.cli import logs
 from penstock.config import Settings, check_exposure
+from penstock.console import MOUNT, Console
 from penstock.core.errors import PenstockError, QueueConflict
 from penstock.core.operations import CreateQueue, UpdateQueue
+from penstock.server.mounts import Mount
 from penstock.server.server import Server
 from penstock.store import examine, open_store, without_password
 from penstock.store.contract import Store
@@ -57,31 +60,35 @@ async def _serve(settings: Settings) -> None:
     store = await open_store(settings.store_url)
     local = LocalBroker(store)
     broker = Sweeping(local, store)
+    console = Console(broker, SystemClock())
     try:
         examination = await examine(store, settings.store_url)
         for concern in examination.concerns:
             log.warning("%s. %s", concern.found, concern.hint)
-        server = _server(broker, local, store, settings)
+        server = _server(broker, local, store, settings, console)
         await declare_queues(broker, settings)
         await _start(server, settings)
         gc.collect()
         gc.freeze()  # what is loaded now lives as long as the process; the collector need not look at it again
         gc.set_threshold(10_000, 20, 20)  # requests make no cycles: looking for them rarely is enough
+        console.start()
         _announce(server, settings, examination.durability)
         await _signal()
         log.info("draining: requests under way are finished; a second signal does not wait")
         await server.stop()
     finally:
+        await console.aclose()
         await broker.aclose()
 
 
-def _server(broker: Sweeping, local: LocalBroker, store: Store, settings: Settings) -> Server:
+def _server(broker: Sweeping, local: LocalBroker, store: Store, settings: Settings, console: Console) -> Server:
     try:
         return Server(
             broker,
             settings.server_options(),
             check_store=store.check,
             waiting_count=lambda: local.waiting_count,
+            mounts=(Mount("console", console.dialect, console.pages, home=MOUNT),),
         )
     except OSError as error:
         raise CannotListen(
@@ -124,7 +131,8 @@ def _announce(server: Server, settings: Settings, durability: str) -> None:
     else:
         line = (
             f"Penstock serves {said['url']} · store {said['store']} (durability {said['durability']}) · "
-            f"{said['root']} at the root, REST at /v1, AweQ at /aweq, WQ at /wq · auth {said['auth']}"
+            f"console at /console/ · {said['root']} at the root, REST at /v1, AweQ at /aweq, WQ at /wq · "
+            f"auth {said['auth']}"
         )
     print(line, flush=True)
 

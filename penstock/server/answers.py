@@ -27,7 +27,7 @@ def whole(response: Response, date_line: bytes, *, is_head: bool, is_last: bool)
     body = response.body
     assert isinstance(body, bytes)
     more = _CLOSE if is_last else b""
-    if response.status != 204:
+    if response.status not in (204, 304):
         more = b"%scontent-length: %d\r\n" % (more, len(body))
     head = _head(response.status, response.headers, date_line, more)
     return head if is_head else head + body

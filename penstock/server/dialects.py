@@ -1,9 +1,11 @@
 """The dialects this server speaks, and which of them a request is in."""
 
 import re
+from collections.abc import Sequence
 
 from penstock.core.operations import CreateQueue, UpdateQueue
 from penstock.core.queues import QueueChanges
+from penstock.server.mounts import Mount
 from penstock.server.options import ServerOptions
 from penstock.server.welcome import Welcome
 from penstock.wire.aweq import Aweq
@@ -27,9 +29,10 @@ class Dialects:
 
     Args:
         options: who answers at the root, and what the dialects need to know.
+        mounts: others' dialects, and where browsers are sent.
     """
 
-    def __init__(self, options: ServerOptions) -> None:
+    def __init__(self, options: ServerOptions, mounts: Sequence[Mount] = ()) -> None:
         sqs = SqsOptions(
             limits=options.limits,
             public_url=options.public_url,
@@ -44,8 +47,10 @@ class Dialects:
         lock_seconds = {"lock_seconds": options.wq_lock_seconds or DEFAULT_LOCK_SECONDS}
         self.aweq: Dialect = Aweq("/aweq", AWEQ_QUEUE, **checkout_seconds)
         self.wq: Dialect = Wq("/wq", WQ_QUEUE, **lock_seconds)
-        self._welcome = Welcome(self.sqs_query)
+        home = next((mount.home for mount in mounts if mount.home is not None), None)
+        self._welcome = Welcome(self.sqs_query, home)
         self._mounts: dict[str, Dialect] = {"v1": self.rest, "aweq": self.aweq, "wq": self.wq, "_aws": self.sqs_peek}
+        self._mounts |= {mount.name: mount.dialect for mount in mounts}
         self._named_lifetimes = {AWEQ_QUEUE: options.aweq_checkout_seconds, WQ_QUEUE: options.wq_lock_seconds}
         self._root_is_wq = options.root_dialect == "wq"
         self._root: Dialect | None = None

@@ -5,7 +5,7 @@ The one place where errors of every kind become answers: a caller never sees a s
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec import structs
@@ -20,12 +20,10 @@ from penstock.server.auth import Gate
 from penstock.server.browsers import Browsers
 from penstock.server.dialects import Dialects
 from penstock.server.long_polls import Client, ClientGone, LongPolls
+from penstock.server.mounts import Page
 from penstock.wire.http import Call, Dialect, Request, Response
 
 log = logging.getLogger("penstock.server")
-
-Page = Callable[[Request], Awaitable[Response]]
-"""Answers for the server itself, not for its queues."""
 
 _QUIET_SECONDS = 10
 _SPEECHLESS = Response(500, ((b"content-type", b"text/plain"),), b"Something went wrong inside the server.\n")

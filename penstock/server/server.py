@@ -1,7 +1,7 @@
 """One HTTP server on one broker: put together, started, drained."""
 
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from penstock.broker.contract import Broker
 from penstock.broker.observed import Observed
@@ -16,6 +16,7 @@ from penstock.server.dispatch import Dispatch
 from penstock.server.health import Health
 from penstock.server.listener import Listener
 from penstock.server.metrics import Counting, Metrics
+from penstock.server.mounts import Mount, Page
 from penstock.server.options import ServerOptions
 
 
@@ -28,6 +29,7 @@ class Server:
         check_store: raises PenstockError when the store cannot be written.
         waiting_count: how many long polls the broker holds.
         clock: tells the ages of messages. Signatures are checked against the machine's clock in any case.
+        mounts: what to serve besides.
 
     Raises:
         OSError: the TLS files cannot be used.
@@ -41,22 +43,26 @@ class Server:
         check_store: Callable[[], Awaitable[None]],
         waiting_count: Callable[[], int],
         clock: Clock | None = None,
+        mounts: Sequence[Mount] = (),
     ) -> None:
         counting = Counting()
         self._broker = Observed(broker, counting)
         self._options = options
         self._health = Health(check_store)
-        self._dialects = Dialects(options)
+        self._dialects = Dialects(options, mounts)
         clock = clock or SystemClock()
         metrics = Metrics(broker, counting, waiting_count, clock)
         access = Access(self._broker, account=options.account, region=options.region, now_ms=clock.now_ms)
+        open_pages: dict[str, Page] = {"/health/live": self._health.live, "/health/ready": self._health.ready}
+        for mount in mounts:
+            open_pages.update(mount.pages)
         self._dispatch = Dispatch(
             self._broker,
             self._dialects,
             Gate(options.keys, account=options.account, region=options.region),
             access if options.keys else None,
             None if options.keys else Browsers(options),
-            open_pages={"/health/live": self._health.live, "/health/ready": self._health.ready},
+            open_pages=open_pages,
             closed_pages={"/metrics": metrics.page},
         )
         self._listener = Listener(self._dispatch, options)

@@ -32,12 +32,16 @@ class Welcome:
 
     Args:
         neighbour: words for refusals.
+        home: where to go on; ``None``: here is all there is.
     """
 
-    def __init__(self, neighbour: Dialect) -> None:
+    def __init__(self, neighbour: Dialect, home: str | None = None) -> None:
         self._neighbour = neighbour
+        self._home = home
 
     def decode(self, request: Request) -> Step:
+        if self._home is not None:
+            return Response(303, ((b"location", self._home.encode()),), b"")
         host = bytes(byte for byte in request.headers.get(b"host", b"localhost") if chr(byte) in _HOST_CHARACTERS)
         return Response(200, _HEADERS, _PAGE.replace(b"{url}", request.scheme.encode() + b"://" + host))
 

@@ -16,7 +16,9 @@ import uvloop
 from penstock.broker.contract import Broker
 from penstock.broker.local import LocalBroker
 from penstock.broker.sweeping import Sweeping
+from penstock.console import MOUNT, Console
 from penstock.core.operations import DeleteQueue, DeleteRecords, FindRecords, ListQueues
+from penstock.server.mounts import Mount
 from penstock.server.options import Key, ServerOptions
 from penstock.server.server import Server
 from penstock.store import open_store
@@ -135,6 +137,7 @@ class RunningServer:
         store = await open_store(self._store_url)
         local = LocalBroker(store, self._clock)
         broker: Broker = Sweeping(local, store, self._clock)
+        console = Console(broker, self._clock)
         try:
             server = Server(
                 broker if self._has_cool_downs else WithoutCoolDowns(broker),
@@ -142,12 +145,15 @@ class RunningServer:
                 check_store=store.check,
                 waiting_count=lambda: local.waiting_count,
                 clock=self._clock,
+                mounts=(Mount("console", console.dialect, console.pages, home=MOUNT),),
             )
             await server.start()
+            console.start()
             started.set_result((asyncio.get_running_loop(), server, broker))
             await self._asked_to_stop.wait()
             await server.stop()
         finally:
+            await console.aclose()
             await broker.aclose()
 
     async def _reset(self) -> None:

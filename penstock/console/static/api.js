@@ -1,0 +1,152 @@
+// Asking the server: the REST API, the console's own questions, and streams of events.
+
+import { parse } from "./format.js";
+import { credentials, logIn } from "./session.js";
+
+// What went wrong, in the server's words where it had any.
+export class Problem extends Error {
+  constructor(status, said) {
+    super(said.message || said.detail || said.title || `The server answered ${status}.`);
+    this.status = status;
+    this.code = said.code || "";
+    this.hint = said.hint || "";
+    this.field = said.field || "";
+  }
+}
+
+// Tells whoever listens whether the server can be reached and its store works: event "state", detail null or a Problem.
+export const connection = new EventTarget();
+let trouble = null;
+
+function note(problem) {
+  if (trouble === null && problem === null) return;
+  trouble = problem;
+  connection.dispatchEvent(new CustomEvent("state", { detail: problem }));
+}
+
+const isTrouble = (status) => status === 0 || status >= 500;
+
+async function send(method, path, { query, body, signal } = {}) {
+  const parameters = new URLSearchParams(Object.entries(query || {}).filter(([, value]) => value !== "" && value !== null && value !== undefined));
+  const target = parameters.size ? `${path}?${parameters}` : path;
+  for (;;) {
+    let response;
+    try {
+      response = await fetch(target, {
+        method, signal, cache: "no-store", credentials: "omit", redirect: "error",
+        headers: { ...credentials(), ...(body === undefined ? {} : { "content-type": "application/json" }) },
+        body: body === undefined ? undefined : JSON.stringify(body),
+      });
+    } catch (error) {
+      if (signal?.aborted) throw error;
+      const problem = new Problem(0, { message: "The server cannot be reached.", hint: "What you typed is still here; try again when it is back." });
+      note(problem);
+      throw problem;
+    }
+    if (response.status === 401) {
+      await logIn();
+      continue;
+    }
+    if (response.ok) return response;
+    const problem = new Problem(response.status, await response.json().catch(() => ({})));
+    if (isTrouble(response.status)) note(problem);
+    throw problem;
+  }
+}
+
+export async function ask(method, path, options) {
+  const response = await send(method, path, options);
+  const answer = parse(await response.text());
+  note(null);
+  return answer;
+}
+
+const q = (name) => `/v1/queues/${encodeURIComponent(name)}`;
+
+// The REST API, as far as the pages use it.
+export const rest = {
+  listQueues: (query) => ask("GET", "/v1/queues", { query }),
+  describeQueue: (name, signal) => ask("GET", q(name), { signal }),
+  createQueue: (name, settings) => ask("POST", "/v1/queues", { body: { queue: name, settings } }),
+  updateQueue: (name, settings) => ask("PATCH", q(name), { body: { settings } }),
+  deleteQueue: (name) => ask("DELETE", q(name)),
+  purgeQueue: (name) => ask("POST", `${q(name)}/purge`, { body: {} }),
+  listGroups: (name, query, signal) => ask("GET", `${q(name)}/groups`, { query, signal }),
+  updateGroup: (name, group, isParked) => ask("PATCH", `${q(name)}/groups/${encodeURIComponent(group)}`, { body: { is_parked: isParked } }),
+  send: (name, messages) => ask("POST", `${q(name)}/messages`, { body: { messages } }),
+  receive: (name, body, signal) => ask("POST", `${q(name)}/receive`, { body, signal }),
+  settle: (settlements) => ask("POST", "/v1/settle", { body: { settlements } }),
+  findMessage: (id, signal) => ask("GET", `/v1/messages/${encodeURIComponent(id)}`, { signal }),
+  history: (id, signal) => ask("GET", `/v1/messages/${encodeURIComponent(id)}/history`, { signal }),
+  cancel: (ids) => ask("POST", "/v1/messages/cancel", { body: { message_ids: ids } }),
+  deleteMessages: (ids) => ask("POST", "/v1/messages/delete", { body: { message_ids: ids } }),
+  reschedule: (ids, deliverAt) => ask("POST", "/v1/messages/reschedule", { body: { message_ids: ids, deliver_at: deliverAt } }),
+  startMove: (body) => ask("POST", "/v1/moves", { body }),
+  listMoves: (source, signal) => ask("GET", "/v1/moves", { query: { source, limit: 10 }, signal }),
+  cancelMove: (id) => ask("POST", `/v1/moves/${encodeURIComponent(id)}/cancel`),
+  findRecords: (query, signal) => ask("GET", "/v1/records", { query, signal }),
+  getRecords: (keys) => ask("POST", "/v1/records/get", { body: { keys } }),
+  putRecords: (records) => ask("POST", "/v1/records", { body: { records } }),
+  deleteRecords: (keys) => ask("POST", "/v1/records/delete", { body: { keys } }),
+  apply: (effects) => ask("POST", "/v1/apply", { body: { effects } }),
+};
+
+// The console's own questions.
+export const look = (what, query, signal) => ask("GET", `/console/api/${what}`, { query, signal });
+
+// Follow a stream of server-sent events until the signal; it is opened again whenever it ends. A reader of fetch rather
+// than EventSource, which cannot send a key.
+export async function follow(what, query, signal, handlers) {
+  let pause = 500;
+  while (!signal.aborted) {
+    try {
+      const response = await send("GET", `/console/api/${what}`, { query, signal });
+      const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+      let rest = "";
+      let isTroubled = false;
+      for (;;) {
+        const { value, done } = await reader.read();
+        if (done) break;
+        rest += value;
+        const events = rest.split("\n\n");
+        rest = events.pop();
+        for (const each of events) {
+          const [, kind, data] = each.match(/^event: (.*)\ndata: (.*)$/s);
+          const said = JSON.parse(data);
+          if (kind === "problem") {
+            isTroubled = true;
+            if (handlers.problem?.(said) !== true) note(new Problem(503, said));
+          } else {
+            handlers[kind]?.(said);
+            if (!isTroubled) note(null);
+            isTroubled = false;
+            pause = 500;
+          }
+        }
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      if (error instanceof Problem && !isTrouble(error.status)) {
+        handlers.refused?.(error);
+        return;
+      }
+      if (!(error instanceof Problem)) note(new Problem(0, { message: "The connection to the server was lost.", hint: "Trying again." }));
+    }
+    await new Promise((resolve) => {
+      setTimeout(resolve, pause);
+      signal.addEventListener("abort", resolve, { once: true });
+    });
+    pause = Math.min(8000, pause * 2);
+  }
+}
+
+// The first event of a kind.
+export function first(what, query, kind) {
+  return new Promise((resolve, reject) => {
+    const stop = new AbortController();
+    follow(what, query, stop.signal, {
+      [kind]: (said) => { stop.abort(); resolve(said); },
+      refused: reject,
+    });
+  });
+}

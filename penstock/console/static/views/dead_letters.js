@@ -1,0 +1,152 @@
+// Dead letters: why they died, and back with some or all of them, at a rate.
+
+import { first, look, rest } from "../api.js";
+import { every, h, place, put } from "../dom.js";
+import { filterForm } from "../filters.js";
+import { clock, count, duration, line, relative } from "../format.js";
+import { act, badge, button, choice, confirm, empty, field, notice, openForm, problemBox, status, table } from "../widgets.js";
+import { resend } from "./message.js";
+
+export async function deadLetters(view) {
+  return view.parts[0] ? one(view) : all(view);
+}
+
+async function all({ main, heading, title, signal }) {
+  title("Dead letters");
+  const rows = table({
+    caption: "Dead-letter queues", key: ({ queue }) => queue.name,
+    columns: [
+      { label: "Dead-letter queue", node: ({ queue }) => h("a", { href: place("dead", queue.name), class: "name" }, queue.name) },
+      { label: "Dead letters", isNumber: true, text: ({ queue }) => count(queue.ready + queue.delayed) },
+      { label: "In flight", isNumber: true, text: ({ queue }) => count(queue.in_flight) },
+      { label: "Oldest", isNumber: true, text: ({ queue }) => (queue.oldest_sent_at ? relative(queue.oldest_sent_at) : "–") },
+    ],
+  });
+  const none = h("div");
+  put(main, heading, h("p", { class: "muted" }, "Queues that take what other queues could not get rid of."), rows.element, none);
+  return every(5000, signal, async () => {
+    const said = await first("overview", { kind: "dead", sort: "ready", is_descending: true, limit: 200 }, "overview");
+    rows.update(said.rows);
+    rows.element.hidden = !said.rows.length;
+    put(none, said.rows.length ? [] : empty("No dead-letter queues", "A queue gets one in its settings: messages that are received too often then go there instead of round and round."));
+  });
+}
+
+async function one({ main, heading, title, signal, parts }) {
+  const name = parts[0];
+  title(`Dead letters in ${name}`);
+  const chosen = new Set();
+  let causes = [];
+  const form = filterForm(() => { chosen.clear(); load(); }, { hasState: false });
+  const note = h("p", { class: "muted" });
+  const said = h("div");
+  const rows = table({
+    caption: "Causes", key: (cause) => cause.cause,
+    columns: [
+      { name: "Select", node: (cause) => h("input", { type: "checkbox", "aria-label": `Select ${cause.kind || "no reason"} in ${cause.place}`, checked: chosen.has(cause.cause), on: { change: (event) => { event.target.checked ? chosen.add(cause.cause) : chosen.delete(cause.cause); drawActions(); } } }) },
+      { label: "Cause", stamp: (cause) => cause.message, node: (cause) => [h("strong", {}, cause.kind || "Received too often"), h("div", { class: "muted" }, cause.message ? line(cause.message, 120) : `each up to ${cause.receive_count} times without being deleted`)] },
+      { label: "Where", text: (cause) => line(cause.place, 50) || "–" },
+      { label: "Count", isNumber: true, text: (cause) => count(cause.count) },
+      { label: "Tasks", hides: true, text: (cause) => line(cause.tasks.join(", "), 40) || "–" },
+      { label: "From", hides: true, text: (cause) => cause.sources.join(", ") || "–" },
+      { label: "Latest sent", isNumber: true, text: (cause) => relative(cause.last_sent_at) },
+      { name: "Example", stamp: (cause) => cause.message_ids[0], node: (cause) => h("a", { href: place("message", cause.message_ids[0]) }, "example") },
+    ],
+  });
+  const actions = h("div", { class: "bar wrap" });
+  const moves = h("div");
+  const moveRows = table({
+    caption: "Moves", key: (move) => move.move_id,
+    columns: [
+      { label: "Started", isNumber: true, text: (move) => clock(move.started_at) },
+      { label: "To", text: (move) => move.target || "where each came from" },
+      { label: "Status", stamp: (move) => move.status + (move.failure || ""), node: (move) => [status(move.status), move.failure ? ` ${line(move.failure, 80)}` : null] },
+      { label: "Moved", isNumber: true, text: (move) => count(move.moved_count || 0) },
+      { label: "Rate", isNumber: true, text: (move) => (move.rate_per_second ? `${move.rate_per_second} / s` : "as fast as it goes") },
+      { name: "Actions", stamp: (move) => move.status, node: (move) => (move.status === "running" ? button("Stop", () => act(() => rest.cancelMove(move.move_id), "Stopped; what was moved stays moved.")) : null) },
+    ],
+  });
+  put(main, h("p", { class: "crumbs" }, h("a", { href: place("dead") }, "Dead letters")), h("div", { class: "bar wrap" }, heading, h("span", { class: "grow" }), h("a", { href: place("queue", name) }, "As a queue")), form.element, note, actions, rows.element, said, h("h2", {}, "Moves"), moves, moveRows.element);
+  // What is chosen, as conditions of a move: causes name their messages, which a filter cannot tell apart.
+  const wanted = () => {
+    const conditions = form.conditions();
+    if (chosen.size) conditions.message_ids = causes.filter((cause) => chosen.has(cause.cause)).flatMap((cause) => cause.message_ids);
+    return Object.keys(conditions).length ? conditions : null;
+  };
+  const chosenText = () => (chosen.size ? `${count(wanted().message_ids.length)} of ${count(chosen.size)} ${chosen.size === 1 ? "cause" : "causes"}` : Object.keys(form.conditions()).length ? "all that match" : "all");
+  const drawActions = () => put(actions,
+    button(`Redrive ${chosenText()}…`, redrive, { class: "primary", "data-key": "redrive", disabled: !causes.length }), button("Dry run", dryRun, { "data-key": "dry" , disabled: !causes.length }),
+    chosen.size === 1 ? button("Edit one…", editOne, { "data-key": "edit" }) : null,
+    chosen.size ? button("Delete them…", remove, { class: "danger-quiet", "data-key": "remove" }) : null);
+  async function tally() {
+    if (chosen.size) return wanted().message_ids.length;
+    let after = 0;
+    let total = 0;
+    while (after !== null) {
+      const part = await look("count", { queue: name, after, ...form.conditions() }, signal);
+      total += part.count;
+      after = part.next_after ?? null;
+      notice(`${count(total)} so far`);
+    }
+    return total;
+  }
+  const dryRun = () => act(tally, (total) => `${count(total)} messages would be moved; nothing was.`);
+  async function redrive() {
+    const target = h("input", { placeholder: "where each came from", spellcheck: "false" });
+    const rate = h("input", { type: "number", min: "1", placeholder: "as fast as it goes" });
+    const keeps = h("input", { type: "checkbox", checked: true });
+    await openForm({
+      title: `Redrive ${chosenText()}`, action: "Redrive", about: "They go back to be received again. A move at a rate can be stopped while it runs.",
+      fields: [h("div", { class: "grid" }, field("To the queue", target), field("Messages per second", rate)), h("div", { class: "field check" }, h("label", {}, keeps, " They keep their ids, as jobs must"))],
+      work: async () => {
+        const asked = { source: name, keeps_ids: keeps.checked };
+        if (target.value.trim()) asked.target = target.value.trim();
+        if (rate.value) asked.rate_per_second = Number(rate.value);
+        const filter = wanted();
+        if (filter) asked.filter = filter;
+        await rest.startMove(asked);
+        notice("Moving.");
+        chosen.clear();
+        setTimeout(load, 300);
+      },
+    });
+  }
+  async function editOne() {
+    const cause = causes.find((each) => chosen.has(each.cause));
+    const found = cause && await act(() => rest.findMessage(cause.message_ids[0], signal));
+    if (found) resend(found, { title: "Edit and send back", target: found.dead_letter_source || name });
+  }
+  const remove = () => confirm({
+    title: `Delete ${chosenText()}`, about: "They are forgotten for good.", action: "Delete",
+    work: async () => {
+      const ids = wanted().message_ids;
+      for (let start = 0; start < ids.length; start += 500) await rest.deleteMessages(ids.slice(start, start + 500));
+      chosen.clear();
+      await load();
+    },
+  });
+  async function load() {
+    try {
+      const answer = await look("causes", { queue: name, ...form.conditions() }, signal);
+      causes = answer.causes;
+      rows.update(causes);
+      rows.element.hidden = !causes.length;
+      put(note, answer.next_after ? `By cause, of the first ${count(answer.looked_at)}; a redrive of all takes the others, too.` : `${count(answer.looked_at)} dead letters by cause.`);
+      put(said, causes.length ? [] : empty("No dead letters", "Nothing here, or nothing that matches."));
+    } catch (problem) {
+      if (!signal.aborted) put(said, problemBox(problem));
+    }
+    drawActions();
+  }
+  drawActions();
+  await load();
+  return every(2000, signal, async () => {
+    const before = moves.dataset.running;
+    const answer = await rest.listMoves(name, signal);
+    moveRows.update(answer.moves);
+    moveRows.element.hidden = !answer.moves.length;
+    put(moves, answer.moves.length ? [] : h("p", { class: "muted" }, "No moves yet."));
+    moves.dataset.running = String(answer.moves.some((move) => move.status === "running"));
+    if (before === "true" && moves.dataset.running === "false") load();
+  });
+}

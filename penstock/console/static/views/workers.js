@@ -1,0 +1,41 @@
+// Workers: who lives, what they have in hand, how full they are.
+
+import { rest } from "../api.js";
+import { every, h, place, put } from "../dom.js";
+import { count, line, since, valueOf } from "../format.js";
+import { badge, empty, tile } from "../widgets.js";
+import { progressBar } from "./jobs.js";
+
+const SILENT_MS = 10000;
+const MOST = 200;
+
+export function workers({ main, heading, title, signal }) {
+  title("Workers");
+  const beats = new Map();
+  const tiles = ["workers", "machines", "slots", "jobs in hand"].map((label) => tile(label));
+  const area = h("div", { class: "cards" });
+  const said = h("div");
+  put(main, heading, h("div", { class: "tiles" }, tiles.map((each) => each.element)), area, said);
+  return every(2000, signal, async () => {
+    const { records, next_after: more } = await rest.findRecords({ prefix: "worker/", limit: MOST }, signal);
+    const all = records.map(valueOf).filter(Boolean);
+    const now = performance.now();
+    for (const worker of all) if (beats.get(worker.owner)?.beat !== worker.beat) beats.set(worker.owner, { beat: worker.beat, at: now });
+    [all.length, new Set(all.map((worker) => worker.machine)).size, sum(all, "slots"), sum(all, "held_count")].forEach((value, at) => tiles[at].set(count(value)));
+    put(area, all.map((worker) => card(worker, now - beats.get(worker.owner).at > SILENT_MS)));
+    put(said, all.length ? (more ? h("p", { class: "muted" }, `The first ${MOST} are shown.`) : []) : empty("No workers live", "A worker tells of itself as soon as it starts: penstock work your_module:app"));
+  });
+}
+
+const sum = (all, key) => all.reduce((total, each) => total + (each[key] || 0), 0);
+
+function card(worker, isSilent) {
+  const running = worker.jobs || [];
+  return h("section", { class: "card" },
+    h("div", { class: "bar" }, h("h2", {}, line(worker.owner, 48)), h("span", { class: "grow" }), isSilent ? badge("not heard of", "bad") : worker.is_draining ? badge("draining", "warn") : badge("live", "good")),
+    h("p", { class: "muted" }, `process ${worker.pid} on ${line(String(worker.machine || "?"), 40)}, for ${since(worker.started_at)}`),
+    h("p", {}, "Takes from ", (worker.queues || []).map((name, at) => [at ? ", " : "", h("a", { href: place("queue", name), "data-key": `${worker.owner}-${name}` }, name)])),
+    h("div", { class: "bar" }, h("meter", { min: 0, max: worker.slots || 1, value: Math.min(running.length, worker.slots || 1), "aria-label": "Slots in use" }), h("span", { class: "muted" }, `${running.length} of ${worker.slots} slots, ${worker.held_count || 0} in hand`)),
+    running.length ? h("ul", { class: "running" }, running.slice(0, 20).map((job) => h("li", {}, h("a", { href: place("job", job.job_id), "data-key": job.job_id }, line(job.task, 50)), h("span", { class: "muted" }, ` ${since(job.started_at)} `), progressBar(job.progress)))) : null,
+    running.length > 20 ? h("p", { class: "muted" }, `and ${running.length - 20} more`) : null);
+}

@@ -1,0 +1,246 @@
+"""What people do with the console, done with mouse and keyboard; and that the server then has it."""
+
+import json
+import re
+
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Open, Scene, Watched
+from tests.browser.scene import until
+
+
+def test_a_queue_is_created_paused_edited_purged_and_deleted(seen: Watched, scene: Scene) -> None:
+    page = seen.go("")
+    page.get_by_role("button", name="Create queue").click()
+    page.get_by_label("Name", exact=True).fill("fresh")
+    page.get_by_label("Visibility timeout (s)").fill("45")
+    page.get_by_text("More settings").click()
+    page.get_by_label("Tags").fill("team = shop\nstage = trial")
+    page.get_by_role("button", name="Create", exact=True).click()
+    expect(page.get_by_role("heading", name="fresh")).to_be_visible()
+    settings = scene.rest("GET", "/v1/queues/fresh")["queue"]["settings"]
+    assert (settings["visibility_timeout_seconds"], settings["tags"]) == (45, {"team": "shop", "stage": "trial"})
+
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator(".badges")).to_contain_text("paused")
+    page.get_by_role("button", name="Resume").click()
+    expect(page.locator(".badges")).not_to_contain_text("paused")
+
+    page.get_by_role("link", name="Settings").click()
+    page.get_by_label("History keeps").select_option("all")
+    page.get_by_label("Tags").fill("team = shop")
+    page.get_by_label("Access policy (JSON)").fill('{"Version": "2012-10-17", "Statement": []}')
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator(".notices")).to_contain_text("Saved")
+    settings = scene.rest("GET", "/v1/queues/fresh")["queue"]["settings"]
+    assert (settings["history"], settings["tags"]) == ("all", {"team": "shop"})
+    assert "2012-10-17" in settings["edge_attributes"]["Policy"]
+
+    scene.rest.send("fresh", "one", "two")
+    page.get_by_role("button", name="Purge…").click()
+    page.get_by_label("Type fresh to confirm").fill("frsh")
+    page.get_by_role("button", name="Purge", exact=True).click()
+    expect(page.get_by_role("alert").last).to_contain_text("not its name")
+    assert scene.rest.counts("fresh")["ready"] == 2
+    page.get_by_label("Type fresh to confirm").fill("fresh")
+    page.get_by_role("button", name="Purge", exact=True).click()
+    expect(page.locator(".notices")).to_contain_text("2 messages of fresh are gone")
+
+    page.get_by_role("button", name="Delete…").click()
+    page.get_by_label("Type fresh to confirm").fill("fresh")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Queues")).to_be_visible()
+    names = {each["name"] for each in scene.rest("GET", "/v1/queues")["queues"]}
+    assert "fresh" not in names
+
+
+def test_queues_are_filtered_sorted_and_acted_on_from_the_list(seen: Watched, scene: Scene) -> None:
+    page = seen.go("")
+    names = page.locator("tbody .name")
+    page.get_by_role("button", name="Ready").click()
+    expect(names.first).to_have_text("orders")
+    page.get_by_label("Filter by name").fill("MENT")
+    expect(names).to_have_text(["payments"])
+    page.get_by_role("button", name="Actions on payments").click()
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator("tbody tr")).to_contain_text("paused")
+    scene.rest("PATCH", "/v1/queues/payments", {"settings": {"is_paused": False}})
+    expect(page.locator("tbody tr")).not_to_contain_text("paused")  # seen live
+
+
+def test_messages_are_sent_received_and_deleted_by_hand(seen: Watched, scene: Scene) -> None:
+    scene.rest.create("by-hand")
+    page = seen.go("hand/by-hand")
+    page.get_by_label("Body").fill('{"hello": "world"}')
+    page.get_by_label("Copies").fill("3")
+    page.get_by_label("Attributes").fill("source = console")
+    page.get_by_role("button", name="Send").click()
+    expect(page.get_by_label("Answer")).to_contain_text("message_id")
+    assert scene.rest.counts("by-hand")["ready"] == 3
+
+    receive = page.locator("section", has=page.get_by_role("heading", name="Receive"))
+    receive.get_by_label("Batch size").fill("2")
+    receive.get_by_role("button", name="Receive").click()
+    answer = json.loads(receive.get_by_label("Answer").inner_text())
+    assert [each["body"] for each in answer["deliveries"]] == ['{"hello": "world"}'] * 2
+    assert answer["deliveries"][0]["attributes"] == {"source": {"string_value": "console"}}
+
+    deleting = page.locator("section", has=page.get_by_role("heading", name="Delete"))
+    deleting.get_by_role("button", name="Delete").first.click()
+    expect(deleting.get_by_role("row")).to_have_count(2)
+    assert scene.rest.counts("by-hand") == {"ready": 1, "delayed": 0, "in_flight": 1}
+    deleting.get_by_role("button", name="Give back").click()
+    expect(deleting).to_contain_text("Nothing in hand")
+    deleting.get_by_label("Receipt handle").fill(answer["deliveries"][0]["receipt_handle"])
+    deleting.get_by_role("button", name="Do it").click()
+    expect(deleting.get_by_label("Answer")).to_contain_text("gone")
+
+    page.get_by_role("button", name="Ask").click()
+    expect(page.get_by_label("Answer").last).to_contain_text('"ready": 2')
+
+
+def test_messages_are_found_without_being_taken(seen: Watched, scene: Scene) -> None:
+    page = seen.go("queue/orders")
+    rows = page.locator("tbody tr")
+    page.get_by_text("More conditions").click()
+    page.get_by_label("JSON path").fill("lines.0.sku")
+    page.get_by_label("… has the value (JSON)").fill("A-3")
+    page.get_by_label("Attribute", exact=True).fill("source")
+    page.get_by_label("… has the value", exact=True).fill("app")
+    page.get_by_role("button", name="Search").click()
+    expect(rows).to_have_count(3)
+    before = scene.rest("GET", "/v1/queues/orders")["queue"]["received_total"]
+    page.get_by_role("button", name="Clear").click()
+    page.get_by_label("State").select_option("delayed")
+    expect(rows).to_have_count(4)
+    page.get_by_label("Group").fill("customer-1")
+    page.get_by_label("State").select_option("")
+    page.get_by_role("button", name="Search").click()
+    expect(rows.first).to_contain_text("customer-1")
+    assert scene.rest("GET", "/v1/queues/orders")["queue"]["received_total"] == before
+
+
+def test_a_message_is_edited_rescheduled_and_deleted(seen: Watched, scene: Scene) -> None:
+    scene.rest.create("drafts", history="all")
+    (sent,) = scene.rest.send("drafts", {"body": '{"price": 1}', "group_id": "g", "priority": 7})
+    page = seen.go(f"message/{sent}")
+    page.get_by_role("button", name="Edit and re-send…").click()
+    page.get_by_role("textbox", name="Body").fill('{"price": 2}')
+    page.get_by_role("button", name="Send", exact=True).click()
+    expect(page.get_by_label("Body")).to_contain_text('"price": 2')
+    (found,) = scene.rest("GET", "/v1/queues/drafts/messages")["messages"]
+    assert (found["body"], found["group_id"], found["priority"]) == ('{"price": 2}', "g", 7)
+    page.get_by_role("button", name="Reschedule…").click()
+    page.get_by_label(re.compile("When")).fill("2040-01-01T00:00:00")
+    page.get_by_role("button", name="Reschedule", exact=True).click()
+    expect(page.locator(".timeline")).to_contain_text("Rescheduled")
+    page.get_by_role("button", name="Delete…").click()
+    page.get_by_role("button", name="Delete", exact=True).click()
+    expect(page.locator("main")).to_contain_text("no such message")
+    expect(page.locator(".timeline")).to_contain_text("Deleted")
+
+
+def test_a_parked_group_is_let_go_on(seen: Watched, scene: Scene) -> None:
+    page = seen.go("queue/payments/groups")
+    page.get_by_role("button", name="Unpark account-1").click()
+    expect(page.get_by_role("button", name="Park account-1", exact=True)).to_be_visible()
+    (group,) = [g for g in scene.rest("GET", "/v1/queues/payments/groups")["groups"] if g["group_id"] == "account-1"]
+    assert not group["is_parked"]
+    scene.rest("PATCH", "/v1/queues/payments/groups/account-1", {"is_parked": True})
+
+
+def test_dead_letters_of_one_cause_go_back(seen: Watched, scene: Scene) -> None:
+    scene.rest.create("spent-dead")
+    redrive = {"dead_letter_queue": "spent-dead", "max_receive_count": 1}
+    scene.rest.create("spent", redrive=redrive, visibility_timeout_seconds=0)
+    scene.rest.send("spent", *(json.dumps({"task": task}) for task in ("a", "b", "b")))
+    scene.rest.receive("spent", 3)
+    scene.rest.receive("spent", 3)
+    page = seen.go("dead/spent-dead")
+    expect(page.locator("main")).to_contain_text("3 dead letters by cause")
+    page.get_by_role("button", name="Dry run").click()
+    expect(page.locator(".notices")).to_contain_text("3 messages would be moved; nothing was")
+    page.get_by_label("Select no reason in b").check()
+    page.get_by_role("button", name="Redrive 2 of 1 cause…").click()
+    page.get_by_label("Messages per second").fill("100")
+    page.get_by_role("button", name="Redrive", exact=True).click()
+    expect(page.locator(".status")).to_have_text("completed")
+    assert (scene.rest.counts("spent")["ready"], scene.rest.counts("spent-dead")["ready"]) == (2, 1)
+    page.get_by_label("Select no reason in a").check()
+    page.get_by_role("button", name="Edit one…").click()
+    page.get_by_role("textbox", name="Body").fill('{"task": "c"}')
+    page.get_by_role("button", name="Send").click()
+    expect(page.get_by_label("Body")).to_contain_text('"c"')
+    assert (scene.rest.counts("spent")["ready"], scene.rest.counts("spent-dead")["ready"]) == (3, 0)
+
+
+def test_jobs_are_cancelled_and_retried(seen: Watched, scene: Scene) -> None:
+    app, ids = scene.jobs.app, scene.ids
+    job = app.job(scene.jobs.send_invoice.send(99).id)
+    until(lambda: job.status() == "failed", "it has failed")
+    page = seen.go(f"job/{job.id}")
+    before = job.look().record
+    page.get_by_role("button", name="Retry").click()
+    until(lambda: (now := job.look().record) is not None and now != before and now.finished_at, "it has run again")
+    page = seen.go(f"job/{ids['delayed']}")
+    page.get_by_role("button", name="Cancel…").click()
+    page.get_by_role("button", name="Cancel it").click()
+    until(lambda: app.job(ids["delayed"]).status() == "cancelled", "it is cancelled")
+    expect(page.locator("main .status").first).to_have_text("cancelled")
+
+
+def test_cancelling_a_job_that_waits_lets_its_workflow_end(seen: Watched, scene: Scene) -> None:
+    jobs = scene.jobs
+    flow = jobs.app.workflow()
+    box = flow.add(jobs.pack.with_options(delay_seconds=3600), 1)
+    weight = flow.add(jobs.weigh, box)
+    run = flow.send()
+    first, second = (run.look().nodes[node.name].job_id for node in (box, weight))
+    page = seen.go(f"job/{first}")
+    page.get_by_role("button", name="Cancel…").click()
+    page.get_by_role("button", name="Cancel it").click()
+    until(lambda: run.look().status == "cancelled", "the workflow has ended")
+    assert {jobs.app.job(each).status() for each in (first, second)} == {"cancelled"}
+
+
+def test_schedules_are_paused_and_triggered(seen: Watched, scene: Scene) -> None:
+    page = seen.go("schedules")
+    page.get_by_role("button", name="Pause nightly-report").click()
+    expect(page.get_by_role("button", name="Resume nightly-report")).to_be_visible()
+    page.get_by_role("button", name="Resume nightly-report").click()
+    expect(page.get_by_role("button", name="Pause nightly-report")).to_be_visible()
+    page.get_by_role("button", name="Trigger nightly-report").click()
+    expect(page.get_by_role("heading", name="charge_card")).to_be_visible()
+    expect(page.locator("main .status").first).to_have_text("succeeded")
+
+
+def test_the_keyboard_suffices(seen: Watched, scene: Scene) -> None:
+    page = seen.go("")
+    expect(page.locator("tbody tr").first).to_be_visible()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="To the content")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Create queue")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Name", exact=True)).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(page.get_by_role("button", name="Create queue")).to_be_focused()
+
+
+def test_a_server_with_keys_asks_for_one(open_page: Open, closed_server: str) -> None:
+    seen = open_page(closed_server)
+    page = seen.go("")
+    page.get_by_label("Access key id").fill("ops")
+    page.get_by_label("Secret").fill("wrong")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert").last).to_contain_text("not accepted")
+    page.get_by_label("Access key id").fill("ops")
+    page.get_by_label("Secret").fill("sesame")
+    page.keyboard.press("Enter")
+    expect(page.locator("main")).to_contain_text("No queues yet")
+    page.reload()
+    expect(page.locator("main")).to_contain_text("No queues yet")  # it is kept in this tab
+    page.get_by_role("button", name="Log out").click()
+    expect(page.get_by_label("Access key id")).to_be_visible()

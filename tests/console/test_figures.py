@@ -1,0 +1,171 @@
+"""What the pages are told of queues, over time and as it changes."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from penstock.console.sampling import LOOK_MS, Sampler
+from penstock.console.series import COARSE_MS, FINE_POINTS, Point, Ring, Series
+from penstock.core.errors import StoreUnavailable
+from penstock.core.messages import Draft
+from penstock.core.operations import CreateQueue, DeleteQueue, ListQueues, Operation, Receive, Send, Settle
+from penstock.core.queues import QueueChanges, RedrivePolicy
+from penstock.core.settlements import Settlement
+from penstock.testing import ManualClock
+from tests.console.conftest import Serve, Served
+from tests.support.turns import until
+
+
+async def events(answer: httpx.Response) -> AsyncIterator[tuple[str, Any]]:
+    kind = ""
+    async for line in answer.aiter_lines():
+        name, _, value = line.partition(": ")
+        if name == "event":
+            kind = value
+        elif name == "data":
+            yield kind, json.loads(value)
+
+
+async def send(served: Served, queue: str, count: int) -> None:
+    await served.broker.perform(Send(queue, (Draft("x"),) * count))
+
+
+async def test_the_overview_is_told_now_and_whenever_it_was_looked_at_again(serve: Serve) -> None:
+    served = await serve()
+    await served.broker.perform(CreateQueue("dead"))
+    await served.broker.perform(CreateQueue("orders", QueueChanges(redrive=RedrivePolicy("dead", 3))))
+    await send(served, "orders", 4)
+    async with served.http.stream("GET", "/console/api/overview") as answer:
+        assert answer.headers["content-type"] == "text/event-stream"
+        told = events(answer)
+        kind, first = await anext(told)
+        assert kind == "overview"
+        await send(served, "orders", 6)
+        delivery = (await served.broker.perform(Receive("orders"))).deliveries[0]
+        await served.broker.perform(Settle((Settlement("orders", delivery.receipt_handle),)))
+        served.clock.advance(LOOK_MS / 1000)
+        _, second = await anext(told)
+    assert first["totals"]["ready"] in (0, 4)
+    assert (
+        second["totals"] | {"queues": 2, "ready": 9, "sent_per_second": 3.0, "deleted_per_second": 0.5}
+        == second["totals"]
+    )
+    rows = {row["queue"]["name"]: row["queue"] for row in second["rows"]}
+    assert (rows["orders"]["dead"], rows["dead"]["dead"], rows["dead"]["takes_dead_letters"]) == (0, None, True)
+
+
+async def test_rows_are_filtered_sorted_and_paged_by_the_server(serve: Serve) -> None:
+    served = await serve()
+    for number in range(30):
+        await served.broker.perform(CreateQueue(f"queue-{number:02}"))
+        await send(served, f"queue-{number:02}", number % 10 + 1)
+
+    async def rows(**query: Any) -> tuple[int, list[str]]:
+        async with served.http.stream("GET", "/console/api/overview", params=query) as answer:
+            _, said = await anext(events(answer))
+            return said["matching"], [row["queue"]["name"] for row in said["rows"]]
+
+    served.clock.advance(LOOK_MS / 1000)
+    assert await rows(limit=2, offset=28) == (30, ["queue-28", "queue-29"])
+    assert await rows(text="UE-1", limit=1) == (10, ["queue-10"])
+    assert await rows(sort="ready", is_descending="true", limit=3) == (30, ["queue-29", "queue-19", "queue-09"])
+    assert (await served.http.get("/console/api/overview?sort=colour")).status_code == 400
+
+
+async def test_a_queue_is_told_with_its_history(serve: Serve) -> None:
+    served = await serve()
+    await served.broker.perform(CreateQueue("orders"))
+    async with served.http.stream("GET", "/console/api/queue", params={"queue": "orders"}) as answer:
+        told = events(answer)
+        assert (await anext(told))[0] == "history"
+        for _ in range(3):
+            kind, said = await anext(told)
+            assert (kind, said["queue"]["name"]) == ("queue", "orders")
+            await send(served, "orders", 2)
+            served.clock.advance(LOOK_MS / 1000)
+        await served.broker.perform(DeleteQueue("orders"))
+        told_last = [each async for each in told]
+    assert told_last[-1][0] == "problem"
+    assert told_last[-1][1]["code"] == "queue_not_found"
+    assert (await served.http.get("/console/api/queue?queue=orders")).status_code == 404
+
+
+async def test_a_stream_ends_after_a_while_so_that_rights_are_looked_at_again(serve: Serve) -> None:
+    served = await serve()
+    async with served.http.stream("GET", "/console/api/overview") as answer:
+        told = events(answer)
+        await anext(told)
+        served.clock.advance(300)
+        assert [kind async for kind, _ in told] == ["overview"]
+
+
+class Counting:
+    """A broker that counts how often queues are listed, and may be away."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.is_away = False
+
+    async def perform(self, operation: Operation[Any]) -> Any:
+        from penstock.core.operations import QueuesReply
+
+        assert isinstance(operation, ListQueues)
+        self.count += 1
+        if self.is_away:
+            raise StoreUnavailable("away")
+        return QueuesReply(())
+
+    async def aclose(self) -> None: ...
+
+
+async def test_while_nobody_watches_it_looks_every_two_minutes_only() -> None:
+    import asyncio
+
+    broker, clock = Counting(), ManualClock()
+    sampler = Sampler(broker, clock)
+    running = asyncio.create_task(sampler.run())
+    await until(lambda: broker.count == 1, "it looks at first")
+    await asyncio.sleep(0)
+    clock.advance(COARSE_MS / 1000 - 1)
+    assert broker.count == 1
+    clock.advance(1)
+    await until(lambda: broker.count == 2, "it looks for the history")
+    looks = sampler.looks()
+    await anext(looks)
+    waiting = asyncio.ensure_future(anext(looks))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    clock.advance(LOOK_MS / 1000)
+    await waiting
+    assert broker.count == 3
+    broker.is_away = True
+    waiting = asyncio.ensure_future(anext(looks))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    clock.advance(LOOK_MS / 1000)
+    assert (await waiting).problem is not None  # and it goes on
+    await looks.aclose()
+    running.cancel()
+
+
+@pytest.mark.parametrize("count", [0, 1, 5, 8])
+def test_a_ring_keeps_the_latest_points_in_order(count: int) -> None:
+    ring = Ring(5)
+    points = [Point(1000 * n, n, 2 * n, 3, 0.5, 0.25, n / 2) for n in range(count)]
+    for point in points:
+        ring.add(point)
+    assert list(ring.last(10)) == points[-5:]
+    assert list(ring.last(2)) == points[-2:]
+
+
+async def test_a_series_does_not_grow_without_end(serve: Serve) -> None:
+    served = await serve()
+    queue = (await served.broker.perform(CreateQueue("q"))).queue
+    series = Series()
+    for second in range(3 * FINE_POINTS):
+        series.note(queue, second * LOOK_MS)
+    assert len(series.fine()) == FINE_POINTS
+    assert len(series.coarse()) == 3 * FINE_POINTS * LOOK_MS // COARSE_MS - 1

@@ -1,0 +1,91 @@
+"""What the pages ask of messages, dead letters, jobs and workflows; only looked at, a bounded part at a time."""
+
+import json
+
+import msgspec
+import pytest
+
+from penstock.console.jobs import ShortRecord, status_of
+from penstock.core.effects import Effects, Record
+from penstock.core.messages import Draft, MessageView, State
+from penstock.core.operations import Apply, CreateQueue, PutRecords, Receive, Send
+from penstock.core.queues import QueueChanges, RedrivePolicy
+from penstock.worker.records import JobRecord, Status
+from penstock.worker.status import derive
+from tests.console.conftest import Serve
+
+
+async def test_lists_have_the_start_of_bodies_only(serve: Serve) -> None:
+    served = await serve()
+    await served.broker.perform(CreateQueue("q"))
+    await served.broker.perform(Send("q", (Draft("x" * 1_000_000), Draft("short"))))
+    answer = await served.http.get("/console/api/messages?queue=q")
+    assert len(answer.content) < 2000
+    assert [each["characters"] for each in answer.json()["messages"]] == [1_000_000, 5]
+
+
+async def test_messages_are_filtered_paged_and_counted(serve: Serve) -> None:
+    served = await serve()
+    await served.broker.perform(CreateQueue("q"))
+    await served.broker.perform(Send("q", tuple(Draft(json.dumps({"n": n})) for n in range(1000))))
+    for _ in range(2):
+        await served.broker.perform(Send("q", tuple(Draft("other") for n in range(1000))))
+    first = await served.look("messages", queue="q", limit=10)
+    second = await served.look("messages", queue="q", limit=10, after=first["next_after"])
+    bodies = [each["message"]["body"] for each in second["messages"]]
+    assert bodies == [json.dumps({"n": n}) for n in range(10, 20)]
+    one = await served.look("messages", queue="q", json_path="n", json_value="777")
+    assert [each["message"]["body"] for each in one["messages"]] == ['{"n": 777}']
+    assert await served.look("count", queue="q", text="other") == {"count": 2000, "next_after": None}
+    assert (await served.http.get("/console/api/messages?queue=q&colour=red")).status_code == 400
+    assert (await served.http.get("/console/api/messages?queue=none")).status_code == 404
+
+
+async def test_dead_letters_are_grouped_by_why_they_died(serve: Serve) -> None:
+    served = await serve()
+    await served.broker.perform(CreateQueue("dead"))
+    changes = QueueChanges(redrive=RedrivePolicy("dead", 1), visibility_timeout_seconds=1)
+    await served.broker.perform(CreateQueue("q", changes))
+    reply = await served.broker.perform(Send("q", (*tuple(Draft('{"task": "t"}') for _ in range(3)), Draft("plain"))))
+    ids = [each.message_id for each in reply.outcomes]  # type: ignore[union-attr]
+    for _ in range(2):
+        await served.broker.perform(Receive("q", 4))
+        served.clock.advance(2)
+    failure = {"kind": "Oh", "message": "no", "traceback": 'File "/a/b.py", line 3, in run\n'}
+    record = json.dumps({"task": "t", "queue": "q", "status": "failed", "failure": failure}).encode()
+    await served.broker.perform(PutRecords(tuple(Record(f"job/{each}", record) for each in ids[:2])))
+    said = await served.look("causes", queue="dead")
+    told = {(each["kind"], each["place"]): (each["count"], each["message_ids"]) for each in said["causes"]}
+    assert told == {("Oh", "b.py: run"): (2, ids[:2]), ("", "t"): (1, [ids[2]]), ("", "q"): (1, [ids[3]])}
+
+
+@pytest.mark.parametrize("junk", [b"", b"\xff", b"[]", b"{}", b'{"task": 1}', b"[" * 5000])
+async def test_records_that_cannot_be_read_harm_nothing(serve: Serve, junk: bytes) -> None:
+    served = await serve()
+    tags = {"status": "failed"}
+    records = (
+        Record("job/x", junk, tags),
+        Record("flow/x", junk),
+        Record("worker/x", junk),
+        Record("schedule/x", junk),
+    )
+    await served.broker.perform(Apply(Effects(records=records)))
+    for what in ("jobs?status=failed", "job?job_id=x", "workflows"):
+        assert (await served.http.get(f"/console/api/{what}")).status_code == 200
+    assert (await served.http.get("/console/api/workflow?workflow_id=x")).status_code == 400
+
+
+def test_a_job_has_the_status_that_the_worker_framework_says() -> None:
+    messages = [None] + [
+        MessageView("id", "q", state, "", 1, 1, 1, count, dead_letter_source=source)
+        for state in State
+        for count in (0, 1, 2)
+        for source in (None, "other")
+    ]
+    records = [None] + [JobRecord("t", status=each, receive_count=1) for each in Status]
+    for message in messages:
+        for record in records:
+            short = None if record is None else msgspec.convert(msgspec.to_builtins(record), ShortRecord)
+            if record is not None and short is not None:  # what is the default is not written
+                short = msgspec.structs.replace(short, status=record.status.value)
+            assert status_of(message, short) == derive(message, record), (message, record)
