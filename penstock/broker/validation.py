@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from functools import singledispatch
 from math import isfinite
 
-from penstock.core.effects import Effects, Record
+from penstock.core.effects import NO_EFFECTS, Effects, Record
 from penstock.core.errors import InvalidRequest
 from penstock.core.messages import HIGHEST_PRIORITY, Draft
 from penstock.core.operations import (
@@ -124,7 +124,8 @@ def _(operation: Settle) -> None:
                 raise InvalidRequest(
                     "A receipt handle is named twice in one settlement.", hint="Name each once.", field="also"
                 )
-        _effects(settlement.effects)
+        if settlement.effects is not NO_EFFECTS:
+            _effects(settlement.effects)
 
 
 @validate.register
