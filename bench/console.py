@@ -59,7 +59,7 @@ async def fill(broker: HttpBroker, queues: int, messages: int) -> None:
     share = messages // 2 // queues
     await asyncio.gather(send("queue-0000", messages // 4), send("queue-0000", messages // 4))
     await send("dead", share)
-    for number in range(0, queues - 1):
+    for number in range(queues - 1):
         await send(f"queue-{number:04}", share)
 
 
