@@ -14,7 +14,7 @@ from penstock.wire.http import Response
 PREVIEW_CHARACTERS = 300
 COUNTED_AT_ONCE = 1000
 MOST_PAGES = 3
-"""A search looks through so many pages of the store, some 10,000 messages each, and is answered; the page goes on."""
+"""A search looks through so many pages of the store, some 10,000 messages each; the page then goes on."""
 
 _encode = msgspec.json.Encoder().encode
 _HEADERS = (

@@ -31,7 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("browser"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # while Playwright runs, its event loop is that of the thread: async tests could not run
 def browser() -> Iterator[Browser]:
     program = next(filter(None, map(shutil.which, NAMES)), None)
     assert program is not None, "no Chromium: run make setup-test"
@@ -58,7 +58,7 @@ class Scene:
         self.ids = ids
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def scene() -> Iterator[Scene]:
     with server(limits="relaxed") as running:
         rest = Rest(running.url)
