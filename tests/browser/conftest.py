@@ -1,5 +1,6 @@
 """Real Chromium on a real server with real jobs. All of it in one process of the test run: a browser is heavy."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,7 +32,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("browser"))
 
 
-@pytest.fixture(scope="package")  # while Playwright runs, its event loop is that of the thread: async tests could not run
+@pytest.fixture(
+    scope="package"
+)  # while Playwright runs, its event loop is that of the thread: async tests could not run
 def browser() -> Iterator[Browser]:
     program = next(filter(None, map(shutil.which, NAMES)), None)
     assert program is not None, "no Chromium: run make setup-test"
@@ -103,7 +106,9 @@ class Watched:
         return self.page
 
     def shoot(self, name: str) -> None:
-        """Leave a picture for people."""
+        """Leave a picture for people, where they asked for it: PENSTOCK_SCREENSHOTS=1."""
+        if not os.environ.get("PENSTOCK_SCREENSHOTS"):
+            return
         SCREENSHOTS.mkdir(exist_ok=True)
         self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
 

@@ -154,8 +154,7 @@ def test_dead_letters_of_one_cause_go_back(seen: Watched, scene: Scene) -> None:
     redrive = {"dead_letter_queue": "spent-dead", "max_receive_count": 1}
     scene.rest.create("spent", redrive=redrive, visibility_timeout_seconds=0)
     scene.rest.send("spent", *(json.dumps({"task": task}) for task in ("a", "b", "b")))
-    scene.rest.receive("spent", 3)
-    scene.rest.receive("spent", 3)
+    until(lambda: not scene.rest.receive("spent", 3) and scene.rest.counts("spent-dead")["ready"] == 3, "they are dead")
     page = seen.go("dead/spent-dead")
     expect(page.locator("main")).to_contain_text("3 dead letters by cause")
     page.get_by_role("button", name="Dry run").click()

@@ -107,7 +107,7 @@ async function one({ main, heading, title, signal, parts }) {
         await rest.startMove(asked);
         notice("Moving.");
         chosen.clear();
-        setTimeout(load, 300);
+        setTimeout(() => { load(); loadMoves(); }, 300);
       },
     });
   }
@@ -140,7 +140,7 @@ async function one({ main, heading, title, signal, parts }) {
   }
   drawActions();
   await load();
-  return every(2000, signal, async () => {
+  async function loadMoves() {
     const before = moves.dataset.running;
     const answer = await rest.listMoves(name, signal);
     moveRows.update(answer.moves);
@@ -148,5 +148,6 @@ async function one({ main, heading, title, signal, parts }) {
     put(moves, answer.moves.length ? [] : h("p", { class: "muted" }, "No moves yet."));
     moves.dataset.running = String(answer.moves.some((move) => move.status === "running"));
     if (before === "true" && moves.dataset.running === "false") load();
-  });
+  }
+  return every(2000, signal, loadMoves);
 }

@@ -30,6 +30,16 @@ export function queue({ main, heading, title, signal, parts, query, fail, onMove
   let isDay = false;
   const span = button("Show the last day", () => { isDay = !isDay; say(span, isDay ? "Show the last minutes" : "Show the last day"); drawCharts(); }, { class: "link" });
   const drawCharts = () => charts.forEach((each) => each.update(isDay ? coarse : fine));
+  const drawSettings = (now) => {
+    const settings = now.settings;
+    if (JSON.stringify(described?.settings) !== JSON.stringify(settings)) {
+      put(badges, settings.is_paused ? badge("paused", "warn") : null, settings.is_fifo ? badge("FIFO") : settings.group_order === "strict" ? badge("strict order") : null,
+        settings.redrive ? h("a", { href: place("dead", settings.redrive.dead_letter_queue) }, "dead letters") : null);
+      put(actions, button("By hand", () => { location.hash = place("hand", name); }), button(settings.is_paused ? "Resume" : "Pause", () => pauseQueue(name, !settings.is_paused).then((reply) => reply && drawSettings(reply.queue)), { "data-key": "pause" }),
+        button("Purge…", () => purgeQueue(name), { class: "danger-quiet" }), button("Delete…", () => deleteQueue(name), { class: "danger-quiet" }));
+    }
+    described = now;
+  };
   const nav = h("div");
   const content = h("div");
   put(main, h("p", { class: "crumbs" }, h("a", { href: "#/" }, "Queues")), h("div", { class: "bar wrap" }, heading, badges, h("span", { class: "grow" }), actions),
@@ -57,14 +67,7 @@ export function queue({ main, heading, title, signal, parts, query, fail, onMove
       const faster = deleted - sent;
       const shown = { ready: count(ready), delayed: count(delayed), in_flight: count(inFlight), age: now.oldest_sent_at ? duration(age) : "–", sent: rate(sent), deleted: rate(deleted), drain: ready && faster > 0 ? duration(ready / faster) : ready && faster < 0 ? "grows" : "–" };
       for (const each of numbers) each.set(shown[each.key]);
-      const settings = now.settings;
-      if (JSON.stringify(described?.settings) !== JSON.stringify(settings)) {
-        put(badges, settings.is_paused ? badge("paused", "warn") : null, settings.is_fifo ? badge("FIFO") : settings.group_order === "strict" ? badge("strict order") : null,
-          settings.redrive ? h("a", { href: place("dead", settings.redrive.dead_letter_queue) }, "dead letters") : null);
-        put(actions, button("By hand", () => { location.hash = place("hand", name); }), button(settings.is_paused ? "Resume" : "Pause", () => pauseQueue(name, !settings.is_paused), { "data-key": "pause" }),
-          button("Purge…", () => purgeQueue(name), { class: "danger-quiet" }), button("Delete…", () => deleteQueue(name), { class: "danger-quiet" }));
-      }
-      described = now;
+      drawSettings(now);
     },
     problem: (said) => { if (said.code === "queue_not_found") { fail({ message: "This queue is gone.", hint: "Somebody deleted it." }); return true; } return false; },
     refused: fail,
