@@ -1,4 +1,4 @@
-"""What there is right now: queues of jobs with their counts, workers, and jobs by their status."""
+"""What there is right now: queues of jobs with their counts, and jobs by their status."""
 
 import contextlib
 from collections.abc import Sequence
@@ -19,7 +19,6 @@ PAGE = 500
 MOST_LOOKED_AT = 20_000
 """How many jobs are looked at to find those of one task."""
 
-WORKER_PREFIX = "worker/"
 STATES = {
     Status.WAITING: MessageFilter(state=State.READY),
     Status.DELAYED: MessageFilter(state=State.DELAYED),
