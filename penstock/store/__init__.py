@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from penstock.core.errors import InvalidRequest
 from penstock.store.contract import Store
 
-KINDS = ("sqlite", "memory")
+KINDS = ("sqlite", "memory", "postgresql")
 
 
 async def open_store(url: str) -> Store:
@@ -34,6 +34,16 @@ async def open_store(url: str) -> Store:
         durability = options.pop("durability", "full")
         _no_more(url, options)
         return await SqliteStore.open(Path(unquote(parts.path[1:])), durability=cast(Any, durability))
+    if parts.scheme in ("postgresql", "postgres"):
+        try:
+            from penstock.store.postgres import PostgresStore
+        except ModuleNotFoundError as missing:
+            raise InvalidRequest(
+                f"The PostgreSQL store needs the package {missing.name}.",
+                hint="Install penstock[postgres].",
+                field="store",
+            ) from missing
+        return await PostgresStore.open(url)
     raise InvalidRequest(f"{url!r} is no store.", hint="Use sqlite:///path/to/file.db or memory://.", field="store")
 
 

@@ -10,9 +10,11 @@ from penstock.broker.local import LocalBroker
 from penstock.client.http import HttpBroker
 from penstock.store.contract import Store
 from penstock.store.memory import MemoryStore
+from penstock.store.postgres import PostgresStore
 from penstock.store.sqlite import SqliteStore
 from penstock.testing import ManualClock
 from tests.support.entropy import CountingEntropy
+from tests.support.postgres import SCHEMA, shared_server, wipe
 from tests.support.server import running_server
 from tests.support.world import World
 
@@ -50,11 +52,24 @@ async def sqlite_store(directory: Path) -> AsyncIterator[Store]:
     await store.aclose()
 
 
+@asynccontextmanager
+async def postgres_store(directory: Path) -> AsyncIterator[Store]:
+    url, known = shared_server().url, directory / "postgres"
+    if not known.exists():
+        await wipe(url, SCHEMA)
+        known.touch()
+    store = await PostgresStore.open(f"{url}?schema={SCHEMA}&connections=2")
+    yield store
+    await store.aclose()
+
+
 IMPLEMENTATIONS = (
     Implementation("memory", memory_store),
     Implementation("sqlite", sqlite_store, is_kept=True),
+    Implementation("postgres", postgres_store, is_kept=True),
     Implementation("http-memory", memory_store, is_remote=True),
     Implementation("http-sqlite", sqlite_store, is_remote=True),
+    Implementation("http-postgres", postgres_store, is_remote=True),
 )
 IN_PROCESS = tuple(each for each in IMPLEMENTATIONS if not each.is_remote)
 STORES = {each.name: each.open_store for each in IN_PROCESS}

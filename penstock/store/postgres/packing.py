@@ -1,0 +1,200 @@
+"""A batch on its way to the database: requests as the parallel arrays that the function ``perform`` takes."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from penstock.core.clock import to_ms
+from penstock.core.effects import NO_EFFECTS, Effects, Record
+from penstock.core.errors import PenstockError
+from penstock.core.messages import Draft
+from penstock.core.receipts import decode_receipt
+from penstock.core.settlements import ChangeVisibility, DeadLetter, Delete, GiveBack, Settled, Settlement, SettleOutcome
+from penstock.store.postgres.requests import ApplyRequest, ReceiveRequest, Request, SendRequest, SettleRequest
+from penstock.store.postgres.rows import SEQUENCE_MASK, draft_row
+
+DELETE, CHANGE, GIVE_BACK, DEAD_LETTER, ONLY_EFFECTS = 0, 1, 2, 3, 9
+FENCED, ANY_DELIVERY, PARKS, PLAIN = 1, 2, 4, 8
+_NO_SPANS = (1, 0, 1, 0, 1, 0, 1, 0)
+
+encode_tags = msgspec.json.Encoder().encode
+
+
+class Columns:
+    """Rows, turned into as many arrays as a row has columns."""
+
+    def __init__(self, width: int) -> None:
+        self.rows: list[tuple[Any, ...]] = []
+        self._width = width
+
+    def arrays(self) -> list[Sequence[Any]]:
+        """Return the columns."""
+        return list(zip(*self.rows, strict=True)) if self.rows else [()] * self._width
+
+
+class Packed:
+    """The arguments of one batch, and which row belongs to which request.
+
+    Attributes:
+        settlements: for each settlement that is asked of the database its request and place; ``None``: effects alone.
+        drafts: of the effects, with their queues.
+        sends: for each message that is sent its request and place.
+        receives: the requests to receive.
+        outcomes: of settlements that the database need not be asked about.
+    """
+
+    def __init__(self, requests: Sequence[Request]) -> None:
+        self.settlements: list[tuple[SettleRequest, int] | tuple[ApplyRequest, None]] = []
+        self.outcomes: dict[tuple[SettleRequest, int], SettleOutcome] = {}
+        self.drafts: list[tuple[str, Draft]] = []
+        self.sends: list[tuple[SendRequest, int]] = []
+        self.receives: list[ReceiveRequest] = []
+        self._settles, self._effect_drafts = Columns(9), Columns(11)
+        self._spans: list[int] = []
+        self._joins, self._arrivals, self._records = Columns(4), Columns(2), Columns(5)
+        self._tag_spans: list[int] = []
+        self._tags: list[bytes] = []
+        sends: dict[str, list[SendRequest]] = {}
+        for request in requests:
+            if type(request) is SendRequest:
+                sends.setdefault(request.queue, []).append(request)
+            elif type(request) is ReceiveRequest:
+                self.receives.append(request)
+            elif type(request) is SettleRequest:
+                for at, settlement in enumerate(request.settlements):
+                    self._add_settlement(request, at, settlement)
+            elif type(request) is ApplyRequest:
+                self.settlements.append((request, None))
+                self._settles.rows.append((None, 0, b"", ONLY_EFFECTS, 0, 0, None, None, request.now))
+                self._add_effects(request.effects)
+        self._send_queues, self._send_spans, self._sent = list(sends), list[int](), Columns(11)
+        for together in sends.values():
+            self._send_spans.append(len(self.sends) + 1)
+            for send in together:
+                for at, draft in enumerate(send.drafts):
+                    self.sends.append((send, at))
+                    self._sent.rows.append((*draft_row(draft), send.now))
+            self._send_spans.append(len(self.sends))
+
+    def arguments(self) -> list[Any]:
+        """Return what ``perform`` takes after writer, batch and durability."""
+        return [
+            *self._settles.arrays(),
+            self._spans,
+            *self._effect_drafts.arrays(),
+            *self._joins.arrays(),
+            *self._arrivals.arrays(),
+            *self._records_arguments(),
+            self._send_queues,
+            self._send_spans,
+            *self._sent.arrays(),
+            *self._receive_arguments(),
+        ]
+
+    def _add_settlement(self, request: SettleRequest, at: int, settlement: Settlement) -> None:
+        try:
+            receipt = decode_receipt(settlement.queue, settlement.receipt_handle)
+        except PenstockError as error:
+            # a queue that is not there comes first; the database says so by the code of a settlement
+            self._settle_invalid(request, at, settlement, SettleOutcome(Settled.REFUSED, problem=error.problem))
+            return
+        if receipt.sequence_number > SEQUENCE_MASK:
+            self._settle_invalid(request, at, settlement, SettleOutcome(Settled.GONE))
+            return
+        action, effects = settlement.action, settlement.effects
+        flags = FENCED if settlement.is_fenced else 0
+        if settlement.parks_group:
+            flags |= PARKS
+        has_effects = effects is not NO_EFFECTS and effects != NO_EFFECTS
+        hold_ms = most_ms = detail = None
+        if type(action) is Delete:
+            kind = DELETE
+            if flags & PARKS == 0 and not (has_effects and (effects.sends or effects.joins or effects.arrivals)):
+                flags |= PLAIN
+        elif type(action) is ChangeVisibility:
+            kind, hold_ms = CHANGE, to_ms(action.visibility_timeout_seconds)
+            most_ms = None if action.most_total_seconds is None else to_ms(action.most_total_seconds)
+            detail = f"{action.visibility_timeout_seconds:g} s".encode()
+            if settlement.any_delivery and flags == 0 and not has_effects:
+                flags |= ANY_DELIVERY
+        elif type(action) is GiveBack:
+            kind, detail = GIVE_BACK, b"given back"
+        else:
+            assert isinstance(action, DeadLetter)
+            kind, detail = DEAD_LETTER, action.reason.encode()
+        self.settlements.append((request, at))
+        self._settles.rows.append(
+            (settlement.queue, receipt.sequence_number, receipt.token, kind, flags, hold_ms, most_ms, detail, request.now)
+        )
+        if has_effects:
+            self._add_effects(effects)
+        else:
+            self._spans += _NO_SPANS
+
+    def _settle_invalid(
+        self, request: SettleRequest, at: int, settlement: Settlement, outcome: SettleOutcome
+    ) -> None:
+        """Ask about a message that cannot be: the answer is whether the queue is there."""
+        self.outcomes[request, at] = outcome
+        self.settlements.append((request, at))
+        self._settles.rows.append((settlement.queue, 0, b"", DELETE, 0, None, None, None, request.now))
+        self._spans += _NO_SPANS
+
+    def _add_effects(self, effects: Effects) -> None:
+        first_draft, first_join = len(self.drafts) + 1, len(self._joins.rows) + 1
+        for follow_up in (*effects.sends, *(join.follow_up for join in effects.joins)):
+            self.drafts.append((follow_up.queue, follow_up.message))
+            self._effect_drafts.rows.append((follow_up.queue, *draft_row(follow_up.message)))
+        first_of_joins = first_draft + len(effects.sends)
+        for at, join in enumerate(effects.joins):
+            self._joins.rows.append((join.join_id.encode(), join.parts, first_of_joins + at, join.expires_at))
+        first_arrival, first_record = len(self._arrivals.rows) + 1, len(self._records.rows) + 1
+        self._arrivals.rows += [(each.join_id.encode(), each.part_id.encode()) for each in effects.arrivals]
+        for record in effects.records:
+            self._add_record(record)
+        self._spans += (
+            first_draft,
+            len(effects.sends) + len(effects.joins),
+            first_join,
+            len(effects.joins),
+            first_arrival,
+            len(effects.arrivals),
+            first_record,
+            len(effects.records),
+        )
+
+    def _add_record(self, record: Record) -> None:
+        tags = [f"{name}={value}".encode() for name, value in record.tags.items()]
+        self._tag_spans += (len(self._tags) + 1, len(tags))
+        self._tags += tags
+        self._records.rows.append(
+            (
+                record.key.encode(),
+                record.value,
+                encode_tags(dict(record.tags)),
+                record.expires_at,
+                record.only_if_absent,
+            )
+        )
+
+    def _records_arguments(self) -> list[Any]:
+        keys, values, tags, ends, only_absent = self._records.arrays()
+        return [keys, values, tags, self._tag_spans, ends, only_absent, self._tags]
+
+    def _receive_arguments(self) -> list[Any]:
+        spans: list[int] = []
+        tokens: list[bytes] = []
+        for each in self.receives:
+            spans += (len(tokens) + 1, len(tokens) + len(each.tokens))
+            tokens += each.tokens
+        return [
+            [each.queue for each in self.receives],
+            spans,
+            tokens,
+            [each.timeout_ms for each in self.receives],
+            [each.now for each in self.receives],
+            [None if each.owner is None else each.owner.encode() for each in self.receives],
+            [None if each.attempt_id is None else each.attempt_id.encode() for each in self.receives],
+        ]
+
