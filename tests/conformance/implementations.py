@@ -59,8 +59,10 @@ async def postgres_store(directory: Path) -> AsyncIterator[Store]:
         await wipe(url, SCHEMA)
         known.touch()
     store = await PostgresStore.open(f"{url}?schema={SCHEMA}&connections=2")
-    yield store
-    await store.aclose()
+    try:
+        yield store
+    finally:
+        await store.aclose()
 
 
 IMPLEMENTATIONS = (

@@ -117,6 +117,7 @@ async def wipe(url: str, schema: str) -> None:
         names = {row[0] for row in rows} - {"schema_version", "writers"}
         if names:
             await connection.execute(";".join(f'DELETE FROM "{schema}"."{name}"' for name in names))
+            await connection.execute(f"SELECT setval('\"{schema}\".events_event_id_seq', 1, false)")
     finally:
         await connection.close()
 

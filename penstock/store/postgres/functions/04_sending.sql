@@ -21,7 +21,7 @@ DECLARE
     kept penstock.step;
 BEGIN
     IF penstock.refuses(q, d) THEN
-        RETURN (s, 2, d.message_id, 0);
+        RETURN (s, 2, d.message_id, 0::bigint);
     END IF;
     IF d.deduplication_id IS NULL AND q.content_based_deduplication THEN
         d.deduplication_id := convert_to(encode(sha256(d.body), 'hex'), 'UTF8');
@@ -45,7 +45,7 @@ BEGIN
         DELETE FROM penstock.messages WHERE message_key = found_key;
     END IF;
     IF EXISTS (SELECT FROM penstock.joins WHERE message_id = d.message_id) THEN
-        RETURN (s, 1, d.message_id, 0);
+        RETURN (s, 1, d.message_id, 0::bigint);
     END IF;
     m.message_id := d.message_id;
     m.body := d.body;

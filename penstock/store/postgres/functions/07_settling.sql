@@ -20,19 +20,19 @@ DECLARE
 BEGIN
     SELECT * INTO m FROM penstock.messages WHERE message_key = (s.queue_number << 40) | sequence;
     IF NOT FOUND THEN
-        RETURN (s, 1, NULL, 0);
+        RETURN (s, 1, NULL::uuid, 0::bigint);
     END IF;
     IF m.token IS NULL OR (m.token <> its_token AND flags & 2 = 0) THEN
-        RETURN (s, 2, m.message_id, 0);
+        RETURN (s, 2, m.message_id, 0::bigint);
     END IF;
     IF m.visible_at <= moment AND (flags & 1 <> 0 OR q.is_strict) THEN
-        RETURN (s, 3, m.message_id, 0);
+        RETURN (s, 3, m.message_id, 0::bigint);
     END IF;
     IF action = 1 AND hold_ms <> 0 AND moment + hold_ms > m.received_at + most_ms THEN
-        RETURN (s, 4, m.message_id, 0);
+        RETURN (s, 4, m.message_id, 0::bigint);
     END IF;
     IF is_refused THEN
-        RETURN (s, 5, m.message_id, 0);
+        RETURN (s, 5, m.message_id, 0::bigint);
     END IF;
     g := penstock.group_of(m);
     IF flags & 4 <> 0 AND m.group_key > 0 THEN
@@ -53,7 +53,7 @@ BEGIN
         IF q.history = 2 THEN
             PERFORM penstock.note(q, 'visibility_changed', ARRAY[m.message_id], moment, detail);
         END IF;
-        RETURN (s, 0, m.message_id, 0);
+        RETURN (s, 0, m.message_id, 0::bigint);
     END IF;
     stepped := penstock.count_busy(q, s, g, m, moment);
     s := stepped.s;
@@ -61,7 +61,7 @@ BEGIN
     IF action = 3 THEN
         stepped := penstock.dead_letter(q, s, g, m, detail, moment);
         IF stepped.done THEN
-            RETURN (penstock.wake(q.name, stepped.s, moment), 0, m.message_id, 0);
+            RETURN (penstock.wake(q.name, stepped.s, moment), 0, m.message_id, 0::bigint);
         END IF;
     END IF;
     stepped := penstock.forget(q, s, g, m, moment);
@@ -70,7 +70,7 @@ BEGIN
     IF q.history = 2 THEN
         PERFORM penstock.note(q, 'deleted', ARRAY[m.message_id], moment, detail);
     END IF;
-    RETURN (penstock.wake_if_freed(q, s, m, moment), 0, m.message_id, 0);
+    RETURN (penstock.wake_if_freed(q, s, m, moment), 0, m.message_id, 0::bigint);
 END $$;
 
 -- Purpose: wake who waits, if forgetting a message let its group go on or made room under the limit.
