@@ -16,6 +16,7 @@ from penstock.store.postgres.rows import SEQUENCE_MASK, draft_row
 
 DELETE, CHANGE, GIVE_BACK, DEAD_LETTER, ONLY_EFFECTS = 0, 1, 2, 3, 9
 FENCED, ANY_DELIVERY, PARKS, PLAIN = 1, 2, 4, 8
+_FLAGS = 4
 _NO_SPANS = (1, 0, 1, 0, 1, 0, 1, 0)
 
 encode_tags = msgspec.json.Encoder().encode
@@ -62,8 +63,10 @@ class Packed:
             elif type(request) is ReceiveRequest:
                 self.receives.append(request)
             elif type(request) is SettleRequest:
+                first = len(self._settles.rows)
                 for at, settlement in enumerate(request.settlements):
                     self._add_settlement(request, at, settlement)
+                self._keep_order(first)
             elif type(request) is ApplyRequest:
                 self.settlements.append((request, None))
                 self._settles.rows.append((None, 0, b"", ONLY_EFFECTS, 0, 0, None, None, request.now))
@@ -131,6 +134,15 @@ class Packed:
             self._add_effects(effects)
         else:
             self._spans += _NO_SPANS
+
+    def _keep_order(self, first: int) -> None:
+        """Where one settlement of a request may depend on another, none goes before the others."""
+        rows = self._settles.rows[first:]
+        if len(rows) == 1:
+            return
+        if all(row[_FLAGS] & PLAIN for row in rows) and len({row[:2] for row in rows}) == len(rows):
+            return
+        self._settles.rows[first:] = [(*row[:_FLAGS], row[_FLAGS] & ~PLAIN, *row[_FLAGS + 1 :]) for row in rows]
 
     def _settle_invalid(
         self, request: SettleRequest, at: int, settlement: Settlement, outcome: SettleOutcome

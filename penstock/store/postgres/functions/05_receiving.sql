@@ -148,6 +148,7 @@ DECLARE
     its_group_key bigint;
     after bigint;
     before penstock.queue_states := s;
+    is_in_turn boolean := s.group_count > 0;
 BEGIN
     answer.owner := owner;
     IF s.queue_number IS NULL THEN
@@ -196,10 +197,10 @@ BEGIN
             ORDER BY visible_at LIMIT 1 OFFSET s.in_flight - q.max_in_flight;
         END IF;
     END IF;
-    IF wanted > 0 AND s.group_count > 0 THEN
+    IF wanted > 0 AND is_in_turn THEN
         s := penstock.advance(s, moment);
     END IF;
-    WHILE taken < wanted AND budget > 0 AND s.group_count = 0 LOOP
+    WHILE taken < wanted AND budget > 0 AND NOT is_in_turn LOOP
         -- without groups: all that is wanted of a lane at once
         keys := NULL;
         FOR lane IN 0..19 LOOP
@@ -266,7 +267,7 @@ BEGIN
         END IF;
     END LOOP;
     keys := '{}';
-    WHILE taken < wanted AND budget > 0 AND s.group_count > 0 LOOP
+    WHILE taken < wanted AND budget > 0 AND is_in_turn LOOP
         -- with groups: one after the other, by their turn
         at_lane := NULL;
         FOR lane IN 0..19 LOOP
