@@ -14,14 +14,18 @@ from penstock.core.messages import Delivery, Draft
 from penstock.core.operations import CreateQueue, DescribeQueue, Receive, ReleaseLeases, Send
 from penstock.core.queues import QueueChanges, QueueCounts
 from penstock.store import open_store
+from tests.support.postgres import SCHEMA, shared_server, wipe
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PATIENCE_SECONDS = 30
 Start = Callable[..., Awaitable[Process]]
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["sqlite", "postgres"])
 async def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "postgres":
+        await wipe(shared_server().url, SCHEMA)
+        return f"{shared_server().url}?schema={SCHEMA}"
     return f"sqlite:///{tmp_path}/penstock.db?durability=os"
 
 
