@@ -3,6 +3,7 @@
 import getpass
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -17,7 +18,14 @@ import pytest
 USER = "penstock"
 SCHEMA = "conformance"
 _PATIENCE_SECONDS = 30
-_RUN = 'trap "" INT TERM; "$@" & server=$!; read -r _; kill -INT $server 2>/dev/null; wait $server; rm -rf "$FOLDER"'
+_RUN = """
+trap '' INT TERM
+"$@" &
+read -r how
+kill -INT $! 2>/dev/null
+wait $!
+[ "$how" = keep ] || rm -rf "$FOLDER"
+"""
 
 
 class PostgresServer:
@@ -79,10 +87,13 @@ class PostgresServer:
                 raise RuntimeError(f"PostgreSQL does not start:\n{self.log()}")
             time.sleep(0.05)
 
-    def restart(self, mode: str = "immediate") -> None:
-        """Stop it (``immediate``: as if the power failed, but for the disk), and start it again."""
-        command = [binary("pg_ctl"), "-D", str(self.data), "-m", mode, "-w", "restart"]
-        subprocess.run(command, check=True, capture_output=True, **self._as_account())
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        """End it at once: SIGKILL, or SIGQUIT for what PostgreSQL calls an immediate shutdown. ``start`` starts it again."""
+        pid = self.pid
+        os.kill(pid, number)
+        assert self._process is not None
+        self._process.communicate(b"keep\n", timeout=_PATIENCE_SECONDS)
+        self._process = None
 
     @property
     def pid(self) -> int:

@@ -15,7 +15,7 @@ from penstock.store.postgres.requests import ApplyRequest, ReceiveRequest, Reque
 from penstock.store.postgres.rows import SEQUENCE_MASK, draft_row
 
 DELETE, CHANGE, GIVE_BACK, DEAD_LETTER, ONLY_EFFECTS = 0, 1, 2, 3, 9
-FENCED, ANY_DELIVERY, PARKS, PLAIN = 1, 2, 4, 8
+FENCED, ANY_DELIVERY, PARKS, PLAIN, PLAIN_RECORDS = 1, 2, 4, 8, 16
 _FLAGS = 4
 _NO_SPANS = (1, 0, 1, 0, 1, 0, 1, 0)
 
@@ -56,6 +56,11 @@ class Packed:
         self._joins, self._arrivals, self._records = Columns(4), Columns(2), Columns(5)
         self._tag_spans: list[int] = []
         self._tags: list[bytes] = []
+        self._tag_records: list[int] = []
+        self._record_owners: list[int] = []
+        self._record_keys: set[str] = set()
+        self._is_ordered = False
+        self._receive_groups: list[int] = []
         sends: dict[str, list[SendRequest]] = {}
         for request in requests:
             if type(request) is SendRequest:
@@ -64,6 +69,7 @@ class Packed:
                 self.receives.append(request)
             elif type(request) is SettleRequest:
                 first = len(self._settles.rows)
+                self._is_ordered = False
                 for at, settlement in enumerate(request.settlements):
                     self._add_settlement(request, at, settlement)
                 self._keep_order(first)
@@ -71,6 +77,7 @@ class Packed:
                 self.settlements.append((request, None))
                 self._settles.rows.append((None, 0, b"", ONLY_EFFECTS, 0, 0, None, None, request.now))
                 self._add_effects(request.effects)
+        self._group_receives()
         self._send_queues, self._send_spans, self._sent = list(sends), list[int](), Columns(11)
         for together in sends.values():
             self._send_spans.append(len(self.sends) + 1)
@@ -95,6 +102,13 @@ class Packed:
             *self._receive_arguments(),
         ]
 
+    def together_with(self, at: int) -> list[ReceiveRequest]:
+        """Return the receives that may have been done as one with that one, which is their first, or it alone."""
+        for first, last in zip(self._receive_groups[::2], self._receive_groups[1::2], strict=True):
+            if first == at + 1:
+                return self.receives[first - 1 : last]
+        return [self.receives[at]]
+
     def _add_settlement(self, request: SettleRequest, at: int, settlement: Settlement) -> None:
         try:
             receipt = decode_receipt(settlement.queue, settlement.receipt_handle)
@@ -115,6 +129,8 @@ class Packed:
             kind = DELETE
             if flags & PARKS == 0 and not (has_effects and (effects.sends or effects.joins or effects.arrivals)):
                 flags |= PLAIN
+                if has_effects and self._may_replace(effects.records):
+                    flags |= PLAIN_RECORDS
         elif type(action) is ChangeVisibility:
             kind, hold_ms = CHANGE, to_ms(action.visibility_timeout_seconds)
             most_ms = None if action.most_total_seconds is None else to_ms(action.most_total_seconds)
@@ -140,7 +156,11 @@ class Packed:
         rows = self._settles.rows[first:]
         if len(rows) == 1:
             return
-        if all(row[_FLAGS] & PLAIN for row in rows) and len({row[:2] for row in rows}) == len(rows):
+        if (
+            not self._is_ordered
+            and all(row[_FLAGS] & PLAIN for row in rows)
+            and len({row[:2] for row in rows}) == len(rows)
+        ):
             return
         self._settles.rows[first:] = [(*row[:_FLAGS], row[_FLAGS] & ~PLAIN, *row[_FLAGS + 1 :]) for row in rows]
 
@@ -176,10 +196,33 @@ class Packed:
             len(effects.records),
         )
 
+    def _may_replace(self, records: tuple[Record, ...]) -> bool:
+        """Return whether records may be kept in any order beside the others of the batch."""
+        keys = {record.key for record in records}
+        may_replace = len(keys) == len(records) and self._record_keys.isdisjoint(keys)
+        may_replace = may_replace and not any(record.only_if_absent for record in records)
+        self._record_keys |= keys
+        self._is_ordered |= not may_replace
+        return may_replace
+
+    def _group_receives(self) -> None:
+        """Let receives that differ in nothing but their tokens lie side by side."""
+        groups: dict[tuple[object, ...], list[ReceiveRequest]] = {}
+        for at, each in enumerate(self.receives):
+            alone = None if each.attempt_id is None else at
+            groups.setdefault((each.queue, each.timeout_ms, each.owner, alone), []).append(each)
+        self.receives = [each for together in groups.values() for each in together]
+        first = 1
+        for together in groups.values():
+            self._receive_groups += (first, first + len(together) - 1)
+            first += len(together)
+
     def _add_record(self, record: Record) -> None:
+        self._record_owners.append(len(self._settles.rows))
         tags = [f"{name}={value}".encode() for name, value in record.tags.items()]
         self._tag_spans += (len(self._tags) + 1, len(tags))
         self._tags += tags
+        self._tag_records += [len(self._records.rows) + 1] * len(tags)
         self._records.rows.append(
             (
                 record.key.encode(),
@@ -192,7 +235,17 @@ class Packed:
 
     def _records_arguments(self) -> list[Any]:
         keys, values, tags, ends, only_absent = self._records.arrays()
-        return [keys, values, tags, self._tag_spans, ends, only_absent, self._tags]
+        return [
+            keys,
+            values,
+            tags,
+            self._tag_spans,
+            ends,
+            only_absent,
+            self._record_owners,
+            self._tags,
+            self._tag_records,
+        ]
 
     def _receive_arguments(self) -> list[Any]:
         spans: list[int] = []
@@ -208,5 +261,6 @@ class Packed:
             [each.now for each in self.receives],
             [None if each.owner is None else each.owner.encode() for each in self.receives],
             [None if each.attempt_id is None else each.attempt_id.encode() for each in self.receives],
+            self._receive_groups,
         ]
 

@@ -130,17 +130,23 @@ class Answers:
     # -- receives ----------------------------------------------------------------------------------------------------
 
     def _delivered(self, row: Any) -> None:
-        self._lists[self._packed.receives[row[OWNER]]].append(row)
+        # receives that were done as one: the first gets what comes first
+        owner, number = row[OWNER], row[NUMBER]
+        while number >= len(self._packed.receives[owner].tokens):
+            number -= len(self._packed.receives[owner].tokens)
+            owner += 1
+        self._lists[self._packed.receives[owner]].append((number, row))
 
     def _nowhere(self, row: Any) -> None:
-        request = self._packed.receives[row[OWNER]]
-        self.outcomes[request] = queue_not_found(request.queue)
+        for request in self._packed.together_with(row[OWNER]):
+            self.outcomes[request] = queue_not_found(request.queue)
 
     def _token(self, row: Any) -> None:
         self._tokens[row[KEY]] = row[EXTRAS]
 
     def _received(self, row: Any) -> None:
-        self._found[self._packed.receives[row[OWNER]]] = row
+        for request in self._packed.together_with(row[OWNER]):
+            self._found[request] = row
 
     def _woken(self, row: Any) -> None:
         known = self.wakeups.get(row[NAME])
@@ -161,8 +167,8 @@ class Answers:
     def _whole_receive(self, request: ReceiveRequest, rows: list[Any]) -> Outcome:
         rows.sort(key=_by_number)
         deliveries: list[Delivery] = []
-        for row in rows:
-            token = self._tokens.get(row[KEY]) or request.tokens[row[NUMBER]]
+        for number, row in rows:
+            token = self._tokens.get(row[KEY]) or request.tokens[number]
             deliveries.append(delivery(request.queue, row, token))
         if deliveries:
             return Received(tuple(deliveries))
@@ -170,9 +176,8 @@ class Answers:
         return Received((), row[INSTANT], is_over_limit=bool(row[CODE]), wait_ms=row[KEY])
 
 
-def _by_number(row: Any) -> int:
-    number: int = row[NUMBER]
-    return number
+def _by_number(numbered: tuple[int, Any]) -> int:
+    return numbered[0]
 
 
 def _send_outcome(row: Any, draft: Draft) -> SendOutcome:

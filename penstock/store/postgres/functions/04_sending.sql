@@ -246,7 +246,8 @@ END $$;
 -- Purpose: at the commit of a user's transaction, send all that it has put into `outgoing`. Runs for each row; the first
 -- does the work for all, with the queues held in the order in which everybody holds them.
 CREATE OR REPLACE FUNCTION penstock.send_outgoing() RETURNS trigger LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
+SET enable_bitmapscan = off AS $$
 DECLARE
     waiting record;
     q penstock.queues;

@@ -388,3 +388,12 @@ BEGIN
     m.visible_at := until;
     RETURN m;
 END $$;
+
+-- Purpose: whether receives of a queue may be done as one: nothing but the order of messages decides who gets what.
+CREATE OR REPLACE FUNCTION penstock.receives_together(queue_name text) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    s penstock.queue_states := penstock.hold(queue_name);
+BEGIN
+    RETURN s.group_count = 0
+        AND (SELECT max_in_flight IS NULL AND NOT is_paused FROM penstock.queues WHERE queue_number = s.queue_number);
+END $$;

@@ -27,6 +27,32 @@ BEGIN
     RETURN true;
 END $$;
 
+-- Purpose: keep many records, whatever is there, in one statement.
+-- Arguments: parallel arrays; `tag_record`: the record of each tag; `places`: which records, with keys of their own.
+CREATE OR REPLACE FUNCTION penstock.put_plain_records(
+    keys bytea[], new_values bytea[], new_tags bytea[], ends bigint[], tag_texts bytea[], tag_record integer[],
+    places integer[]
+) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    replaced bytea[];
+BEGIN
+    WITH put AS (
+        INSERT INTO penstock.records AS known (key, value, tags, expires_at)
+        SELECT keys[place], new_values[place], new_tags[place], ends[place] FROM unnest(places) AS place
+        ON CONFLICT (key) DO UPDATE SET value = excluded.value, tags = excluded.tags, expires_at = excluded.expires_at
+        RETURNING known.key, xmax <> 0 AS was_there
+    )
+    SELECT array_agg(put.key) FILTER (WHERE was_there) INTO replaced FROM put;
+    IF replaced IS NOT NULL THEN
+        DELETE FROM penstock.record_tags WHERE key = ANY (replaced);
+    END IF;
+    IF cardinality(tag_texts) > 0 THEN
+        INSERT INTO penstock.record_tags (tag, key)
+        SELECT given.tag, keys[given.place] FROM unnest(tag_texts, tag_record) AS given(tag, place)
+        WHERE given.place = ANY (places) ON CONFLICT (tag, key) DO NOTHING;
+    END IF;
+END $$;
+
 -- Purpose: forget records with their tags; an unknown key is no error.
 CREATE OR REPLACE FUNCTION penstock.delete_records(keys bytea[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN

@@ -124,7 +124,8 @@ END $$;
 -- Returns: an 'i' for each id: `code` 0 DONE, 1 IN_FLIGHT, 2 GONE.
 CREATE OR REPLACE FUNCTION penstock.by_id(
     action integer, ids uuid[], only_in_flight boolean, only_queue text, deliver_at bigint, moment bigint
-) RETURNS SETOF penstock.reply LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+) RETURNS SETOF penstock.reply LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
+SET enable_bitmapscan = off AS $$
 DECLARE
     q penstock.queues;
     s penstock.queue_states;
@@ -218,7 +219,8 @@ END $$;
 -- Purpose: make everything an owner holds receivable now.
 -- Returns: an 'n': `number` of messages.
 CREATE OR REPLACE FUNCTION penstock.release_leases(holder bytea, moment bigint)
-RETURNS SETOF penstock.reply LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+RETURNS SETOF penstock.reply LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
+SET enable_bitmapscan = off AS $$
 DECLARE
     q penstock.queues;
     s penstock.queue_states;

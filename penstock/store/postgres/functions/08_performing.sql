@@ -30,20 +30,42 @@ BEGIN
     END IF;
 END $$;
 
--- Purpose: the replies of the batch that a writer has committed last, once more.
-CREATE OR REPLACE FUNCTION penstock.repeat_batch(its_writer bigint) RETURNS SETOF penstock.reply LANGUAGE sql AS $$
-    SELECT chr((given.packed >> 56)::integer)::"char", ((given.packed >> 32) & 16777215)::integer,
-           ((given.packed >> 8) & 16777215)::integer, (given.packed & 255)::integer, given.message_key,
-           m.message_id, CASE WHEN chr((given.packed >> 56)::integer) = 'r' THEN 0 ELSE m.visible_at END, NULL::text,
-           m.receive_count, m.priority, m.sent_at, m.first_received_at,
-           m.dead_letter_source, m.group_id, m.deduplication_id,
-           CASE WHEN chr((given.packed >> 56)::integer) = 't' THEN m.token ELSE m.extras END, m.body
+-- Purpose: the replies of the batch that a writer has committed last, once more; of receives, what their tokens hold.
+-- Arguments: those of the receives, as of `perform`.
+CREATE OR REPLACE FUNCTION penstock.repeat_batch(
+    its_writer bigint, receive_queue text[], receive_spans integer[], receive_tokens bytea[]
+) RETURNS SETOF penstock.reply LANGUAGE plpgsql AS $$
+DECLARE
+    answer penstock.reply;
+BEGIN
+    RETURN QUERY SELECT
+        chr((given.packed >> 56)::integer)::"char", ((given.packed >> 32) & 16777215)::integer,
+        ((given.packed >> 8) & 16777215)::integer, (given.packed & 255)::integer, given.message_key, kept.message_id,
+        NULL::bigint, NULL::text, NULL::integer, NULL::integer, NULL::bigint, NULL::bigint, NULL::text, NULL::bytea,
+        NULL::bytea, NULL::bytea, NULL::bytea
     FROM (
-        SELECT outcomes[at * 2 - 1] AS packed, outcomes[at * 2] AS message_key
-        FROM penstock.writers, generate_series(1, cardinality(outcomes) / 2) AS at WHERE writer = its_writer
+        SELECT outcomes[place * 2 - 1] AS packed, outcomes[place * 2] AS message_key
+        FROM penstock.writers, generate_series(1, cardinality(outcomes) / 2) AS place WHERE writer = its_writer
     ) AS given
-    LEFT JOIN penstock.messages AS m ON m.message_key = given.message_key
-$$;
+    LEFT JOIN penstock.messages AS kept ON kept.message_key = given.message_key;
+    FOR each IN 1..cardinality(receive_queue) LOOP
+        RETURN QUERY SELECT
+            'm'::"char", each - 1, wanted.number::integer - 1, NULL::integer, m.message_key, m.message_id, m.visible_at,
+            NULL::text, m.receive_count, m.priority, m.sent_at, m.first_received_at, m.dead_letter_source, m.group_id,
+            m.deduplication_id, m.extras, m.body
+        FROM unnest(receive_tokens[receive_spans[each * 2 - 1]:receive_spans[each * 2]]) WITH ORDINALITY
+                 AS wanted(its_token, number)
+        JOIN penstock.queues AS queue ON queue.name = receive_queue[each]
+        JOIN penstock.messages AS m
+            ON m.queue_number = queue.queue_number AND m.phase > 0 AND m.phase = 2 AND m.token = wanted.its_token;
+        answer.kind := 'r';
+        answer.owner := each - 1;
+        answer.code := 0;
+        answer.message_key := 0;
+        answer.instant := 0;
+        RETURN NEXT answer;
+    END LOOP;
+END $$;
 
 CREATE OR REPLACE FUNCTION penstock.packed(r penstock.reply) RETURNS bigint LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
@@ -54,12 +76,13 @@ END $$;
 -- Purpose: perform a batch.
 -- Arguments, each a set of parallel arrays:
 --   settle_*: settlements, by owner 0, 1, ...; action and flags as of settle_one, action 9: effects alone, flag 8: deletes
---     and has no effects but records; `spans` has 8 numbers for each: first and count of its drafts, joins, arrivals, records;
+--     and has no effects but records, 16: these have keys of their own and replace what is there; `spans` has 8 numbers for each: first and count of its drafts, joins, arrivals, records;
 --   draft_*: messages to send as effects, and those of joins;
 --   join_*, arrival_*, record_*: effects; `join_draft` is a place among the drafts, `record_tag_spans` first and count of
 --     the record's `tag_texts`;
 --   send_*: messages to send, grouped by queue: `send_queues` with first and last of each in `send_spans`;
---   receive_*: receives; `receive_spans` first and last of each in `receive_tokens`.
+--   receive_*: receives; `receive_spans` first and last of each in `receive_tokens`; `receive_groups` first and last of
+--     those that differ in nothing but their tokens, and may be done as one.
 -- Returns: a 'd' for each settlement (`code` as of settle_one, 6: no such queue; 5: `number` is the refused draft, its
 -- queue's settings in `extras`), for effects alone an 'e' for each message and a 'k' for each record (`code` 1: kept);
 -- then what send_batch, receive and woken return. An 'a' first of all: the batch had happened already.
@@ -73,13 +96,14 @@ CREATE OR REPLACE FUNCTION penstock.perform(
     join_id bytea[], join_parts integer[], join_draft integer[], join_ends bigint[],
     arrival_join bytea[], arrival_part bytea[],
     record_key bytea[], record_value bytea[], record_tags bytea[], record_tag_spans integer[], record_ends bigint[],
-    record_only_absent boolean[], tag_texts bytea[],
+    record_only_absent boolean[], record_owner integer[], tag_texts bytea[], tag_record integer[],
     send_queues text[], send_spans integer[], send_id uuid[], send_body bytea[], send_size bigint[], send_group bytea[],
     send_deduplication bytea[], send_extras bytea[], send_priority integer[], send_delay_ms bigint[],
     send_deliver_at bigint[], send_live_ms bigint[], send_moment bigint[],
     receive_queue text[], receive_spans integer[], receive_tokens bytea[], receive_timeout_ms bigint[],
-    receive_moment bigint[], receive_owner bytea[], receive_attempt bytea[]
-) RETURNS SETOF penstock.reply LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
+    receive_moment bigint[], receive_owner bytea[], receive_attempt bytea[], receive_groups integer[]
+) RETURNS SETOF penstock.reply LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
+SET enable_bitmapscan = off AS $$
 DECLARE
     q penstock.queues;
     s penstock.queue_states;
@@ -87,6 +111,7 @@ DECLARE
     outcomes bigint[] := '{}';
     drafts penstock.draft[];
     is_done boolean[] := '{}';
+    all_done integer[] := '{}';
     deleted record;
     plain record;
     settled penstock.sending;
@@ -98,7 +123,7 @@ BEGIN
     IF penstock.begin_batch(its_writer, its_batch, durability) THEN
         answer.kind := 'a';
         RETURN NEXT answer;
-        RETURN QUERY SELECT * FROM penstock.repeat_batch(its_writer);
+        RETURN QUERY SELECT * FROM penstock.repeat_batch(its_writer, receive_queue, receive_spans, receive_tokens);
         RETURN;
     END IF;
     PERFORM penstock.hold_all(
@@ -124,15 +149,25 @@ BEGIN
         deleted := penstock.delete_plain(q, s, plain.owners, plain.sequences, plain.tokens, plain.flags, plain.moments);
         CONTINUE WHEN cardinality(deleted.done) = 0;
         PERFORM penstock.save(deleted.after);
-        FOR each IN 1..cardinality(deleted.done) LOOP
-            is_done[deleted.done[each]] := true;
-            answer.owner := deleted.done[each] - 1;
-            answer.code := 0;
-            answer.message_id := deleted.ids[each];
-            RETURN NEXT answer;
-            outcomes := array_append(array_append(outcomes, penstock.packed(answer)), 0::bigint);
-        END LOOP;
+        RETURN QUERY SELECT 'd'::"char", gone.owner - 1, 0, 0, NULL::bigint, gone.id, NULL::bigint, NULL::text, NULL::integer,
+                            NULL::integer, NULL::bigint, NULL::bigint, NULL::text, NULL::bytea, NULL::bytea, NULL::bytea,
+                            NULL::bytea
+                     FROM unnest(deleted.done, deleted.ids) AS gone(owner, id);
+        all_done := all_done || deleted.done;
     END LOOP;
+    IF cardinality(all_done) > 0 THEN
+        outcomes := ARRAY(
+            SELECT unnest(ARRAY[(100::bigint << 56) | ((owner - 1)::bigint << 32), 0]) FROM unnest(all_done) AS owner);
+        FOREACH at IN ARRAY all_done LOOP
+            is_done[at] := true;
+        END LOOP;
+        IF cardinality(record_key) > 0 THEN
+            PERFORM penstock.put_plain_records(
+                record_key, record_value, record_tags, record_ends, tag_texts, tag_record,
+                ARRAY(SELECT place::integer FROM unnest(record_owner) WITH ORDINALITY AS record(owner, place)
+                      WHERE record.owner = ANY (all_done) AND settle_flags[record.owner] & 16 <> 0));
+        END IF;
+    END IF;
     IF cardinality(draft_id) > 0 THEN
         SELECT array_agg((d.a, d.b, d.c, d.d, d.e, d.f, d.g, d.h, d.i, d.j)::penstock.draft ORDER BY d.number) INTO drafts
         FROM unnest(draft_id, draft_body, draft_size, draft_group, draft_deduplication, draft_extras, draft_priority,
@@ -140,6 +175,7 @@ BEGIN
                  AS d(a, b, c, d, e, f, g, h, i, j, number);
     END IF;
     FOR each IN 1..cardinality(settle_queue) LOOP
+        CONTINUE WHEN is_done[each] AND (spans[each * 8] = 0 OR settle_flags[each] & 16 <> 0);
         at := (each - 1) * 8;
         answer.kind := 'd';
         answer.owner := each - 1;
@@ -256,14 +292,20 @@ BEGIN
             outcomes := array_append(array_append(outcomes, penstock.packed(answer)), coalesce(answer.message_key, 0));
         END LOOP;
     END LOOP;
-    FOR each IN 1..cardinality(receive_queue) LOOP
-        FOR answer IN SELECT * FROM penstock.receive(
-            receive_queue[each], each - 1, receive_tokens[receive_spans[each * 2 - 1]:receive_spans[each * 2]],
-            receive_timeout_ms[each], receive_moment[each], receive_owner[each], receive_attempt[each])
-        LOOP
-            RETURN NEXT answer;
-            outcomes := array_append(array_append(outcomes, penstock.packed(answer)), coalesce(answer.message_key, 0));
-        END LOOP;
+    FOR its_group IN 1..cardinality(receive_groups) / 2 LOOP
+        at := receive_groups[its_group * 2 - 1];
+        IF receive_groups[its_group * 2] > at AND penstock.receives_together(receive_queue[at]) THEN
+            RETURN QUERY SELECT * FROM penstock.receive(
+                receive_queue[at], at - 1,
+                receive_tokens[receive_spans[at * 2 - 1]:receive_spans[receive_groups[its_group * 2] * 2]],
+                receive_timeout_ms[at], receive_moment[receive_groups[its_group * 2]], receive_owner[at], NULL);
+        ELSE
+            FOR each IN at..receive_groups[its_group * 2] LOOP
+                RETURN QUERY SELECT * FROM penstock.receive(
+                    receive_queue[each], each - 1, receive_tokens[receive_spans[each * 2 - 1]:receive_spans[each * 2]],
+                    receive_timeout_ms[each], receive_moment[each], receive_owner[each], receive_attempt[each]);
+            END LOOP;
+        END IF;
     END LOOP;
     PERFORM penstock.end_batch(its_writer, its_batch, outcomes);
     RETURN QUERY SELECT * FROM penstock.woken();

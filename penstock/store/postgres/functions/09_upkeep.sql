@@ -2,7 +2,8 @@
 
 -- Purpose: let a group be parked or go on, made now if need be; the queue is held.
 CREATE OR REPLACE FUNCTION penstock.park(queue_name text, wanted bytea, parks boolean, moment bigint)
-RETURNS boolean LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+RETURNS boolean LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
+SET enable_bitmapscan = off AS $$
 DECLARE
     q penstock.queues;
     s penstock.queue_states := penstock.hold(queue_name);
@@ -23,7 +24,8 @@ END $$;
 
 -- Purpose: reseat every group of a queue, whose limit has changed, and wake who waits; the queue is held.
 CREATE OR REPLACE FUNCTION penstock.settings_changed(queue_name text, reseats boolean, moment bigint)
-RETURNS void LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+RETURNS void LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
+SET enable_bitmapscan = off AS $$
 DECLARE
     q penstock.queues;
     s penstock.queue_states := penstock.hold(queue_name);
@@ -45,7 +47,8 @@ END $$;
 -- Arguments: their keys, and the ids they get.
 CREATE OR REPLACE FUNCTION penstock.move_messages(
     source_name text, target_name text, keys bigint[], new_ids uuid[], moment bigint
-) RETURNS void LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+) RETURNS void LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
+SET enable_bitmapscan = off AS $$
 DECLARE
     source penstock.queues;
     target penstock.queues;
@@ -89,7 +92,8 @@ END $$;
 -- Arguments: `expired`: keys of messages past their own time; `most`: how many may go by retention.
 -- Returns: how many were forgotten.
 CREATE OR REPLACE FUNCTION penstock.sweep_queue(queue_name text, expired bigint[], most integer, moment bigint)
-RETURNS integer LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+RETURNS integer LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
+SET enable_bitmapscan = off AS $$
 DECLARE
     q penstock.queues;
     s penstock.queue_states := penstock.hold(queue_name);
@@ -150,7 +154,7 @@ END $$;
 -- Returns: how many were forgotten.
 CREATE OR REPLACE FUNCTION penstock.sweep_rest(
     most integer, moves_before bigint, names_before bigint, events_kept bigint, moment bigint
-) RETURNS integer LANGUAGE plpgsql SET enable_seqscan = off AS $$
+) RETURNS integer LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 DECLARE
     forgotten integer := 0;
     number_of integer;
