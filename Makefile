@@ -16,7 +16,7 @@ run: setup  ## Set up and run the server on port 3000 with the embedded store; o
 setup: $(VENV)/.installed  ## Install Penstock and what it needs into .venv; PYTHON=... chooses the interpreter
 
 .PHONY: setup-test
-setup-test: $(VENV)/.installed-clients  ## Install what the tests need too
+setup-test: $(VENV)/.installed-clients $(VENV)/.installed-servers  ## Install what the tests need too
 
 .PHONY: test
 test: lint  ## Set up and pass every check and every test
@@ -68,4 +68,8 @@ $(VENV)/.installed-test: $(VENV)/.created pyproject.toml constraints.txt
 
 $(VENV)/.installed-clients: $(VENV)/.installed-test scripts/install-clients tests/clients/js/package-lock.json
 	scripts/install-clients $(VENV)
+	@touch $@
+
+$(VENV)/.installed-servers: $(VENV)/.created scripts/install-servers
+	scripts/install-servers
 	@touch $@

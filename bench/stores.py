@@ -57,7 +57,7 @@ class Bench:
         done = sum(await asyncio.gather(*(caller() for _ in range(self._callers))))
         took = time.perf_counter() - began_at
         own_us = (_processor_seconds() - used) / max(1, done) * 1e6
-        print(f"{name:24} by {each:2}: {done / took:9.0f} messages/s   {own_us:6.0f} us of this process each", flush=True)
+        print(f"{name:24} by {each:2}: {done / took:9.0f} messages/s   {own_us:6.0f} us here for each", flush=True)
         return done / took
 
     async def send(self, number: int) -> int:

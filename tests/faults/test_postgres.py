@@ -1,4 +1,4 @@
-"""The PostgreSQL store when the database dies, when connections are cut, and when processes stand in each other's way."""
+"""The PostgreSQL store when the database dies, connections are cut, and processes stand in each other's way."""
 
 import asyncio
 import os
@@ -19,6 +19,7 @@ from penstock.store import open_store
 from penstock.store.postgres import PostgresStore
 from tests.support.postgres import PostgresServer
 from tests.support.proxy import Proxy, cutting_proxy
+from tests.support.turns import until
 
 pytestmark = [pytest.mark.xdist_group("postgres-faults"), pytest.mark.timeout(120)]
 _DEATHS = 4
@@ -92,8 +93,7 @@ async def test_what_was_answered_survives_the_death_of_the_database(server: Post
     random = Random(os.environ.get("PENSTOCK_FAULT_SEED", 1))
     for _ in range(_DEATHS):
         wanted = len(answered) + random.randrange(20, 300)
-        while len(answered) < wanted:
-            await asyncio.sleep(0.001)
+        await until(lambda wanted=wanted: len(answered) >= wanted, "clients are answered")  # type: ignore[misc]
         await asyncio.to_thread(server.kill, number)
         await asyncio.to_thread(server.start)
     is_over = True
@@ -136,8 +136,7 @@ async def test_long_polls_outlive_the_connection_that_listens(server: PostgresSe
     await near.perform(CreateQueue("q"))
     for number in range(5):
         poll = asyncio.ensure_future(far.perform(Receive("q", wait_seconds=600)))
-        while not far.waiting_count:
-            await asyncio.sleep(0.005)
+        await until(lambda: far.waiting_count > 0, "the long poll waits")
         if number % 2:
             proxy.cut()
         await near.perform(Send("q", (Draft(str(number)),)))

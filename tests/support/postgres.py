@@ -88,7 +88,7 @@ class PostgresServer:
             time.sleep(0.05)
 
     def kill(self, number: int = signal.SIGKILL) -> None:
-        """End it at once: SIGKILL, or SIGQUIT for what PostgreSQL calls an immediate shutdown. ``start`` starts it again."""
+        """End it at once: SIGKILL, or SIGQUIT for an immediate shutdown. ``start`` starts it again."""
         pid = self.pid
         os.kill(pid, number)
         assert self._process is not None
@@ -142,7 +142,7 @@ def free_port() -> int:
 
 @cache
 def binary(name: str) -> str:
-    """Return the path of a program of PostgreSQL; without one the test fails where it must run, and is skipped elsewhere."""
+    """Return the path of a program of PostgreSQL. Without one the test fails in CI, and is skipped elsewhere."""
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name), reverse=True)
     for folder in folders:
         if (folder / name).exists():

@@ -1,7 +1,7 @@
 """Changes that take several statements, each in a transaction of its own: queues, moves, records, the sweep.
 
-Like a batch, each has a number that the database keeps with it, so that one whose commit was not answered is known to have
-happened or not.
+Like a batch, each has a number that the database keeps with it, so that one whose commit was not answered is known to
+have happened or not.
 """
 
 import asyncio

@@ -4,13 +4,15 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import asyncpg
 
 from penstock.core.errors import PenstockError, StoreUnavailable
 from penstock.store.postgres.options import Options
 
-Connection = asyncpg.Connection
+Connection = Any
+"""One of asyncpg's, which says nothing of types."""
 LOST = (
     asyncpg.PostgresConnectionError,
     asyncpg.AdminShutdownError,
@@ -54,11 +56,8 @@ def translate(error: BaseException, options: Options) -> PenstockError:
     if isinstance(error, PenstockError):
         return error
     said = str(error) or type(error).__name__
-    for kinds, hint in _HINTS:
-        if isinstance(error, kinds):
-            break
-    else:
-        hint = "Try again; nothing was changed."
+    hints = (hint for kinds, hint in _HINTS if isinstance(error, kinds))
+    hint = next(hints, "Try again; nothing was changed.")
     return StoreUnavailable(f"PostgreSQL at {options.place} cannot do that now: {said}.".replace("..", "."), hint=hint)
 
 
@@ -71,8 +70,8 @@ _HINTS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str],
     (asyncpg.DiskFullError, "The disk of the database is full. Make room; nothing was changed."),
     (
         asyncpg.ReadOnlySQLTransactionError,
-        "This server takes no writes: a standby, or default_transaction_read_only. Point the store's URL to the primary "
-        "(target_session_attrs=read-write finds it among several hosts).",
+        "This server takes no writes: a standby, or default_transaction_read_only. Point the store's URL to the "
+        "primary (target_session_attrs=read-write finds it among several hosts).",
     ),
     (asyncpg.InsufficientPrivilegeError, "Grant the user CREATE on the database, or make the schema and own it."),
     (

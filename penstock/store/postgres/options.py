@@ -10,7 +10,7 @@ from msgspec import Struct
 from penstock.core.errors import InvalidRequest
 
 Durability = Literal["full", "local", "off", "server"]
-"""What an answer promises. ``full``: flushed to disk, and by the standbys PostgreSQL waits for (synchronous_commit = on).
+"""What an answer promises. ``full``: flushed to disk, and by the standbys PostgreSQL waits for (synchronous_commit on).
 ``local``: flushed to disk here. ``off``: not yet flushed; when PostgreSQL or its machine goes down the last moments are
 lost, and nothing is torn. ``server``: what the database or the role is set to."""
 

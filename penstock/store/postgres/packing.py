@@ -144,7 +144,17 @@ class Packed:
             kind, detail = DEAD_LETTER, action.reason.encode()
         self.settlements.append((request, at))
         self._settles.rows.append(
-            (settlement.queue, receipt.sequence_number, receipt.token, kind, flags, hold_ms, most_ms, detail, request.now)
+            (
+                settlement.queue,
+                receipt.sequence_number,
+                receipt.token,
+                kind,
+                flags,
+                hold_ms,
+                most_ms,
+                detail,
+                request.now,
+            )
         )
         if has_effects:
             self._add_effects(effects)
@@ -164,9 +174,7 @@ class Packed:
             return
         self._settles.rows[first:] = [(*row[:_FLAGS], row[_FLAGS] & ~PLAIN, *row[_FLAGS + 1 :]) for row in rows]
 
-    def _settle_invalid(
-        self, request: SettleRequest, at: int, settlement: Settlement, outcome: SettleOutcome
-    ) -> None:
+    def _settle_invalid(self, request: SettleRequest, at: int, settlement: Settlement, outcome: SettleOutcome) -> None:
         """Ask about a message that cannot be: the answer is whether the queue is there."""
         self.outcomes[request, at] = outcome
         self.settlements.append((request, at))
@@ -263,4 +271,3 @@ class Packed:
             [None if each.attempt_id is None else each.attempt_id.encode() for each in self.receives],
             self._receive_groups,
         ]
-

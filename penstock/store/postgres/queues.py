@@ -80,7 +80,14 @@ async def purge_queue(tx: Transaction, name: str, rest_ms: int, now: int) -> int
     if row["purged_at"] is not None and row["purged_at"] + rest_ms > now:
         raise purge_in_progress(name)
     was = await tx.row("take_away", name)
-    state = (was["last_sequence"], was["last_turn"], now, was["sent_total"], was["received_total"], was["deleted_total"])
+    state = (
+        was["last_sequence"],
+        was["last_turn"],
+        now,
+        was["sent_total"],
+        was["received_total"],
+        was["deleted_total"],
+    )
     instants = (was["created_at"], was["modified_at"], now)
     await _insert(tx, name, decode_settings(was["settings"]), instants, state)
     await tx.value("wake_all", name)

@@ -18,9 +18,7 @@ async def get_records(tx: Transaction, keys: Sequence[str], now: int) -> tuple[R
     return tuple([found.get(key) for key in keys])
 
 
-async def find_records(
-    tx: Transaction, prefix: str, tag: str | None, after: str, limit: int, now: int
-) -> list[Record]:
+async def find_records(tx: Transaction, prefix: str, tag: str | None, after: str, limit: int, now: int) -> list[Record]:
     """Return unexpired records by key."""
     span = (prefix.encode(), after.encode(), now, limit)
     if tag is None:

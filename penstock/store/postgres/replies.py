@@ -58,13 +58,16 @@ class Answers:
             b"t": self._token,
             b"r": self._received,
             b"w": self._woken,
-            b"a": lambda row: None,
+            b"a": self._begun,
         }
         for row in rows:
             readers[row[KIND]](row)
         for request in requests:
             if request not in self.outcomes:
                 self.outcomes[request] = self._whole(request)
+
+    def _begun(self, row: Any) -> None:
+        """The batch had happened already: the others tell again what came of it."""
 
     # -- sends -------------------------------------------------------------------------------------------------------
 

@@ -15,9 +15,7 @@ from penstock.core.receipts import Receipt, encode_receipt
 
 HANDED_OUT = 2
 SEQUENCE_MASK = (1 << 40) - 1
-DraftRow = tuple[
-    str, bytes, int, bytes | None, bytes | None, bytes | None, int, int | None, int | None, int | None
-]
+DraftRow = tuple[str, bytes, int, bytes | None, bytes | None, bytes | None, int, int | None, int | None, int | None]
 
 
 class Extras(Struct, frozen=True, omit_defaults=True, gc=False):

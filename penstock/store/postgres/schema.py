@@ -31,7 +31,7 @@ async def bring_up_to_date(connection: Connection, options: Options) -> None:
         version = await _version(connection, options)
         if version > len(steps):
             raise StoreTooNew(
-                f"The schema {options.schema} at {options.place} has version {version}; this Penstock knows {len(steps)}.",
+                f"Schema {options.schema} at {options.place} has version {version}; this Penstock knows {len(steps)}.",
                 hint="Use the newer Penstock, or another schema.",
             )
         if version == len(steps):

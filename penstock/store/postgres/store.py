@@ -1,4 +1,4 @@
-"""The contract's verbs over a PostgreSQL database: messages in batches through the writer, the rest through the pool."""
+"""The contract's verbs over PostgreSQL: messages in batches through the writer, the rest through the pool."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""How a process hears that others have made something receivable: LISTEN, or where a pooler stands in between, by asking.
+"""How a process hears that others have made something receivable: LISTEN, or with a pooler in between by asking.
 
 Wake-ups are hints. While the connection that listens is away, the store asks instead, so that none is late for long.
 """

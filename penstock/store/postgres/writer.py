@@ -43,9 +43,10 @@ class Lane:
         for attempt in range(1, _MOST_ATTEMPTS + 1):
             try:
                 connection = await self._connected()
-                return await connection.fetch(
+                rows: list[Any] = await connection.fetch(
                     self._sql["perform"], self._writer, self._batch, self._options.synchronous_commit, *arguments
                 )
+                return rows
             except UNDONE:
                 if attempt == _MOST_ATTEMPTS:
                     raise
@@ -150,7 +151,8 @@ class Writer:
             self._start()
 
     def _start(self) -> None:
-        batch, size = [], 0
+        batch: list[Request] = []
+        size = 0
         while self._pending and size < _MOST_TOGETHER:
             size += size_of_request(self._pending[len(batch)])
             batch.append(self._pending[len(batch)])
