@@ -1,4 +1,4 @@
-"""Sending inside a user's own transaction, on their connection, whatever made it: all or nothing, and woken at the commit."""
+"""Sending inside a user's own transaction, on their connection: all or nothing, and woken at the commit."""
 
 import asyncio
 from collections.abc import AsyncIterator

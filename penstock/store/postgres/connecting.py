@@ -80,6 +80,7 @@ _HINTS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str],
     ),
     (asyncpg.OutOfMemoryError, "The server is out of memory; see its log."),
     (asyncpg.QueryCanceledError, "It took longer than statement_timeout. See what holds it up in pg_stat_activity."),
+    (asyncpg.ProtocolViolationError, "A pooler in between? Put pgbouncer=yes into the store's URL."),
     (asyncpg.DuplicatePreparedStatementError, "A pooler in transaction mode? Put pgbouncer=yes into the store's URL."),
     (
         asyncpg.InvalidSQLStatementNameError,

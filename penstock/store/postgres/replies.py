@@ -133,12 +133,15 @@ class Answers:
     # -- receives ----------------------------------------------------------------------------------------------------
 
     def _delivered(self, row: Any) -> None:
-        # receives that were done as one: the first gets what comes first
-        owner, number = row[OWNER], row[NUMBER]
-        while number >= len(self._packed.receives[owner].tokens):
-            number -= len(self._packed.receives[owner].tokens)
-            owner += 1
-        self._lists[self._packed.receives[owner]].append((number, row))
+        # of receives that were done as one the first gets what comes first; an attempt that is asked for again gets
+        # what it got before, however many tokens it brings
+        number = row[NUMBER]
+        for request in self._packed.together_with(row[OWNER]):
+            if number < len(request.tokens) or request.attempt_id is not None:
+                self._lists[request].append((number, row))
+                return
+            number -= len(request.tokens)
+        raise AssertionError("more deliveries than were asked for")
 
     def _nowhere(self, row: Any) -> None:
         for request in self._packed.together_with(row[OWNER]):

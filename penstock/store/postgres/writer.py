@@ -163,7 +163,7 @@ class Writer:
         if not batch:
             return
         lane = self._free.pop()
-        task = self._loop.create_task(self._perform(lane, batch))
+        task = self._loop.create_task(self._use(lane, batch))
         self._busy.add(task)
         task.add_done_callback(self._ended)
 
@@ -174,32 +174,26 @@ class Writer:
 
     async def _perform(self, lane: Lane, batch: list[Request]) -> None:
         try:
-            try:
-                packed = Packed(batch)
-                rows = await lane.perform(packed.arguments())
-            except LOST as error:
-                self._fail(batch, translate(error, self._options))
-                return
-            except Exception as error:
-                if len(batch) > 1:
-                    # one of them is to blame; the others are done without it
-                    for request in batch:
-                        await self._perform_alone(lane, request)
-                else:
-                    self._fail(batch, translate(error, self._options) if _is_driver(error) else error)
-                return
-            self._answer(Answers(batch, packed, rows))
-        finally:
-            self._free.append(lane)
-
-    async def _perform_alone(self, lane: Lane, request: Request) -> None:
-        try:
-            packed = Packed([request])
-            answers = Answers([request], packed, await lane.perform(packed.arguments()))
+            packed = Packed(batch)
+            answers = Answers(batch, packed, await lane.perform(packed.arguments()))
+        except LOST as error:
+            self._fail(batch, translate(error, self._options))
         except Exception as error:
-            self._fail([request], translate(error, self._options) if _is_driver(error) else error)
+            if len(batch) == 1:
+                self._fail(
+                    batch, translate(error, self._options) if isinstance(error, asyncpg.PostgresError) else error
+                )
+            # one of them is to blame; the others are done without it
+            for request in batch if len(batch) > 1 else ():
+                await self._perform(lane, [request])
         else:
             self._answer(answers)
+
+    async def _use(self, lane: Lane, batch: list[Request]) -> None:
+        try:
+            await self._perform(lane, batch)
+        finally:
+            self._free.append(lane)
 
     def _answer(self, answers: Answers) -> None:
         for request, outcome in answers.outcomes.items():
@@ -217,7 +211,3 @@ class Writer:
         for request in batch:
             if not request.future.done():
                 request.future.set_exception(error)
-
-
-def _is_driver(error: BaseException) -> bool:
-    return isinstance(error, (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError))

@@ -120,11 +120,13 @@ END $$;
 
 -- Purpose: lease at most as many messages as there are tokens.
 -- Arguments: `owner`: what this receive is called in the replies; `timeout_ms` NULL: the queue's; `holder`: whose leases
--- they are; `attempt`: answer the same again while it lasts (strict queues).
+-- they are; `attempt`: answer the same again while it lasts (strict queues); `is_shared`: several receives as one, of which
+-- some have found nothing when there was less than all wanted.
 -- Returns: an 'm' for each delivery; then an 'r': `instant` look_again_at, `code` 1: over the limit, `message_key` wait_ms.
 -- Or an 'x': the queue is not there.
 CREATE OR REPLACE FUNCTION penstock.receive(
-    queue_name text, owner integer, tokens bytea[], timeout_ms bigint, moment bigint, holder bytea, attempt bytea
+    queue_name text, owner integer, tokens bytea[], timeout_ms bigint, moment bigint, holder bytea, attempt bytea,
+    is_shared boolean
 ) RETURNS SETOF penstock.reply LANGUAGE plpgsql AS $$
 DECLARE
     q penstock.queues;
@@ -367,7 +369,7 @@ BEGIN
         ON CONFLICT (queue_number, attempt_id) DO UPDATE
         SET message_keys = excluded.message_keys, tokens = excluded.tokens, kept_until = excluded.kept_until;
     END IF;
-    IF taken = 0 THEN
+    IF taken = 0 OR (is_shared AND taken < wanted) THEN
         s.is_awaited := true;
         IF answer.code = 0 AND NOT q.is_paused THEN
             answer.instant := CASE WHEN budget = 0 THEN moment ELSE penstock.next_ready_at(s, moment) END;

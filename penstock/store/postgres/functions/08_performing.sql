@@ -298,12 +298,12 @@ BEGIN
             RETURN QUERY SELECT * FROM penstock.receive(
                 receive_queue[at], at - 1,
                 receive_tokens[receive_spans[at * 2 - 1]:receive_spans[receive_groups[its_group * 2] * 2]],
-                receive_timeout_ms[at], receive_moment[receive_groups[its_group * 2]], receive_owner[at], NULL);
+                receive_timeout_ms[at], receive_moment[receive_groups[its_group * 2]], receive_owner[at], NULL, true);
         ELSE
             FOR each IN at..receive_groups[its_group * 2] LOOP
                 RETURN QUERY SELECT * FROM penstock.receive(
                     receive_queue[each], each - 1, receive_tokens[receive_spans[each * 2 - 1]:receive_spans[each * 2]],
-                    receive_timeout_ms[each], receive_moment[each], receive_owner[each], receive_attempt[each]);
+                    receive_timeout_ms[each], receive_moment[each], receive_owner[each], receive_attempt[each], false);
             END LOOP;
         END IF;
     END LOOP;
