@@ -58,6 +58,8 @@ def _findings(settings: Settings) -> Iterator[Finding]:
     yield _store(settings)
     if urlsplit(settings.store_url).scheme == "sqlite":
         yield _space(settings)
+    if urlsplit(settings.store_url).scheme in ("postgresql", "postgres"):
+        yield from _postgres(settings)
     if settings.tls_certificate is not None:
         yield _tls(settings)
     yield _address(settings)
@@ -104,7 +106,18 @@ def _store(settings: Settings) -> Finding:
         asyncio.run(open_and_write())
     except PenstockError as error:
         return _failed("store", error)
-    return Finding("store", "ok", f"{settings.store_url} can be read and written")
+    return Finding("store", "ok", f"{settings.shown_store_url} can be read and written")
+
+
+def _postgres(settings: Settings) -> Iterator[Finding]:
+    from penstock.store.postgres.checking import findings
+
+    try:
+        found = asyncio.run(findings(settings.store_url))
+    except PenstockError:
+        return  # the store's own finding has said why
+    for verdict, what, hint in found:
+        yield Finding("postgresql", verdict, what, hint)
 
 
 def _makeable(directory: Path) -> Finding:

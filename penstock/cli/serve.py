@@ -112,7 +112,7 @@ def _announce(server: Server, settings: Settings) -> None:
     """Say on standard output, in one line, what is served where."""
     said = {
         "url": server.url,
-        "store": settings.store_url,
+        "store": settings.shown_store_url,
         "durability": _durability(settings.store_url),
         "root": settings.dialect,
         "auth": f"{len(settings.keys)} keys" if settings.needs_keys else "none",

@@ -56,3 +56,12 @@ SELECT penstock.sweep_rest($1, $2, $3, $4, $5);
 -- name: any_running_move
 -- -> 1 if a move runs
 SELECT 1 FROM penstock.moves WHERE is_running LIMIT 1;
+
+-- name: server_settings
+-- -> what `penstock check` looks at
+SELECT current_setting('server_version') AS version, current_setting('fsync') AS fsync,
+       current_setting('synchronous_commit') AS synchronous_commit, current_setting('autovacuum') AS autovacuum,
+       current_setting('max_connections')::integer AS max_connections,
+       (SELECT count(*)::integer FROM pg_stat_activity WHERE backend_type = 'client backend') AS used_connections,
+       coalesce((SELECT extract(epoch FROM max(now() - xact_start)) FROM pg_stat_activity
+                 WHERE backend_type = 'client backend'), 0)::float8 AS oldest_seconds;
