@@ -1,7 +1,6 @@
 """Messages by id and by owner: cancel, delete, reschedule, release."""
 
 from collections.abc import Sequence
-from uuid import UUID
 
 from penstock.core.operations import IdOutcome
 from penstock.store.postgres.changes import Transaction
@@ -13,10 +12,9 @@ _OUTCOMES = (IdOutcome.DONE, IdOutcome.IN_FLIGHT, IdOutcome.GONE)
 def is_uuid(text: str) -> bool:
     """Return whether a text can be a message's id."""
     try:
-        UUID(text)
+        return len(bytes.fromhex(text.replace("-", ""))) == 16
     except ValueError:
         return False
-    return True
 
 
 async def cancel(tx: Transaction, message_ids: Sequence[str], queue: str | None, now: int) -> tuple[IdOutcome, ...]:

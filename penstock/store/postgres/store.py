@@ -296,7 +296,7 @@ async def _find(tx: Transaction, message_ids: Sequence[str], now: int) -> tuple[
         found[str(row["message_id"])] = held_view(row)
     for row in await tx.rows("messages_by_id", wanted):
         found[str(row["message_id"])] = view(row, now)
-    return tuple([found.get(each.lower()) for each in message_ids])
+    return tuple([found.get(each) or found.get(each.lower()) for each in message_ids])
 
 
 def _group_view(
