@@ -49,7 +49,8 @@ def by_psycopg(queue: str, draft: Draft, *, commits: bool) -> None:
 
 
 def by_sqlalchemy(queue: str, draft: Draft, *, commits: bool) -> None:
-    sqlalchemy = pytest.importorskip("sqlalchemy")
+    import sqlalchemy
+
     engine = sqlalchemy.create_engine(shared_server().url.replace("postgresql:", "postgresql+psycopg:"))
     sql, parameters = statement(queue, draft, style="named", schema=SCHEMA)
     with engine.connect() as connection:
@@ -59,7 +60,7 @@ def by_sqlalchemy(queue: str, draft: Draft, *, commits: bool) -> None:
 
 
 def by_django(queue: str, draft: Draft, *, commits: bool) -> None:
-    django = pytest.importorskip("django")
+    import django
     from django.conf import settings
     from django.db import connection, transaction
 
