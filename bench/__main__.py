@@ -6,7 +6,7 @@ import sys
 
 from rich.console import Console
 
-from bench import peers, scenarios
+from bench import peers, scenarios, workers
 from bench.figures import Figure, keep, show
 from bench.measuring import FULL, QUICK
 
@@ -17,7 +17,12 @@ _SCENARIOS = {
     "waiting": scenarios.waiting,
     "idle": scenarios.idle,
     "peers": peers.peers,
+    "jobs-draining": workers.draining,
+    "jobs-sending": workers.sending,
+    "jobs-starting": workers.starting,
+    "jobs-recovery": workers.recovery,
 }
+_ON_REQUEST = {"peers", *(name for name in _SCENARIOS if name.startswith("jobs-"))}
 _BUSY = 0.5
 
 
@@ -28,7 +33,7 @@ def main() -> int:
         "scenario",
         nargs="*",
         metavar="scenario",
-        help=f"any of {', '.join(_SCENARIOS)}; all but peers by default",
+        help=f"any of {', '.join(_SCENARIOS)}; by default all but those that need other programs",
     )
     parser.add_argument("--quick", action="store_true", help="a tenth of the time and of the messages")
     chosen = parser.parse_args()
@@ -39,7 +44,7 @@ def main() -> int:
         Console(stderr=True).print(f"[yellow]This machine is busy (load {os.getloadavg()[0]:.1f}): ratios only.[/]")
     pace = QUICK if chosen.quick else FULL
     figures: list[Figure] = []
-    for name in chosen.scenario or [name for name in _SCENARIOS if name != "peers"]:
+    for name in chosen.scenario or [name for name in _SCENARIOS if name not in _ON_REQUEST]:
         figures += _SCENARIOS[name](pace)
     show(figures)
     keep(" ".join(["python -m bench", *sys.argv[1:]]), figures)

@@ -1,4 +1,4 @@
-"""The floor: the HTTP stack under Penstock answering a constant. What a request takes beyond that is Penstock's.
+"""The floor: a plain HTTP stack answering a constant. What a request takes beyond that is Penstock's.
 
 Run as ``python -m bench.floor``: uvicorn as it comes, with uvloop, httptools and a plain ASGI application; with
 ``--ours`` behind Penstock's own connections and listener. Says where it serves in the words of ``penstock serve``.
@@ -13,18 +13,21 @@ from typing import Any
 import uvicorn
 import uvloop
 
+from penstock.core.errors import PenstockError
 from penstock.server.listener import Listener
+from penstock.server.long_polls import Client
 from penstock.server.options import ServerOptions
+from penstock.wire.http import Request, Response
 
 _BODY = json.dumps({"MD5OfMessageBody": "0" * 32, "MessageId": "00000000-0000-0000-0000-000000000000"}).encode()
+_HEADERS = (
+    (b"content-type", b"application/x-amz-json-1.0"),
+    (b"x-amzn-requestid", b"00000000-0000-0000-0000-000000000000"),
+)
 _START = {
     "type": "http.response.start",
     "status": 200,
-    "headers": [
-        (b"content-type", b"application/x-amz-json-1.0"),
-        (b"x-amzn-requestid", b"00000000-0000-0000-0000-000000000000"),
-        (b"content-length", b"%d" % len(_BODY)),
-    ],
+    "headers": [*_HEADERS, (b"content-length", b"%d" % len(_BODY))],
 }
 _END = {"type": "http.response.body", "body": _BODY}
 
@@ -35,6 +38,18 @@ async def constant(scope: Any, receive: Any, send: Any) -> None:
         pass
     await send(_START)
     await send(_END)
+
+
+class Constant:
+    """The same constant behind Penstock's own connections."""
+
+    _response = Response(200, _HEADERS, _BODY)
+
+    async def answer(self, request: Request, headers: list[tuple[bytes, bytes]], client: Client) -> Response:
+        return self._response
+
+    def refuse(self, request: Request, error: PenstockError) -> Response:
+        return self._response
 
 
 async def serve() -> None:
@@ -57,7 +72,7 @@ async def serve() -> None:
 
 async def serve_with_ours() -> None:
     """Serve with Penstock's listener until the process ends."""
-    listener = Listener(constant, ServerOptions(port=0))  # type: ignore[arg-type]
+    listener = Listener(Constant(), ServerOptions(port=0))
     _announce(await listener.start())
     await asyncio.get_running_loop().create_future()
 

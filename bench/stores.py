@@ -1,146 +1,139 @@
-"""What a store sustains, asked directly: no HTTP, no broker. ``python -m bench.stores URL [--waiting 1000000]``.
+"""What a store can do by itself: no server, no HTTP, the contract's verbs called in this process.
 
-Sends, receives and settlements one by one with many callers at once, and by tens; then jobs as workers do them: receive
-ten, delete each with a record kept. ``--churn N`` first passes N messages through, to show what that leaves behind.
+``python -m bench.stores URL [--waiting N] [--messages N]`` empties nothing: it works in a queue of its own, which it
+deletes. Processor time is that of this process and, for Redis, of the server; go by it on a busy machine.
 """
 
 import argparse
 import asyncio
+import itertools
 import os
-import resource
+import statistics
 import time
 from collections.abc import Awaitable, Callable
-from itertools import count
+from typing import Any
 
 from penstock.broker.system import SystemEntropy
-from penstock.core.effects import Effects, Record
 from penstock.core.messages import Draft
 from penstock.core.queues import QueueChanges
-from penstock.core.settlements import Settlement
+from penstock.core.settlements import Settled, Settlement
 from penstock.store import open_store
 from penstock.store.contract import Store
 
 BODY = "x" * 200
 CALLERS = 32
-entropy = SystemEntropy()
+ENTROPY = SystemEntropy()
 
 
-def now_ms() -> int:
+def now() -> int:
     return time.time_ns() // 1_000_000
 
 
-def drafts(number: int) -> list[Draft]:
-    now = now_ms()
-    return [Draft(BODY, message_id=entropy.message_id(now)) for _ in range(number)]
+def drafts(count: int) -> list[Draft]:
+    return [Draft(BODY, message_id=ENTROPY.message_id(now())) for _ in range(count)]
 
 
-class Bench:
-    """One queue of one store."""
-
-    def __init__(self, store: Store, queue: str, seconds: float, callers: int) -> None:
-        self._store, self._queue, self._seconds, self._callers = store, queue, seconds, callers
-        self._jobs = count()
-
-    async def rate(self, name: str, each: int, turn: Callable[[], Awaitable[int]]) -> float:
-        """Let callers take turns for a while; print and return messages a second."""
-        ended_at = time.perf_counter() + self._seconds
-        began_at, used = time.perf_counter(), _processor_seconds()
-
-        async def caller() -> int:
-            done = 0
-            while time.perf_counter() < ended_at:
-                done += (found := await turn())
-                if not found:
-                    break
-            return done
-
-        done = sum(await asyncio.gather(*(caller() for _ in range(self._callers))))
-        took = time.perf_counter() - began_at
-        own_us = (_processor_seconds() - used) / max(1, done) * 1e6
-        print(f"{name:24} by {each:2}: {done / took:9.0f} messages/s   {own_us:6.0f} us here for each", flush=True)
-        return done / took
-
-    async def send(self, number: int) -> int:
-        await self._store.send(self._queue, drafts(number), now_ms())
-        return number
-
-    async def cycle(self, number: int) -> int:
-        """Receive and delete."""
-        received = await self._store.receive(self._queue, entropy.tokens(number), 30_000, now_ms())
-        ends = [Settlement(self._queue, each.receipt_handle) for each in received.deliveries]
-        if ends:
-            await self._store.settle(ends, now_ms())
-        return len(ends)
-
-    async def send_and_cycle(self, number: int) -> int:
-        await self.send(number)
-        return await self.cycle(number)
-
-    async def work(self, number: int) -> int:
-        """Receive some, and delete each on its own with a record kept, as workers do."""
-        received = await self._store.receive(self._queue, entropy.tokens(number), 30_000, now_ms(), owner="worker")
-        now = now_ms()
-
-        async def finish(handle: str) -> None:
-            record = Record(f"job/{os.getpid()}/{next(self._jobs)}", b"done" * 20, expires_at=now + 60_000)
-            await self._store.settle(
-                [Settlement(self._queue, handle, is_fenced=True, effects=Effects(records=(record,)))], now
-            )
-
-        await asyncio.gather(*(finish(each.receipt_handle) for each in received.deliveries))
-        return len(received.deliveries)
-
-    async def fill(self, number: int) -> None:
-        """Let so many messages wait."""
-        sent = 0
-        while sent < number:
-            batch = min(100, number - sent)
-            sent += batch * 8
-            await asyncio.gather(*(self.send(batch) for _ in range(8)))
-
-    async def churn(self, number: int) -> None:
-        """Pass so many messages through, a few at a time, and say how the rate goes."""
-        passed = 0
-        while passed < number:
-            began_at = time.perf_counter()
-            target = passed + max(1, number // 10)
-            while passed < target:
-                passed += sum(await asyncio.gather(*(self.send_and_cycle(100) for _ in range(4))))
-            took = time.perf_counter() - began_at
-            print(f"passed {passed:9}: {number // 10 / took:9.0f} messages/s", flush=True)
+async def server_cpu_seconds(store: Store) -> float:
+    """Return the processor time the Redis server has used, 0 for other stores."""
+    calls = getattr(store, "_calls", None)
+    if calls is None:
+        return 0.0
+    lines = (await calls.ask("INFO", "cpu")).decode().splitlines()
+    used = dict(line.split(":") for line in lines if ":" in line)
+    return float(used["used_cpu_user"]) + float(used["used_cpu_sys"])
 
 
-def _processor_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
+async def server_memory(store: Store) -> int:
+    calls = getattr(store, "_calls", None)
+    if calls is None:
+        return 0
+    lines = (await calls.ask("INFO", "memory")).decode().splitlines()
+    return int(dict(line.split(":", 1) for line in lines if ":" in line)["used_memory"])
 
 
-async def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("url")
-    parser.add_argument("--seconds", type=float, default=4)
-    parser.add_argument("--callers", type=int, default=CALLERS)
-    parser.add_argument("--waiting", type=int, default=0)
-    parser.add_argument("--churn", type=int, default=0)
-    asked = parser.parse_args()
-    store = await open_store(asked.url)
+async def measure(
+    store: Store, what: str, messages: int, each: int, callers: int, step: Callable[[], Awaitable[int]]
+) -> float:
+    """Let callers take steps until so many messages went through; print and return messages a second."""
+    left = itertools.count(messages, -each)
+    latencies: list[float] = []
+
+    async def call() -> None:
+        while next(left) > 0:
+            begun = time.perf_counter()
+            await step()
+            latencies.append(time.perf_counter() - begun)
+
+    cpu, server, begun = time.process_time(), await server_cpu_seconds(store), time.perf_counter()
+    await asyncio.gather(*(call() for _ in range(callers)))
+    seconds = time.perf_counter() - begun
+    cpu, server = time.process_time() - cpu, await server_cpu_seconds(store) - server
+    latencies.sort()
+    p50, p99 = statistics.median(latencies) * 1000, latencies[int(len(latencies) * 0.99)] * 1000
+    print(
+        f"{what:44s} {messages / seconds:9,.0f}/s   {cpu / messages * 1e6:6.1f} µs here "
+        f"{server / messages * 1e6:6.1f} µs server   p50 {p50:6.2f} ms p99 {p99:6.2f} ms",
+        flush=True,
+    )
+    return messages / seconds
+
+
+async def rounds(store: Store, queue: str, messages: int, label: str) -> None:
+    async def send(count: int) -> int:
+        return len(await store.send(queue, drafts(count), now()))
+
+    async def cycle(count: int) -> int:
+        received = await store.receive(queue, ENTROPY.tokens(count), None, now())
+        settlements = [Settlement(queue, delivery.receipt_handle) for delivery in received.deliveries]
+        if settlements:
+            outcomes = await store.settle(settlements, now())
+            assert all(outcome.result is Settled.DONE for outcome in outcomes)
+        return len(settlements)
+
+    few = messages // 10
+    await measure(store, f"{label}: send, singles, 1 caller", few, 1, 1, lambda: send(1))
+    await measure(store, f"{label}: receive + delete, singles, 1 caller", few, 1, 1, lambda: cycle(1))
+    await measure(store, f"{label}: send, singles, {CALLERS} callers", messages, 1, CALLERS, lambda: send(1))
+    await measure(store, f"{label}: receive + delete, singles, {CALLERS}", messages, 1, CALLERS, lambda: cycle(1))
+    await measure(store, f"{label}: send, tens, 8 callers", messages, 10, 8, lambda: send(10))
+    await measure(store, f"{label}: receive + delete, tens, 8 callers", messages, 10, 8, lambda: cycle(10))
+
+
+async def run(arguments: Any) -> None:
+    store = await open_store(arguments.url)
     queue = f"bench-{os.getpid()}"
-    await store.create_queue(queue, QueueChanges(), 0, now_ms())
-    bench = Bench(store, queue, asked.seconds, asked.callers)
+    await store.create_queue(queue, QueueChanges(), 0, now())
     try:
-        await bench.churn(asked.churn)
-        await bench.fill(asked.waiting)
-        for number in (1, 10):
-            await bench.rate("send", number, lambda n=number: bench.send(n))  # type: ignore[misc]
-            await bench.rate("receive and delete", number, lambda n=number: bench.cycle(n))  # type: ignore[misc]
-            await bench.rate("send, receive, delete", number, lambda n=number: bench.send_and_cycle(n))  # type: ignore[misc]
-        await bench.fill(20_000)
-        await bench.rate("jobs with a record", 10, lambda: bench.work(10))
-        print((await store.describe_queue(queue, now_ms())).counts)
+        await rounds(store, queue, arguments.messages // 10, "warm-up")
+        await rounds(store, queue, arguments.messages, "empty")
+        if arguments.waiting:
+            before = await server_memory(store)
+            await measure(store, "filling, hundreds", arguments.waiting, 100, 4, lambda: fill(store, queue))
+            grown = await server_memory(store) - before
+            print(f"memory of Redis for each waiting message: {grown / arguments.waiting:.0f} bytes")
+            await rounds(store, queue, arguments.messages, f"{arguments.waiting:,} waiting")
     finally:
-        await store.delete_queue(queue, now_ms())
+        await store.delete_queue(queue, now())
         await store.aclose()
 
 
+async def fill(store: Store, queue: str) -> int:
+    return len(await store.send(queue, drafts(100), now()))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("url")
+    parser.add_argument("--waiting", type=int, default=0)
+    parser.add_argument("--messages", type=int, default=20_000)
+    arguments = parser.parse_args()
+    try:
+        import uvloop
+
+        uvloop.run(run(arguments))
+    except ImportError:
+        asyncio.run(run(arguments))
+
+
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

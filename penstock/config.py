@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import msgspec
 from msgspec import UNSET, Struct, structs
@@ -121,12 +121,6 @@ class Settings(Struct, frozen=True, kw_only=True):
         if self.store is not None:
             return self.store
         return f"sqlite:///{quote(str(Path(self.data_directory) / 'penstock.db'))}"
-
-    @property
-    def shown_store_url(self) -> str:
-        """The same without a password, for logs and people."""
-        password = urlsplit(self.store_url).password
-        return self.store_url if password is None else self.store_url.replace(f":{password}@", ":...@", 1)
 
     @property
     def needs_keys(self) -> bool:

@@ -173,27 +173,44 @@ class LocalBroker:
         return SendReply(await self._store.send(asked.queue, [self._stamp(each, now) for each in asked.messages], now))
 
     async def _receive(self, asked: Receive) -> ReceiveReply:
+        version = self._waiting.version(asked.queue)
         try:
-            version = self._waiting.version(asked.queue)
             received = await self._look(asked)
-            if received.deliveries or asked.wait_seconds == 0:
-                return ReceiveReply(received.deliveries, received.is_over_limit)
-            wait_ms = received.wait_ms if asked.wait_seconds is None else to_ms(asked.wait_seconds)
-            until = self._clock.now_ms() + wait_ms
+        except QueueNotFound:
+            self._waiting.forget(asked.queue)
+            raise
+        if received.deliveries or asked.wait_seconds == 0:
+            return ReceiveReply(received.deliveries, received.is_over_limit)
+        wait_ms = received.wait_ms if asked.wait_seconds is None else to_ms(asked.wait_seconds)
+        until = self._clock.now_ms() + wait_ms
+        if received.group_id is None:
+            return await self._wait(asked, asked.queue, version, received, until)
+        # the group's wake-ups have been listened to only from here on: the version is none, so it looks again at once
+        name = self._waiting.follow(asked.queue, received.group_id)
+        try:
+            return await self._wait(asked, name, None, received, until)
+        finally:
+            self._waiting.unfollow(asked.queue, name)
+
+    async def _wait(
+        self, asked: Receive, name: str, version: int | None, received: Received, until: int
+    ) -> ReceiveReply:
+        """Wait for wake-ups under a name and look again after each, until something is found or the time is over."""
+        try:
             while self._clock.now_ms() < until:
-                if not await self._waiting.wait(asked.queue, version, received.look_again_at, until):
+                if not await self._waiting.wait(name, version, received.look_again_at, until):
                     break
-                version = self._waiting.version(asked.queue)
-                received = await self._look_again(asked)
+                version = self._waiting.version(name)
+                received = await self._look_again(asked, name)
                 if received.deliveries:
-                    self._waiting.wake(asked.queue, 0)
+                    self._waiting.wake(name, 0)
                     return ReceiveReply(received.deliveries)
         except QueueNotFound:
             self._waiting.forget(asked.queue)
             raise
         if received.look_again_at is not None:
             # others may wait on: what this one last saw coming becomes their alarm
-            self._waiting.wake(asked.queue, received.look_again_at)
+            self._waiting.wake(name, received.look_again_at)
         return ReceiveReply((), received.is_over_limit)
 
     async def _look(self, asked: Receive) -> Received:
@@ -205,14 +222,15 @@ class LocalBroker:
             self._clock.now_ms(),
             owner=asked.owner,
             attempt_id=asked.attempt_id,
+            following=asked.following,
         )
 
-    async def _look_again(self, asked: Receive) -> Received:
+    async def _look_again(self, asked: Receive, name: str) -> Received:
         """Look after a wake-up; if the caller goes away meanwhile, the wake-up is for the next one."""
         try:
             return await self._look(asked)
         except asyncio.CancelledError:
-            self._waiting.wake(asked.queue, 0)
+            self._waiting.wake(name, 0)
             raise
 
     async def _settle(self, asked: Settle) -> SettleReply:
@@ -280,6 +298,7 @@ class LocalBroker:
             to_move_count=0,
             rate_per_second=asked.rate_per_second,
             filter=asked.filter,
+            keeps_ids=asked.keeps_ids,
         )
         return MoveReply(await self._store.start_move(move, now))
 
@@ -303,7 +322,12 @@ class LocalBroker:
 
     async def _find_records(self, asked: FindRecords) -> RecordPage:
         found = await self._store.find_records(
-            asked.prefix, asked.tag, asked.after, asked.limit + 1, self._clock.now_ms()
+            asked.prefix,
+            asked.tag,
+            asked.after,
+            asked.limit + 1,
+            self._clock.now_ms(),
+            is_descending=asked.is_descending,
         )
         page, more = _page(found, asked.limit)
         return RecordPage(page, page[-1].key if more else None)

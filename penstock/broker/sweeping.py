@@ -7,7 +7,8 @@ move that may go on at once.
 import asyncio
 import contextlib
 import logging
-from typing import TypeVar
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 from penstock.broker.contract import Broker
 from penstock.broker.system import Entropy, SystemClock, SystemEntropy
@@ -46,6 +47,7 @@ class Sweeping:
         self, broker: Broker, store: Store, clock: Clock | None = None, entropy: Entropy | None = None
     ) -> None:
         self._broker = broker
+        self._perform = broker.perform
         self._store = store
         self._clock = clock or SystemClock()
         self._entropy = entropy or SystemEntropy()
@@ -55,12 +57,10 @@ class Sweeping:
         self._pause_ms = SHORTEST_PAUSE_MS
         self._loop = asyncio.get_running_loop().create_task(self._run())
 
-    async def perform(self, operation: Operation[Reply]) -> Reply:
-        reply = await self._broker.perform(operation)
-        if type(operation) is StartMove:
-            self._move_at = 0
-            self._is_kicked.set()
-        return reply
+    def perform(self, operation: Operation[Reply]) -> Coroutine[Any, Any, Reply]:
+        # not a coroutine of its own: this is on the path of every message
+        kind: type = type(operation)
+        return self._start_move(operation) if kind is StartMove else self._perform(operation)
 
     async def aclose(self) -> None:
         await self.stop_sweeping()
@@ -71,6 +71,12 @@ class Sweeping:
         self._loop.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._loop
+
+    async def _start_move(self, operation: Operation[Reply]) -> Reply:
+        reply = await self._perform(operation)
+        self._move_at = 0
+        self._is_kicked.set()
+        return reply
 
     async def _run(self) -> None:
         while True:

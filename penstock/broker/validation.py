@@ -31,13 +31,16 @@ from penstock.core.operations import (
     UpdateQueue,
 )
 from penstock.core.queues import QUEUE_NAME, QueueChanges
-from penstock.core.settlements import ChangeVisibility
+from penstock.core.settlements import ChangeVisibility, GiveBack
 
 LONGEST_SECONDS = 100 * 366 * 86_400
 """No duration is longer than a hundred years."""
 
 MOST_AT_ONCE = 1000
-_FARTHEST_INSTANT = 1 << 48
+MOST_EFFECTS = 10_000
+"""Of each kind in one step; one atomic step may be a whole workflow."""
+
+_FARTHEST_INSTANT = (1 << 48) - 1
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
@@ -99,6 +102,10 @@ def _(operation: Receive) -> None:
         _duration(operation.wait_seconds, "wait_seconds")
     if operation.visibility_timeout_seconds is not None:
         _duration(operation.visibility_timeout_seconds, "visibility_timeout_seconds")
+    if operation.following is not None and operation.attempt_id is not None:
+        raise InvalidRequest(
+            "A receive that follows a delivery is no attempt.", hint="Leave attempt_id out.", field="attempt_id"
+        )
 
 
 @validate.register
@@ -109,6 +116,14 @@ def _(operation: Settle) -> None:
             _duration(settlement.action.visibility_timeout_seconds, "visibility_timeout_seconds")
             if settlement.action.most_total_seconds is not None:
                 _duration(settlement.action.most_total_seconds, "most_total_seconds")
+        elif isinstance(settlement.action, GiveBack):
+            _duration(settlement.action.delay_seconds, "delay_seconds")
+        if settlement.also:
+            _between(len(settlement.also), 1, MOST_AT_ONCE, "also")
+            if len({settlement.receipt_handle, *settlement.also}) <= len(settlement.also):
+                raise InvalidRequest(
+                    "A receipt handle is named twice in one settlement.", hint="Name each once.", field="also"
+                )
         _effects(settlement.effects)
 
 
@@ -167,6 +182,12 @@ def _draft(draft: Draft) -> None:
 
 
 def _effects(effects: Effects) -> None:
+    for kind in effects.__struct_fields__:
+        _between(len(getattr(effects, kind)), 0, MOST_EFFECTS, kind)
+    for guard in effects.guards:
+        _text(guard.key, "key")
+    for key in effects.forgets:
+        _text(key, "key")
     for follow_up in effects.sends:
         _draft(follow_up.message)
     for join in effects.joins:

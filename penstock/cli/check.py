@@ -17,6 +17,7 @@ from penstock.cli.output import print_findings, print_json
 from penstock.config import KeySettings, Settings
 from penstock.core.errors import PenstockError
 from penstock.server.options import is_loopback
+from penstock.store.examination import Examination
 
 Verdict = Literal["ok", "warning", "failed"]
 
@@ -55,11 +56,9 @@ def _findings(settings: Settings) -> Iterator[Finding]:
     yield _exposure(settings)
     for key in settings.keys:
         yield _strength(key)
-    yield _store(settings)
+    yield from _store(settings)
     if urlsplit(settings.store_url).scheme == "sqlite":
         yield _space(settings)
-    if urlsplit(settings.store_url).scheme in ("postgresql", "postgres"):
-        yield from _postgres(settings)
     if settings.tls_certificate is not None:
         yield _tls(settings)
     yield _address(settings)
@@ -90,34 +89,28 @@ def _strength(key: KeySettings) -> Finding:
     return Finding(what, "ok", "has a strong secret")
 
 
-def _store(settings: Settings) -> Finding:
-    from penstock.store import open_store
+def _store(settings: Settings) -> Iterator[Finding]:
+    from penstock.store import examine, open_store, without_password
 
-    async def open_and_write() -> None:
+    async def open_and_write() -> Examination:
         store = await open_store(settings.store_url)
         try:
             await store.check()
+            return await examine(store, settings.store_url)
         finally:
             await store.aclose()
 
     if settings.store is None and not Path(settings.data_directory).exists():
-        return _makeable(Path(settings.data_directory))
+        yield _makeable(Path(settings.data_directory))
+        return
     try:
-        asyncio.run(open_and_write())
+        examination = asyncio.run(open_and_write())
     except PenstockError as error:
-        return _failed("store", error)
-    return Finding("store", "ok", f"{settings.shown_store_url} can be read and written")
-
-
-def _postgres(settings: Settings) -> Iterator[Finding]:
-    from penstock.store.postgres.checking import findings
-
-    try:
-        found = asyncio.run(findings(settings.store_url))
-    except PenstockError:
-        return  # the store's own finding has said why
-    for verdict, what, hint in found:
-        yield Finding("postgresql", verdict, what, hint)
+        yield _failed("store", error)
+        return
+    yield Finding("store", "ok", f"{without_password(settings.store_url)} can be read and written")
+    for concern in examination.concerns:
+        yield Finding("durability", "warning", concern.found, concern.hint)
 
 
 def _makeable(directory: Path) -> Finding:

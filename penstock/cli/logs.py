@@ -18,20 +18,44 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
+        if getattr(record, "job_id", None) is not None:
+            said |= {name: getattr(record, name, None) for name in ("job_id", "task", "attempt")}
         if record.exc_info:
             said["exception"] = self.formatException(record.exc_info)
         return json.dumps(said, ensure_ascii=False)
 
 
-def set_up(log_format: Literal["auto", "human", "json"], level: str) -> None:
-    """Write the log of this process in a format, from a level on."""
+class HumanFormatter(logging.Formatter):
+    """A line for people; with the job in which it was logged, where a filter has added that."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        """Return the line, without a traceback."""
+        line = super().formatMessage(record)
+        job_id = getattr(record, "job_id", None)
+        if job_id is None:
+            return line
+        return f"{line} [{getattr(record, 'task', '')} {job_id} #{getattr(record, 'attempt', '')}]"
+
+
+def set_up(log_format: Literal["auto", "human", "json"], level: str, fields: logging.Filter | None = None) -> None:
+    """Write the log of this process in a format, from a level on.
+
+    Args:
+        log_format: for whom.
+        level: the least that is written.
+        fields: adds ``job_id``, ``task`` and ``attempt`` to records.
+    """
     handler = logging.StreamHandler(sys.stderr)
+    if fields is not None:
+        handler.addFilter(fields)
     if is_json(log_format):
         handler.setFormatter(JsonFormatter())
     else:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S"))
+        handler.setFormatter(HumanFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    logging.getLogger("uvicorn").setLevel(logging.ERROR)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
 
 

@@ -1,5 +1,6 @@
 """The command line: ``penstock``. Commands import what they need when they run."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,15 +10,43 @@ from typer.core import TyperGroup
 from penstock.cli import messages, queues
 from penstock.cli.output import print_error, print_json, say
 from penstock.cli.target import Json
+from penstock.cli.work import EPILOG as WORK_EPILOG
+from penstock.cli.work import work
 from penstock.core.errors import PenstockError
 
 FAILED = 1
 WRONG_USE = 2
+MEANT_WRONG = ("configuration_invalid", "app_not_loaded")
 _HELP = {"help_option_names": ["-h", "--help"]}
+
+
+OF_JOBS = {
+    "job": "penstock.cli.jobs",
+    "schedule": "penstock.cli.schedules",
+    "dlq": "penstock.cli.dead_letters",
+    "worker": "penstock.cli.workers",
+    "monitor": "penstock.cli.monitor",
+    "relay": "penstock.cli.relay",
+}
+"""Commands whose modules need the worker framework. They are imported when asked for: the server does without."""
 
 
 class Commands(TyperGroup):
     """Runs a command and turns a PenstockError into one line and an exit status."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of all commands."""
+        return [*super().list_commands(ctx), *OF_JOBS]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command by its name."""
+        if cmd_name not in OF_JOBS:
+            return super().get_command(ctx, cmd_name)
+        made = import_module(OF_JOBS[cmd_name]).app
+        # a group stays one though it has a single command
+        command = typer.main.get_group(made) if made.info.help else typer.main.get_command(made)
+        command.name = cmd_name
+        return command
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
@@ -25,7 +54,7 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except PenstockError as error:
             print_error(error)
-            raise typer.Exit(WRONG_USE if error.code == "configuration_invalid" else FAILED) from None
+            raise typer.Exit(WRONG_USE if error.code in MEANT_WRONG else FAILED) from None
 
 
 app = typer.Typer(
@@ -40,6 +69,7 @@ app = typer.Typer(
 app.add_typer(queues.app, name="queue")
 app.command("send")(messages.send)
 app.command("receive")(messages.receive)
+app.command("work", epilog=WORK_EPILOG)(work)
 
 ConfigFile = Annotated[
     Path | None,

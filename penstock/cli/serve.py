@@ -13,7 +13,6 @@ import os
 import signal
 import sys
 from pathlib import Path
-from urllib.parse import parse_qsl, urlsplit
 
 import uvloop
 
@@ -25,7 +24,7 @@ from penstock.config import Settings, check_exposure
 from penstock.core.errors import PenstockError, QueueConflict
 from penstock.core.operations import CreateQueue, UpdateQueue
 from penstock.server.server import Server
-from penstock.store import open_store
+from penstock.store import examine, open_store, without_password
 from penstock.store.contract import Store
 
 log = logging.getLogger("penstock.serve")
@@ -59,13 +58,16 @@ async def _serve(settings: Settings) -> None:
     local = LocalBroker(store)
     broker = Sweeping(local, store)
     try:
+        examination = await examine(store, settings.store_url)
+        for concern in examination.concerns:
+            log.warning("%s. %s", concern.found, concern.hint)
         server = _server(broker, local, store, settings)
         await declare_queues(broker, settings)
         await _start(server, settings)
         gc.collect()
         gc.freeze()  # what is loaded now lives as long as the process; the collector need not look at it again
         gc.set_threshold(10_000, 20, 20)  # requests make no cycles: looking for them rarely is enough
-        _announce(server, settings)
+        _announce(server, settings, examination.durability)
         await _signal()
         log.info("draining: requests under way are finished; a second signal does not wait")
         await server.stop()
@@ -108,12 +110,12 @@ async def _start(server: Server, settings: Settings) -> None:
         raise CannotListen(f"Cannot listen on {address}: {error}.", hint="Choose --host and --port.") from None
 
 
-def _announce(server: Server, settings: Settings) -> None:
+def _announce(server: Server, settings: Settings, durability: str) -> None:
     """Say on standard output, in one line, what is served where."""
     said = {
         "url": server.url,
-        "store": settings.shown_store_url,
-        "durability": _durability(settings.store_url),
+        "store": without_password(settings.store_url),
+        "durability": durability,
         "root": settings.dialect,
         "auth": f"{len(settings.keys)} keys" if settings.needs_keys else "none",
     }
@@ -125,13 +127,6 @@ def _announce(server: Server, settings: Settings) -> None:
             f"{said['root']} at the root, REST at /v1, AweQ at /aweq, WQ at /wq · auth {said['auth']}"
         )
     print(line, flush=True)
-
-
-def _durability(store_url: str) -> str:
-    parts = urlsplit(store_url)
-    if parts.scheme == "memory":
-        return "none"
-    return dict(parse_qsl(parts.query)).get("durability", "full")
 
 
 async def _signal() -> None:

@@ -42,24 +42,19 @@ class Target(Struct, frozen=True):
         """Do some work with a broker on the target and return what it returns."""
 
         async def with_broker() -> Result:
-            async with self._broker() as broker:
+            async with self.broker() as broker:
                 return await work(broker)
 
         return asyncio.run(with_broker())
 
     @asynccontextmanager
-    async def _broker(self) -> AsyncIterator[Broker]:
-        broker: Broker
+    async def broker(self, *, is_kept_up: bool = False) -> AsyncIterator[Broker]:
+        """Open a broker on the target; ``is_kept_up``: a store is swept and its moves are carried out meanwhile."""
+        from penstock.connect import open_broker
+
         if self.store is not None:
-            from penstock.broker.local import LocalBroker
-            from penstock.store import open_store
-
             _must_exist(self.store)
-            broker = LocalBroker(await open_store(self.store))
-        else:
-            from penstock.client.http import HttpBroker
-
-            broker = HttpBroker(self.url or DEFAULT_URL, token=self.key)
+        broker = await open_broker(self.store or self.url or DEFAULT_URL, key=self.key, is_kept_up=is_kept_up)
         try:
             yield broker
         finally:

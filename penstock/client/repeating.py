@@ -72,7 +72,8 @@ def may_repeat(operation: Operation[Any]) -> bool:
     """Return whether asking twice has the effect of asking once, and an answer that does not mislead.
 
     Deleting a message twice is safe; its second answer may be ``GONE``. Giving back twice would count twice; who put a
-    record first, cancelled first or started a move first is told by the first answer only.
+    record first, cancelled first or started a move first is told by the first answer only, and what a guarded step
+    changed may be what its guards look at.
     """
     kind = type(operation)
     if kind in _SAFE:
@@ -89,7 +90,7 @@ def may_repeat(operation: Operation[Any]) -> bool:
 
 
 def _is_repeatable(effects: Effects) -> bool:
-    return not effects.joins and not any(record.only_if_absent for record in effects.records)
+    return not (effects.guards or effects.joins or any(record.only_if_absent for record in effects.records))
 
 
 def named(operation: Asked, mint: Callable[[], str]) -> Asked:

@@ -1,4 +1,5 @@
-"""What may happen together with a settlement, all of it or none: sends, records kept, joins opened and arrived at."""
+"""What may happen together with a settlement, all of it or none, if its guards hold: records forgotten and kept, sends,
+joins opened and arrived at."""
 
 from collections.abc import Mapping
 
@@ -55,9 +56,29 @@ class Arrival(Struct, frozen=True):
     part_id: str
 
 
-class Effects(Struct, frozen=True, omit_defaults=True):
-    """Things that happen in one atomic step, in this order: sends, records, joins opened, arrivals."""
+class Guard(Struct, frozen=True):
+    """A condition: nothing happens (``GuardFailed``) unless this is what is kept when the step begins.
 
+    Attributes:
+        key: of a record.
+        value: exactly what its unexpired record holds; ``None``: there is none.
+    """
+
+    key: str
+    value: bytes | None
+
+
+class Effects(Struct, frozen=True, omit_defaults=True):
+    """Things that happen in one atomic step, in this order: guards looked at, records forgotten, sends, records kept,
+    joins opened, arrivals. Up to 10,000 of each.
+
+    Attributes:
+        guards: what must hold, or nothing happens.
+        forgets: keys of records to forget; an unknown one is no error.
+    """
+
+    guards: tuple[Guard, ...] = ()
+    forgets: tuple[str, ...] = ()
     sends: tuple[FollowUp, ...] = ()
     records: tuple[Record, ...] = ()
     joins: tuple[Join, ...] = ()

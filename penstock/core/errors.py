@@ -103,6 +103,20 @@ class LeaseTooLong(PenstockError):
     fault = "caller"
 
 
+class LeaseLost(PenstockError):
+    """The receipt handle no longer holds the message."""
+
+    code = "lease_lost"
+    fault = "caller"
+
+
+class GuardFailed(PenstockError):
+    """A record is not what a guard says it must be, and nothing happened."""
+
+    code = "guard_failed"
+    fault = "caller"
+
+
 class MoveNotFound(PenstockError):
     """No such move task is running."""
 

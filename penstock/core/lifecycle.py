@@ -3,7 +3,7 @@
     sent ──► READY ──receive──► IN_FLIGHT ──delete──► gone
       │        ▲                  │  ▲ │
       ▼        │ due   lease ends │  │ └─ received too often: dead-lettered at the next receive
-    DELAYED ───┘◄─────────────────┘  └── change visibility
+    DELAYED ───┘◄─────────────────┘  └── change visibility, give back (with a delay: DELAYED)
 
 Nothing promotes messages: a message is READY from ``visible_at`` on. Before that it is IN_FLIGHT if a delivery of it
 was given out, else DELAYED.
@@ -15,7 +15,7 @@ from penstock.core.errors import DeduplicationIdRequired, GroupRequired, Message
 from penstock.core.messages import HIGHEST_PRIORITY, Draft, State, size_of
 from penstock.core.queues import QueueSettings
 from penstock.core.refusals import lease_too_long
-from penstock.core.settlements import Action, ChangeVisibility, Settlement
+from penstock.core.settlements import Action, ChangeVisibility, GiveBack, Settlement
 
 
 def refusal(settings: QueueSettings, draft: Draft) -> PenstockError | None:
@@ -62,6 +62,13 @@ def lease_refusal(action: Action, received_at: int | None, now: int) -> Penstock
     if until == now or until <= received_at + to_ms(action.most_total_seconds):
         return None
     return lease_too_long(action.most_total_seconds)
+
+
+def told(action: GiveBack) -> str:
+    """Return what the history says of giving back."""
+    counted = ", the delivery counts" if action.is_counted else ""
+    delay = f", for {action.delay_seconds:g} s" if action.delay_seconds else ""
+    return f"given back{counted}{delay}"
 
 
 def first_visible_at(settings: QueueSettings, draft: Draft, now: int) -> int:

@@ -30,6 +30,7 @@ class Move(Struct, frozen=True, omit_defaults=True):
         cursor: sequence number up to which the source has been looked through.
         until: the last sequence number the source had given out at the start; what comes later is not moved.
         failure: why it failed.
+        keeps_ids: moved messages keep their ids.
     """
 
     move_id: str
@@ -44,6 +45,7 @@ class Move(Struct, frozen=True, omit_defaults=True):
     cursor: int = 0
     until: int = 0
     failure: str | None = None
+    keeps_ids: bool = False
 
 
 def allowance(move: Move, now: int, limit: int) -> int:

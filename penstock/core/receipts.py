@@ -8,11 +8,12 @@ has been spread over other servers.
 import binascii
 import struct
 import zlib
+from collections.abc import Iterable
 from functools import lru_cache
 
 from msgspec import Struct
 
-from penstock.core.errors import ReceiptHandleInvalid
+from penstock.core.errors import InvalidRequest, ReceiptHandleInvalid
 
 TOKEN_BYTES = 12
 _VERSION = 1
@@ -61,6 +62,19 @@ def decode_receipt(queue: str, receipt_handle: str) -> Receipt:
     if version != _VERSION or queue_crc != _checksum_of(queue):
         raise _invalid(receipt_handle)
     return Receipt(sequence_number, token, shard, epoch_high << 16 | epoch_low)
+
+
+def decode_receipts(queue: str, receipt_handles: Iterable[str]) -> list[Receipt]:
+    """Return what several receipt handles say.
+
+    Raises:
+        ReceiptHandleInvalid: one is no receipt handle, or was given out by another queue.
+        InvalidRequest: two are of one message.
+    """
+    receipts = [decode_receipt(queue, each) for each in receipt_handles]
+    if len({each.sequence_number for each in receipts}) < len(receipts):
+        raise InvalidRequest("Two receipt handles are of one message.", hint="Name each message once.", field="also")
+    return receipts
 
 
 @lru_cache(4096)

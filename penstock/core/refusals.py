@@ -1,7 +1,9 @@
 """The words of the refusals that every store answers alike."""
 
 from penstock.core.errors import (
+    GuardFailed,
     InvalidRequest,
+    LeaseLost,
     LeaseTooLong,
     MoveConflict,
     MoveNotFound,
@@ -47,6 +49,33 @@ def lease_too_long(most_seconds: float) -> LeaseTooLong:
         f"The lease would end more than {most_seconds:g} seconds after the message was received.",
         hint="Give it back, or hold it for a shorter time.",
         field="visibility_timeout_seconds",
+    )
+
+
+def lease_lost(field: str) -> LeaseLost:
+    """The error of naming a delivery that is no longer held."""
+    return LeaseLost(
+        "The lease of this delivery is over.",
+        hint="The message is received again, or was, or is gone; use the receipt handle of its latest delivery.",
+        field=field,
+    )
+
+
+def nothing_to_follow() -> InvalidRequest:
+    """The error of following a delivery that is not part of a strictly ordered group."""
+    return InvalidRequest(
+        "Only deliveries from strictly ordered groups can be followed.",
+        hint="Leave following out, or use a queue with group_order strict and messages with a group_id.",
+        field="following",
+    )
+
+
+def guard_failed(key: str) -> GuardFailed:
+    """The error of a guard that does not hold."""
+    return GuardFailed(
+        f"The record {key[:200]!r} is not what its guard says.",
+        hint="Somebody else was there first. Read the record again and decide anew.",
+        field="guards",
     )
 
 

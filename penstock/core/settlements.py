@@ -25,8 +25,18 @@ class ChangeVisibility(Struct, frozen=True, tag="change_visibility", tag_field="
     most_total_seconds: float | None = None
 
 
-class GiveBack(Struct, frozen=True, tag="give_back", tag_field="action"):
-    """It was not touched: receivable at once, with the receive count it had before this delivery."""
+class GiveBack(Struct, frozen=True, tag="give_back", tag_field="action", omit_defaults=True):
+    """Let go of it: nobody owns it any more, and its receipt handle is stale.
+
+    Attributes:
+        delay_seconds: not receivable before so long from now; it is ``DELAYED`` until then. In a strict group it stays
+            where it was, and the group waits for it.
+        is_counted: this delivery counts: it was tried, and the receive count stays as it is. If not, the message was
+            never touched and has the count it had before.
+    """
+
+    delay_seconds: float = 0
+    is_counted: bool = False
 
 
 class DeadLetter(Struct, frozen=True, tag="dead_letter", tag_field="action"):
@@ -56,6 +66,9 @@ class Settlement(Struct, frozen=True, omit_defaults=True):
             no effects and parks nothing: to all else a stale handle stays stale.
         parks_group: also park the message's group, so that nothing of it is received until it is unparked.
         effects: what happens in the same atomic step; only when the outcome is ``DONE``.
+        also: receipt handles of up to 1000 more deliveries from the queue, of other messages, that end in the same way
+            in the same step. If one of all cannot end so, none does, and the outcome is that of the first such one.
+            Effects happen once.
     """
 
     queue: str
@@ -65,6 +78,7 @@ class Settlement(Struct, frozen=True, omit_defaults=True):
     parks_group: bool = False
     effects: Effects = NO_EFFECTS
     any_delivery: bool = False
+    also: tuple[str, ...] = ()
 
 
 class Settled(StrEnum):
@@ -83,7 +97,8 @@ class Settled(StrEnum):
 
 
 class SettleOutcome(Struct, frozen=True, omit_defaults=True):
-    """Outcome of one settlement. ``message_id`` is known unless the message is gone."""
+    """Outcome of one settlement. ``message_id`` is known unless the message is gone; among several that end together it
+    is the first one's, or that of the one that could not."""
 
     result: Settled
     message_id: str | None = None

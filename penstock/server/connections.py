@@ -1,169 +1,300 @@
-"""One HTTP connection: uvicorn's httptools protocol, with what it lacks against slow, silent and endless clients."""
+"""One HTTP/1.1 connection: requests are answered in order, deadlines kept, and nobody is read or written without end.
+
+Straight from the parser to whoever answers, and back in one write: this is on the path of every message.
+"""
 
 import asyncio
-from math import inf
-from typing import TYPE_CHECKING
+import logging
+from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import TYPE_CHECKING, cast
 
-import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from msgspec import structs
 
-from penstock.server.long_polls import Client
+from penstock.server.answers import CONTINUE, LAST_CHUNK, chunk, streamed_head, whole
+from penstock.server.long_polls import Client, ClientGone
+from penstock.server.reading import Arrival, Incoming, Reader
+from penstock.wire.http import Response
 
 if TYPE_CHECKING:
-    from uvicorn._types import ASGI3Application
-
     from penstock.server.listener import Listener
 
-MAX_HEADER_BYTES = 128 << 10
-"""Request line and headers together; httptools takes no longer URL than 64 KiB."""
+log = logging.getLogger("penstock.server")
 
-MOST_PIPELINED = 16
-"""So many requests behind the one being answered are read ahead."""
+MOST_READ_AHEAD_BYTES = 64 << 10
+"""So much is read while an earlier request is being answered. Not less: only who reads sees the client go."""
 
-CLIENT = "penstock.client"
-"""Key of the ASGI scope: who waits for the answer."""
-
-_OFFERS = frozenset({b"upgrade", b"http2-settings"})
+LINGER_BYTES = 64 << 20
+LINGER_SECONDS = 10
+"""What a client still sends behind its last answer is thrown away so far: many read none before they have sent all."""
 
 
-class Connection(HttpToolsProtocol):
-    """Closes itself when a request does not arrive in time, when nothing happens, and when nobody reads its answers.
+_FAILED = Response(500, ((b"content-type", b"text/plain"),), b"Something went wrong inside the server.\n")
 
-    One timer of the listener looks after all connections: a timer for each request costs more than routing it.
+
+class Connection(asyncio.Protocol):
+    """One client.
+
+    A client that ends its side of the connection is gone, as with most servers: what has been answered still reaches
+    it, what it waits for is taken back. One timer of the listener looks after all connections: a timer for each
+    request costs more than routing it.
     """
 
+    __slots__ = (
+        "_ahead_bytes",
+        "_client",
+        "_is_reading_paused",
+        "_is_streaming",
+        "_is_writing_paused",
+        "_linger_bytes",
+        "_listener",
+        "_queue",
+        "_quiet_since",
+        "_reader",
+        "_reading_since",
+        "_stalled_since",
+        "_task",
+        "_timed_request",
+        "_transport",
+        "_unread_bytes",
+        "_writable",
+    )
+
     def __init__(self, listener: "Listener") -> None:
-        super().__init__(listener.uvicorn_config, listener.state, {}, listener.loop)
         self._listener = listener
-        self._deadline = inf
-        self._answering: RequestResponseCycle | None = None
-        self._is_reading = False
-        self._in_headers = False
-        self._header_bytes = 0
-        self._unread_bytes = 0
-        self._stalled_since = inf
+        self._transport: asyncio.Transport
+        self._reader: Reader
         self._client = Client()
+        self._queue: deque[Arrival] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._is_streaming = False
+        self._is_reading_paused = False
+        self._is_writing_paused = False
+        self._writable: asyncio.Future[None] | None = None
+        self._ahead_bytes = 0
+        self._linger_bytes = 0
+        self._unread_bytes = 0
+        self._timed_request = 0
+        self._quiet_since = self._reading_since = self._stalled_since = listener.loop.time()
 
     # -- what the event loop calls -------------------------------------------------------------------------------------
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._deadline = self.loop.time() + self._listener.idle_seconds
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        self._client.leave()
-        if self._answering is not None:
-            # uvicorn tells the request that was read last, which with pipelining is not the one being answered
-            self._answering.disconnected = True
-            self._answering.message_event.set()
-        self._listener.lost(self)
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        peer = transport.get_extra_info("peername")
+        source_ip = peer[0] if isinstance(peer, tuple) else ""
+        self._reader = Reader(self._listener.intake, source_ip, transport.get_extra_info("sslcontext") is not None)
+        self._listener.connections.add(self)
+        if self._listener.is_draining:
+            self._transport.close()
 
     def data_received(self, data: bytes) -> None:
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._decline_upgrade(data[upgrade.args[0] :])
-        except httptools.HttpParserError:
-            self._refuse_malformed()
-            return
-        if self._in_headers:
-            self._header_bytes += len(data)
-            if self._header_bytes > MAX_HEADER_BYTES:
-                self._answer_and_close(b"431 Request Header Fields Too Large", b"The headers are too long.\n")
+        reader = self._reader
+        is_busy = self._task is not None or bool(self._queue)
+        arrived = reader.feed(data)
+        if arrived:
+            self._queue.extend(arrived)
+            if not is_busy:
+                self._go_on()
+        if reader.is_under_way:
+            if self._timed_request != reader.begun_count:
+                self._timed_request = reader.begun_count
+                self._reading_since = self._listener.loop.time()
+            if reader.expects_continue and self._task is None and not self._queue:
+                self._tell_to_continue()
+        if self._linger_bytes:
+            self._linger_bytes -= len(data)
+            if self._linger_bytes <= 0 or not (reader.is_under_way or self._transport.can_write_eof()):
+                self._linger_bytes = 0
+                self._transport.close()
+        elif is_busy and not reader.is_over:
+            self._ahead_bytes += len(data)
+            if (
+                self._ahead_bytes > MOST_READ_AHEAD_BYTES
+                and not self._is_reading_paused
+                and not self._transport.is_closing()
+            ):
+                self._is_reading_paused = True
+                self._transport.pause_reading()
 
-    # -- what the parser calls -----------------------------------------------------------------------------------------
+    def eof_received(self) -> None:
+        self._client.leave()
 
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self.scope[CLIENT] = self._client  # type: ignore[literal-required]
-        self._deadline = self.loop.time() + self._listener.read_seconds
-        self._is_reading = self._in_headers = True
-        self._header_bytes = 0
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._reader.let_go()
+        self._client.leave()
+        self._end_stream()
+        self._listener.lost(self)
 
-    def on_headers_complete(self) -> None:
-        self._in_headers = False
-        if not self.parser.should_upgrade():
-            super().on_headers_complete()
-            if 0 < len(self.pipeline) < MOST_PIPELINED:
-                self.flow.resume_reading()  # uvicorn stops here, and then would not see the client go
+    def pause_writing(self) -> None:
+        self._is_writing_paused = True
 
-    def on_message_complete(self) -> None:
-        if self.parser.should_upgrade():
-            return
-        self._is_reading = False
-        self._deadline = inf
-        super().on_message_complete()
+    def resume_writing(self) -> None:
+        self._is_writing_paused = False
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+        if self._task is None:
+            self._go_on()
 
-    # -- what the request cycle and the listener call ------------------------------------------------------------------
+    # -- what the listener calls ---------------------------------------------------------------------------------------
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: "ASGI3Application") -> None:
-        self._answering = cycle
-        super()._start_asgi_task(cycle, app)
+    def drain(self) -> None:
+        """Answer what has arrived, end what would stream on, and close."""
+        self._reader.finish()
+        self._end_stream()
+        if self._linger_bytes or (self._task is None and not self._queue and not self._reader.is_under_way):
+            self._transport.close()
 
-    def on_response_complete(self) -> None:
-        """Go on with the next request. As uvicorn's, but for its keep-alive timer."""
-        self._answering = None
-        if self.transport.is_closing():
-            return
-        self.flow.resume_reading()
-        if self.pipeline:
-            cycle, app = self.pipeline.pop()
-            self._start_asgi_task(cycle, app)
-        elif not self._is_reading:
-            self._deadline = self.loop.time() + self._listener.idle_seconds
+    def abort(self) -> None:
+        """Close at once, with whatever is under way."""
+        self._transport.abort()
 
     def close_if_overdue(self, now: float) -> None:
-        """Close when the deadline has passed, or when the client has read nothing of its answers for too long.
+        """Close when a request does not arrive, when nothing happens, or when the client reads nothing of its answers.
 
         Args:
             now: the event loop's time in seconds.
         """
-        unread_bytes = self.transport.get_write_buffer_size()
-        if unread_bytes and unread_bytes == self._unread_bytes:
-            self._stalled_since = min(self._stalled_since, now)
-            if now - self._stalled_since >= self._listener.idle_seconds:
-                self.transport.abort()
+        unread_bytes = self._transport.get_write_buffer_size()
+        if unread_bytes != self._unread_bytes or not unread_bytes:
+            self._stalled_since = now
+            self._unread_bytes = unread_bytes
+        elif now - self._stalled_since >= self._listener.idle_seconds:
+            self._transport.abort()
+        if unread_bytes or self._is_reading_paused:
             return
-        self._unread_bytes = unread_bytes
-        self._stalled_since = inf
-        if now < self._deadline or unread_bytes:
+        if self._linger_bytes:
+            if now - self._quiet_since >= LINGER_SECONDS:
+                self._transport.close()
+        elif self._reader.is_under_way:
+            if now - self._reading_since >= self._listener.read_seconds and not self._reader.is_over:
+                self._queue.extend(self._reader.time_out())
+                if self._task is None:
+                    self._go_on()
+        elif self._task is None and now - self._quiet_since >= self._listener.idle_seconds:
+            self._transport.close()
+
+    # -- answering -----------------------------------------------------------------------------------------------------
+
+    def _go_on(self) -> None:
+        """Answer what is next in line. To be called when nothing is being answered."""
+        if self._is_writing_paused or self._transport.is_closing():
             return
-        if self._is_reading:
-            self._answer_and_close(b"408 Request Timeout", b"The request did not arrive in time.\n")
-        else:
-            self.transport.close()
+        if self._queue:
+            arrival = self._queue.popleft()
+            if isinstance(arrival, Incoming):
+                task = self._task = self._listener.loop.create_task(self._answer(arrival))
+                self._listener.tasks.add(task)
+            else:
+                self._write(arrival, is_head=False)
+                self._end()
+            return
+        reader = self._reader
+        if reader.is_over:
+            self._end()
+            return
+        self._quiet_since = self._listener.loop.time()
+        if self._ahead_bytes:
+            self._ahead_bytes = 0
+            if self._is_reading_paused:
+                self._is_reading_paused = False
+                self._reading_since = self._quiet_since
+                self._transport.resume_reading()
+        if reader.expects_continue:
+            self._tell_to_continue()
 
-    def _decline_upgrade(self, rest: bytes) -> None:
-        """Answer an offer of HTTP/2 or WebSocket in HTTP/1.1 (RFC 9110, 7.8).
+    async def _answer(self, incoming: Incoming) -> None:
+        listener, request = self._listener, incoming.request
+        has_begun = False
+        try:
+            if incoming.error is None:
+                response = await listener.answerer.answer(request, incoming.headers, self._client)
+            else:
+                response = structs.replace(listener.answerer.refuse(request, incoming.error), status=413)
+            body = response.body
+            if isinstance(body, bytes):
+                self._write(response, is_head=request.method == "HEAD")
+            else:
+                has_begun = True
+                await self._stream(incoming, response, body)
+        except (ClientGone, asyncio.CancelledError):
+            self._transport.abort()  # the client has gone, or the listener would not wait longer
+        except Exception:
+            log.exception("request %s could not be answered", request.request_id)
+            if has_begun:
+                self._transport.abort()
+            else:
+                self._write(_FAILED, is_head=request.method == "HEAD")
+        finally:
+            assert self._task is not None
+            listener.tasks.discard(self._task)
+            self._task = None
+        self._go_on()
 
-        The parser takes the body for the new protocol's, which it is not; Java's HttpClient offers h2c with every POST.
-        So the request is read again without the offer.
+    def _write(self, response: Response, *, is_head: bool) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(whole(response, self._listener.date_line, is_head=is_head, is_last=self._is_last()))
+
+    async def _stream(self, incoming: Incoming, response: Response, parts: AsyncGenerator[bytes, None]) -> None:
+        """Write a body part by part, as fast as the client reads.
+
+        When the client goes or the server stops, the generator is cancelled where it waits.
         """
-        method = self.parser.get_method()
-        if method == b"CONNECT":
-            self._refuse_malformed()
-            return
-        lines = [b"%s %s HTTP/1.1" % (method, self.url)]
-        lines += [b"%s: %s" % pair for pair in self.headers if pair[0] not in _OFFERS]
-        self.parser = httptools.HttpRequestParser(self)
-        self.data_received(b"\r\n".join(lines) + b"\r\n\r\n" + rest)
+        is_chunked = incoming.takes_chunks
+        write, date_line = self._transport.write, self._listener.date_line
+        head = streamed_head(response, date_line, is_chunked=is_chunked, is_last=self._is_last())
+        async with aclosing(parts):
+            if self._transport.is_closing():
+                return
+            write(head)
+            if incoming.request.method == "HEAD":
+                return
+            self._is_streaming = True
+            if self._listener.is_draining:
+                self._end_stream()
+            try:
+                async for part in parts:
+                    if self._transport.is_closing():
+                        return
+                    if part:
+                        write(chunk(part) if is_chunked else part)
+                    if self._is_writing_paused:
+                        self._writable = self._listener.loop.create_future()
+                        await self._writable
+            except asyncio.CancelledError:
+                if self._transport.is_closing():
+                    raise
+                self._transport.close()  # without the last chunk: the client sees that this is not all
+                return
+            finally:
+                self._is_streaming = False
+            if is_chunked:
+                write(LAST_CHUNK)
 
-    def _refuse_malformed(self) -> None:
-        is_answering = self.cycle is not None and not self.cycle.response_complete
-        if is_answering and not self.cycle.more_body:
-            # rubbish behind a good request: the good one still gets its answer, as the last on this connection
-            self.cycle.keep_alive = False
-            self.flow.pause_reading()
-        else:
-            self._answer_and_close(b"400 Bad Request", b"This is not HTTP/1.1.\n")
+    def _end_stream(self) -> None:
+        if self._is_streaming and self._task is not None:
+            self._task.cancel()
 
-    def _answer_and_close(self, status: bytes, text: bytes) -> None:
-        if self.transport.is_closing():
+    def _is_last(self) -> bool:
+        """Return whether the connection is closed behind what is answered now."""
+        return self._reader.is_over and not self._queue
+
+    def _tell_to_continue(self) -> None:
+        self._reader.expects_continue = False
+        self._transport.write(CONTINUE)
+
+    def _end(self) -> None:
+        """Close behind the last answer; only this side when the client may still be sending.
+
+        To close both would reset the connection, and the client would lose the answer it has not read yet. TLS knows no
+        closing of one side: there a refused body is waited for.
+        """
+        can_write_eof = self._transport.can_write_eof()
+        if not self._reader.is_cut_short or not (self._reader.is_under_way or can_write_eof):
+            self._transport.close()
             return
-        if self.cycle is None or not self.cycle.response_started:
-            self.transport.write(
-                b"HTTP/1.1 %s\r\ncontent-type: text/plain\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%s"
-                % (status, len(text), text)
-            )
-        self.transport.close()
+        self._linger_bytes = LINGER_BYTES
+        self._quiet_since = self._listener.loop.time()
+        if can_write_eof:
+            self._transport.write_eof()

@@ -112,10 +112,11 @@ def is_about_policy(operation: Operation[Any]) -> bool:
 
 
 def _of_effects(effects: Effects) -> set[Demand]:
-    """Records and joins are of no queue, and so of no account."""
+    """Records, guards of them and joins are of no queue, and so of no account."""
     demands = {(each.queue, "SendMessage") for each in effects.sends}
     demands |= {(each.follow_up.queue, "SendMessage") for each in effects.joins}
-    return demands | {EVERYTHING} if effects.records or effects.joins or effects.arrivals else demands
+    is_of_all = effects.guards or effects.forgets or effects.records or effects.joins or effects.arrivals
+    return demands | {EVERYTHING} if is_of_all else demands
 
 
 def _of_settle(operation: Settle, _: str) -> Iterable[Demand]:

@@ -1,57 +1,62 @@
-"""Accepts connections and lets go of them: the socket, the clock tick for deadlines and the date, the drain.
-
-uvicorn's own server object is not used: it polls ten times a second and takes 0.2 s to stop.
-"""
+"""Accepts connections and lets go of them: the socket, the clock tick for deadlines and the date, the drain."""
 
 import asyncio
 import contextlib
 import resource
 import ssl
-from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from time import time
+from typing import Protocol
 
-from uvicorn.config import Config
-from uvicorn.server import ServerState
-
-from penstock.server.app import Receive, Scope, Send
+from penstock.core.errors import PenstockError
 from penstock.server.connections import Connection
+from penstock.server.long_polls import Client
 from penstock.server.options import ServerOptions
-
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
-"""ASGI 3."""
+from penstock.server.reading import Intake
+from penstock.wire.http import Request, Response
 
 _TICK_SECONDS = 1.0
+
+
+class Answerer(Protocol):
+    """Answers requests; see ``Dispatch``."""
+
+    async def answer(self, request: Request, headers: list[tuple[bytes, bytes]], client: Client) -> Response:
+        """Return the answer to a request. Raises ClientGone when the client went before there was one."""
+        ...
+
+    def refuse(self, request: Request, error: PenstockError) -> Response:
+        """Return an error in the words of the dialect a request is in."""
+        ...
 
 
 class Listener:
     """A listening socket and its connections.
 
     Args:
-        app: answers the requests.
-        options: where to listen, and the deadlines.
+        answerer: answers the requests.
+        options: where to listen, the deadlines and limits.
+
+    Attributes:
+        connections: those that are open.
+        tasks: the requests being answered, also those whose client has gone.
+        is_draining: no more requests are taken.
+        date_line: the header of every answer that tells the time.
 
     Raises:
         OSError: the TLS files cannot be used.
     """
 
-    def __init__(self, app: Application, options: ServerOptions) -> None:
+    def __init__(self, answerer: Answerer, options: ServerOptions) -> None:
         self.loop = asyncio.get_running_loop()
+        self.answerer = answerer
+        self.intake = Intake(options.account, options.region, options.max_body_bytes)
         self.idle_seconds = options.idle_seconds
         self.read_seconds = options.read_seconds
-        self.state = ServerState()
-        self.uvicorn_config = Config(
-            app,
-            http=Connection,
-            ws="none",
-            lifespan="off",
-            interface="asgi3",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-        )
-        self.uvicorn_config.load()
+        self.connections: set[Connection] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.is_draining = False
+        self.date_line = b""
         self._options = options
         self._tls = tls_context(options)
         self._server: asyncio.AbstractServer | None = None
@@ -79,16 +84,17 @@ class Listener:
         """Accept no more, let requests under way finish for ``drain_seconds``, then cut off the rest."""
         assert self._server is not None
         self._server.close()
-        for connection in list(self.state.connections):
-            connection.shutdown()
+        self.is_draining = True
+        for connection in list(self.connections):
+            connection.drain()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._options.drain_seconds):
-                while self.state.connections:
+                while self.connections:
                     self._is_empty.clear()
                     await self._is_empty.wait()
-        for connection in list(self.state.connections):
-            connection.transport.abort()
-        tasks = list(self.state.tasks)
+        for connection in list(self.connections):
+            connection.abort()
+        tasks = list(self.tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -98,14 +104,14 @@ class Listener:
 
     def lost(self, connection: Connection) -> None:
         """Take note that a connection is gone."""
-        if not self.state.connections:
+        self.connections.discard(connection)
+        if not self.connections:
             self._is_empty.set()
 
     def _tick(self) -> None:
-        self.state.default_headers = [(b"date", formatdate(time(), usegmt=True).encode())]
+        self.date_line = b"date: %b\r\n" % formatdate(time(), usegmt=True).encode()
         now = self.loop.time()
-        for connection in list(self.state.connections):
-            assert isinstance(connection, Connection)
+        for connection in list(self.connections):
             connection.close_if_overdue(now)
         self._tick_handle = self.loop.call_later(self._tick_seconds, self._tick)
 

@@ -9,7 +9,6 @@ from penstock.broker.system import SystemClock
 from penstock.core.clock import Clock
 from penstock.core.errors import QueueConflict, QueueNotFound
 from penstock.server.access import Access
-from penstock.server.app import App
 from penstock.server.auth import Gate
 from penstock.server.browsers import Browsers
 from penstock.server.dialects import Dialects
@@ -60,7 +59,7 @@ class Server:
             open_pages={"/health/live": self._health.live, "/health/ready": self._health.ready},
             closed_pages={"/metrics": metrics.page},
         )
-        self._listener = Listener(App(self._dispatch, options.max_body_bytes), options)
+        self._listener = Listener(self._dispatch, options)
         self.port = options.port
 
     async def start(self) -> None:

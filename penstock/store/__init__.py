@@ -2,12 +2,11 @@
 
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from penstock.core.errors import InvalidRequest
 from penstock.store.contract import Store
-
-KINDS = ("sqlite", "memory", "postgresql")
+from penstock.store.examination import Examination
 
 
 async def open_store(url: str) -> Store:
@@ -15,7 +14,8 @@ async def open_store(url: str) -> Store:
 
     Args:
         url: ``sqlite:///relative/path.db``, ``sqlite:////absolute/path.db``, with ``?durability=full`` (default) or
-            ``os``; or ``memory://``.
+            ``os``; ``redis://host:port/database`` or ``rediss://`` (docs/redis.md);
+            ``postgresql://host:port/database`` (docs/postgresql.md); or ``memory://``.
 
     Raises:
         InvalidRequest: the URL is none of these.
@@ -34,17 +34,51 @@ async def open_store(url: str) -> Store:
         durability = options.pop("durability", "full")
         _no_more(url, options)
         return await SqliteStore.open(Path(unquote(parts.path[1:])), durability=cast(Any, durability))
+    if parts.scheme.startswith("redis"):
+        try:
+            from penstock.store.redis import RedisStore
+        except ImportError as error:
+            raise InvalidRequest(
+                "The Redis store needs the package hiredis.", hint="pip install 'penstock[redis]'", field="store"
+            ) from error
+        from penstock.store.redis.address import read_address
+
+        return await RedisStore.open(read_address(url))
     if parts.scheme in ("postgresql", "postgres"):
         try:
             from penstock.store.postgres import PostgresStore
-        except ModuleNotFoundError as missing:
+        except ImportError as error:
             raise InvalidRequest(
-                f"The PostgreSQL store needs the package {missing.name}.",
-                hint="Install penstock[postgres].",
-                field="store",
-            ) from missing
+                "The PostgreSQL store needs the package asyncpg.", hint="pip install 'penstock[postgres]'", field="store"
+            ) from error
         return await PostgresStore.open(url)
-    raise InvalidRequest(f"{url!r} is no store.", hint="Use sqlite:///path/to/file.db or memory://.", field="store")
+    hint = "Use sqlite:///path/to/file.db, redis://host:port/0, postgresql://host/database or memory://."
+    raise InvalidRequest(f"{url!r} is no store.", hint=hint, field="store")
+
+
+async def examine(store: Store, url: str) -> Examination:
+    """Return what a store that was opened by a URL promises, and what speaks against it."""
+    parts = urlsplit(url)
+    if parts.scheme.startswith("redis"):
+        from penstock.store.redis import RedisStore
+
+        assert isinstance(store, RedisStore)
+        return await store.examine()
+    if parts.scheme in ("postgresql", "postgres"):
+        from penstock.store.postgres import PostgresStore
+
+        assert isinstance(store, PostgresStore)
+        return await store.examine()
+    if parts.scheme == "memory":
+        return Examination("none")
+    return Examination(dict(parse_qsl(parts.query)).get("durability", "full"))
+
+
+def without_password(url: str) -> str:
+    """Return a store's URL as it may be shown."""
+    parts = urlsplit(url)
+    user, at, rest = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}{at}{rest}")) if parts.password else url
 
 
 def _no_more(url: str, options: dict[str, str]) -> None:

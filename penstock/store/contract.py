@@ -21,7 +21,18 @@ from penstock.core.queues import GroupView, QueueChanges, QueueDescription
 from penstock.core.settlements import Settlement, SettleOutcome
 
 WakeupListener = Callable[[str, int], None]
-"""Told (queue, instant): something may be receivable there from that instant on. A hint: may be spurious or lost."""
+"""Told (name, instant): something may be receivable there from that instant on. A hint: may be spurious or lost.
+
+The name is the queue's, for all who receive from it, or one that ``wakeup_name`` makes, for those who follow in a
+group: what only they may receive wakes nobody else.
+"""
+
+EVERY_GROUP = ""
+
+
+def wakeup_name(queue: str, group_id: str) -> str:
+    """Return the name of the wake-ups of those who follow in a strict group, or in any of a queue (``EVERY_GROUP``)."""
+    return f"{queue}\n{group_id}"
 
 
 class Received(Struct, frozen=True):
@@ -33,12 +44,15 @@ class Received(Struct, frozen=True):
             nothing else happens; ``None`` when nothing is due.
         is_over_limit: the queue holds as many leases as it may.
         wait_ms: the long poll the queue is set to, for receives that name none.
+        group_id: when ``deliveries`` is empty, the group in which a delivery is followed; wake-ups for this receive
+            come under the name of that group.
     """
 
     deliveries: tuple[Delivery, ...]
     look_again_at: int | None = None
     is_over_limit: bool = False
     wait_ms: int = 0
+    group_id: str | None = None
 
 
 class Store(Protocol):
@@ -97,6 +111,7 @@ class Store(Protocol):
         *,
         owner: str | None = None,
         attempt_id: str | None = None,
+        following: str | None = None,
     ) -> Received:
         """Lease at most as many messages as there are tokens, dead-lettering the spent and skipping the expired.
 
@@ -104,20 +119,26 @@ class Store(Protocol):
         group gives its messages in sequence, as many as fit, and then goes behind the other groups; it gives none
         past one that is delayed or in flight. Fair groups give one at a time by the rules of ``core.fairness``. A
         receive that is cancelled leaves nothing leased. Raises QueueNotFound.
+
+        ``following``: only messages of the group that this receipt handle's delivery is from, with greater sequence
+        numbers, in sequence, up to the first that is delayed or in flight, and none while the group is parked; the
+        group keeps its turn, and ``look_again_at`` is at the latest when the lease of that delivery ends. Raises,
+        also where the queue is paused or full, InvalidRequest unless the group is strictly ordered,
+        ReceiptHandleInvalid, and LeaseLost when the handle is not of the latest delivery or its lease is over.
         """
         ...
 
     async def settle(self, settlements: Sequence[Settlement], now: int) -> tuple[SettleOutcome, ...]:
-        """End deliveries. Each settlement happens whole or not at all, alone of the others. Raises QueueNotFound and
-        ReceiptHandleInvalid as REFUSED outcomes only."""
+        """End deliveries. Each settlement, with all it ends ``also``, happens whole or not at all, alone of the others.
+        Raises QueueNotFound, ReceiptHandleInvalid and GuardFailed as REFUSED outcomes only."""
         ...
 
     async def release_leases(self, owner: str, now: int) -> int:
-        """Make everything an owner holds receivable now; return how many."""
+        """Make everything an owner holds receivable now; return how many. The deliveries count."""
         ...
 
     async def apply(self, effects: Effects, now: int) -> ApplyReply:
-        """Raises what refuses the first effect that cannot happen."""
+        """Raises GuardFailed, or what refuses the first effect that cannot happen."""
         ...
 
     async def cancel(self, message_ids: Sequence[str], queue: str | None, now: int) -> tuple[IdOutcome, ...]:
@@ -166,10 +187,10 @@ class Store(Protocol):
     async def step_moves(self, message_ids: Sequence[str], now: int) -> int | None:
         """Take every running move one step on: at most ``len(message_ids)`` messages in all, as their rates allow.
 
-        Only ready messages move. A moved message is a new one: it gets the next of ``message_ids``, is sent now and was
-        never received. A move is COMPLETED when its source has been looked through and FAILED when its target is
-        gone; without a target, messages that were not dead-lettered stay. Returns when to step next, ``None`` if no
-        move runs.
+        Only ready messages move. A moved message is a new one, sent now and never received; it gets the next of
+        ``message_ids``, or keeps its own where the move ``keeps_ids``. A move is COMPLETED when its source has been
+        looked through and FAILED when its target is gone; without a target, messages that were not dead-lettered stay.
+        Returns when to step next, ``None`` if no move runs.
         """
         ...
 
@@ -187,8 +208,11 @@ class Store(Protocol):
         """Forget records; an unknown key is no error."""
         ...
 
-    async def find_records(self, prefix: str, tag: str | None, after: str, limit: int, now: int) -> Sequence[Record]:
-        """Return unexpired records by key; ``tag`` is ``name=value``."""
+    async def find_records(
+        self, prefix: str, tag: str | None, after: str, limit: int, now: int, *, is_descending: bool = False
+    ) -> Sequence[Record]:
+        """Return unexpired records by key, greater ones than ``after``; descending, smaller ones, the greatest first,
+        and from the greatest of all if ``after`` is empty. ``tag`` is ``name=value``."""
         ...
 
     # -- feed --------------------------------------------------------------------------------------------------------
@@ -203,7 +227,7 @@ class Store(Protocol):
 
     def listen(self, listener: WakeupListener) -> None:
         """Call ``listener`` on the event loop after each change, by whichever process, that may make something
-        receivable."""
+        receivable, or that ends a lease which somebody follows."""
         ...
 
     # -- upkeep ------------------------------------------------------------------------------------------------------
@@ -215,7 +239,8 @@ class Store(Protocol):
         ...
 
     async def check(self) -> None:
-        """Prove that the store can be written. Raises StoreUnavailable, StoreDamaged."""
+        """Prove that the store can be written, and that what it keeps can be read as far as it can tell. Raises
+        StoreUnavailable, StoreDamaged."""
         ...
 
     async def aclose(self) -> None:

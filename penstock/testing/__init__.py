@@ -1,4 +1,4 @@
-"""For tests: a clock that obeys, and a real server in the process of the test.
+"""For tests: a clock that obeys, a real server in the process of the test, apps whose jobs run when it says so.
 
 Light on purpose: neither pytest nor the server is imported before something asks for it.
 """
@@ -10,9 +10,24 @@ from typing import TYPE_CHECKING, Any
 from penstock.testing.clock import ManualClock
 
 if TYPE_CHECKING:
+    from penstock.testing.jobs import AppUnderTest as AppUnderTest
+    from penstock.testing.jobs import WaitingAppUnderTest as WaitingAppUnderTest
+    from penstock.testing.jobs import app_under_test as app_under_test
+    from penstock.testing.jobs import fast_forward as fast_forward
+    from penstock.testing.jobs import run_until_idle as run_until_idle
     from penstock.testing.running import RunningServer
 
-__all__ = ["ManualClock", "server"]
+_OF_JOBS = ("AppUnderTest", "WaitingAppUnderTest", "app_under_test", "fast_forward", "run_until_idle")
+
+__all__ = ["ManualClock", "server", *_OF_JOBS]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _OF_JOBS:
+        from penstock.testing import jobs
+
+        return getattr(jobs, name)
+    raise AttributeError(f"module 'penstock.testing' has no attribute {name!r}")
 
 
 @contextmanager

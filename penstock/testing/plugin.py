@@ -1,6 +1,7 @@
-"""The pytest plugin: a server for the test run, empty for every test. pytest finds it by itself."""
+"""The pytest plugin: a server for the test run, empty for every test; apps under test. pytest finds it by itself."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -8,7 +9,9 @@ import pytest
 from penstock import testing
 
 if TYPE_CHECKING:
+    from penstock.testing.jobs import WaitingAppUnderTest
     from penstock.testing.running import RunningServer
+    from penstock.worker import App
 
 
 @pytest.fixture(scope="session")
@@ -40,3 +43,10 @@ def penstock_aws(penstock_server: "RunningServer", monkeypatch: pytest.MonkeyPat
     for name, value in penstock_server.environment.items():
         monkeypatch.setenv(name, value)
     return penstock_server
+
+
+@pytest.fixture
+def penstock_app() -> "Iterator[Callable[[App], WaitingAppUnderTest]]":
+    """A function that puts an app under test until the test ends: ``jobs = penstock_app(app)``."""
+    with ExitStack() as stack:
+        yield lambda app: stack.enter_context(testing.app_under_test(app))

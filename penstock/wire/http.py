@@ -1,6 +1,6 @@
 """What a dialect reads and writes: a request, a response, and the operations to perform between the two."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -47,12 +47,21 @@ class Request(Struct, gc=False):
     action: str = ""
 
 
+Body = bytes | AsyncGenerator[bytes, None]
+
+
 class Response(Struct, frozen=True, gc=False):
-    """An HTTP response, whole; ``content-length`` is added by the server."""
+    """An HTTP response; what tells the length of the body is added by the server.
+
+    Attributes:
+        status: such as 200.
+        headers: with lower-case names.
+        body: whole, or its parts as they come. A generator is closed when the client goes and when the server stops.
+    """
 
     status: int
     headers: Headers
-    body: bytes
+    body: Body
 
 
 class Call(Struct, frozen=True, gc=False):

@@ -28,7 +28,7 @@ class Near:
 
     @property
     def connection_count(self) -> int:
-        return len(self.server._listener.state.connections)
+        return len(self.server._listener.connections)
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ def test_the_examples_run_in_order(server: Served, folder: Path, monkeypatch: py
         said = _python(code, server) if language == "python" else _bash(code, server, folder)
         assert "hello" in said, f"{code}\nsaid: {said}"
         ran.append(language)
-    assert ran == ["python", "bash", "bash", "bash"], "an example is new: does it say hello?"
+    assert ran == ["python", "bash", "bash", "bash", "bash"], "an example is new: does it say hello?"
 
 
 def _python(code: str, server: Served) -> str:

@@ -38,7 +38,7 @@ def server(request: pytest.FixtureRequest, tmp_path: Path, warm: None) -> Iterat
 
 
 def test_importing_it_imports_neither_pytest_nor_the_server_nor_an_sdk() -> None:
-    heavy = "pytest, uvicorn, boto3, asyncio, apsw"
+    heavy = "pytest, uvloop, boto3, asyncio, apsw"
     code = f"import sys, penstock.testing; print([each for each in '{heavy}'.split(', ') if each in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"

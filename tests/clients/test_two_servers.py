@@ -1,16 +1,22 @@
-"""Two servers on one database file, as behind a load balancer: it does not matter which of them a client reaches."""
+"""Two servers on one store, as behind a load balancer: it does not matter which of them a client reaches."""
 
 import threading
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import boto3
+import pytest
 
 from tests.clients.served import PATIENCE_SECONDS, serving, until_it_waits
+from tests.support.redis_server import shared_server
 
 
-def test_it_does_not_matter_which_server_a_client_reaches(folder: Path) -> None:
+@pytest.mark.parametrize("kind", ["sqlite", "redis"])
+def test_it_does_not_matter_which_server_a_client_reaches(folder: Path, kind: str) -> None:
     store = f"sqlite:///{folder}/penstock.db"
+    if kind == "redis":
+        store = f"{shared_server().url}?tag={quote(str(folder), safe='')}"
     with serving(folder / "one", "--store", store) as one, serving(folder / "two", "--store", store) as two:
         first, second = boto3.client("sqs", **one.arguments()), boto3.client("sqs", **two.arguments())
         url = first.create_queue(QueueName="orders")["QueueUrl"]

@@ -4,17 +4,19 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from penstock.broker.contract import Broker
 from penstock.broker.local import LocalBroker
 from penstock.client.http import HttpBroker
+from penstock.store import open_store
 from penstock.store.contract import Store
 from penstock.store.memory import MemoryStore
 from penstock.store.postgres import PostgresStore
 from penstock.store.sqlite import SqliteStore
 from penstock.testing import ManualClock
+from tests.support import postgres, redis_server
 from tests.support.entropy import CountingEntropy
-from tests.support.postgres import SCHEMA, shared_server, wipe
 from tests.support.server import running_server
 from tests.support.world import World
 
@@ -54,23 +56,32 @@ async def sqlite_store(directory: Path) -> AsyncIterator[Store]:
 
 @asynccontextmanager
 async def postgres_store(directory: Path) -> AsyncIterator[Store]:
-    url, known = shared_server().url, directory / "postgres"
+    url, known = postgres.shared_server().url, directory / "postgres"
     if not known.exists():
-        await wipe(url, SCHEMA)
+        await postgres.wipe(url, postgres.SCHEMA)
         known.touch()
-    store = await PostgresStore.open(f"{url}?schema={SCHEMA}&connections=2")
+    store = await PostgresStore.open(f"{url}?schema={postgres.SCHEMA}&connections=2")
     try:
         yield store
     finally:
         await store.aclose()
 
 
+@asynccontextmanager
+async def redis_store(directory: Path) -> AsyncIterator[Store]:
+    store = await open_store(f"{redis_server.shared_server().url}?tag={quote(str(directory), safe='')}")
+    yield store
+    await store.aclose()
+
+
 IMPLEMENTATIONS = (
     Implementation("memory", memory_store),
     Implementation("sqlite", sqlite_store, is_kept=True),
+    Implementation("redis", redis_store, is_kept=True),
     Implementation("postgres", postgres_store, is_kept=True),
     Implementation("http-memory", memory_store, is_remote=True),
     Implementation("http-sqlite", sqlite_store, is_remote=True),
+    Implementation("http-redis", redis_store, is_remote=True),
     Implementation("http-postgres", postgres_store, is_remote=True),
 )
 IN_PROCESS = tuple(each for each in IMPLEMENTATIONS if not each.is_remote)

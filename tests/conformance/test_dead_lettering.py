@@ -1,9 +1,11 @@
 """Dead-lettering: what was received too often goes to another queue, as it is."""
 
+import pytest
+
 from penstock.core.messages import Attribute, MessageView, State
 from penstock.core.operations import DeleteQueue
 from penstock.core.queues import QueueCounts, RedrivePolicy
-from penstock.core.settlements import Settled
+from penstock.core.settlements import DeadLetter, Settled
 from tests.support.world import World, bodies
 
 
@@ -184,3 +186,36 @@ async def test_many_spent_messages_are_cleared_away_receive_by_receive(world: Wo
         assert receives < 10
     assert found == ["good"]
     assert await world.counts("dead") == QueueCounts(250, 0, 0)
+
+
+async def test_dead_lettering_moves_the_message_now(world: World) -> None:
+    await world.create("dead")
+    await world.create("q", redrive=RedrivePolicy("dead", 5))
+    (sent,) = await world.send("q", "a", priority=3)
+    held = await world.take("q")
+    assert (await world.settle("q", held, DeadLetter("broken"))).result is Settled.DONE
+    assert await world.counts("q") == QueueCounts(0, 0, 0)
+    dead = await world.take("dead")
+    assert (dead.message_id, dead.body, dead.priority) == (sent.message_id, "a", 3)
+    assert (dead.dead_letter_source, dead.receive_count) == ("q", 2)
+
+
+@pytest.mark.parametrize("redrive", [None, RedrivePolicy("none", 5)], ids=["no policy", "no queue"])
+async def test_dead_lettering_without_a_dead_letter_queue_deletes(world: World, redrive: RedrivePolicy | None) -> None:
+    await world.create("q", redrive=redrive)
+    (sent,) = await world.send("q", "a")
+    assert (await world.settle("q", await world.take("q"), DeadLetter("broken"))).result is Settled.DONE
+    assert await world.find(sent.message_id) is None
+    assert await world.counts("q") == QueueCounts(0, 0, 0)
+
+
+async def test_a_receipt_of_before_dead_lettering_means_nothing(world: World) -> None:
+    await world.create("dead")
+    await world.create("q", redrive=RedrivePolicy("dead", 1))
+    await world.send("q", "a")
+    held = await world.take("q", visibility_timeout_seconds=1)
+    world.advance(1)
+    await world.receive("q")
+    assert await world.delete("q", held) in ([Settled.GONE], [Settled.STALE])
+    assert (await world.settle("dead", held)).result is Settled.REFUSED
+    assert await world.counts("dead") == QueueCounts(1, 0, 0)

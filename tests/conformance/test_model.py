@@ -19,7 +19,7 @@ from penstock.core.errors import PenstockError, Problem
 from penstock.core.events import Event
 from penstock.core.messages import MessageView
 from penstock.core.operations import CreateQueue, FindRecords, ListGroups, ListMoves, ListQueues, Peek, ReadEvents
-from penstock.store.contract import Received
+from penstock.store.contract import EVERY_GROUP, Received, wakeup_name
 from tests.conformance.implementations import IN_PROCESS, Implementation, opened
 from tests.support.scripts import NAMES, QUEUES, Advance, Past, Step, StepMoves, Sweep, next_step
 from tests.support.world import World
@@ -82,7 +82,7 @@ class Watch:
     def __init__(self, world: World) -> None:
         self._world = world
         self._found: list[Received] = []
-        self._due: dict[str, list[int]] = {}
+        self._due: dict[tuple[str, str | None], list[int]] = {}
         self._receive = world.store.receive
         world.store.receive = self._watched  # type: ignore[method-assign]
         world.store.listen(self._wake)
@@ -92,20 +92,30 @@ class Watch:
         found, self._found = self._found, []
         return found
 
-    def _wake(self, queue: str, at: int) -> None:
-        if queue in self._due:
-            self._due[queue].append(at)
+    def _wake(self, name: str, at: int) -> None:
+        for waiting, instants in self._due.items():
+            every_group = wakeup_name(waiting[0].partition("\n")[0], EVERY_GROUP)
+            if name == waiting[0] or (name == every_group and waiting[1] is not None):
+                instants.append(at)
 
     async def _watched(self, queue: str, *args: Any, **details: Any) -> Received:
         received = await self._receive(queue, *args, **details)
         self._found.append(received)
-        due = self._due.pop(queue, [0])
+        # who follows a delivery waits for the wake-ups of its group
+        handle = details["following"]
+        for name, followed in list(self._due):
+            if handle is not None and followed == handle:
+                due = self._due.pop((name, handle))
+                break
+        else:
+            due = self._due.pop((queue, None), [0]) if handle is None else [0]
+        name = queue if received.group_id is None else wakeup_name(queue, received.group_id)
         if received.deliveries and details["attempt_id"] is not None:
             pass  # perhaps the same as before, which nobody waits for
         elif received.deliveries:
             assert any(at <= self._world.now for at in due), "a long poll would have slept through this"
         else:
-            self._due[queue] = [] if received.look_again_at is None else [received.look_again_at]
+            self._due[name, handle] = [] if received.look_again_at is None else [received.look_again_at]
         return received
 
 

@@ -6,7 +6,7 @@ from penstock.core.errors import InvalidRequest, MoveConflict, MoveNotFound, Que
 from penstock.core.filters import MessageFilter
 from penstock.core.messages import Attribute, MessageView, State
 from penstock.core.moves import Move, MoveStatus
-from penstock.core.operations import CancelMove, DeleteQueue, ListMoves, StartMove
+from penstock.core.operations import CancelMove, DeleteQueue, ListMoves, ReadHistory, StartMove
 from penstock.core.queues import QueueCounts, RedrivePolicy
 from tests.support.entropy import message_id
 from tests.support.world import World, bodies
@@ -280,3 +280,27 @@ async def test_several_moves_go_on_together(world: World) -> None:
     await start(world, source="other")
     assert await world.step_moves() is None
     assert sorted(bodies(await world.peek("q"))) == ["a", "b", "c"]
+
+
+async def test_moved_messages_may_keep_their_ids(world: World) -> None:
+    await world.update("dead", history="all")
+    await world.update("q", history="all")
+    sent = await world.send("dead", "a", "b", "c")
+    await world.receive("dead", visibility_timeout_seconds=1)
+    world.advance(1)
+    move = await start(world, keeps_ids=True)
+    assert move.keeps_ids
+    assert await world.step_moves(2) is not None
+    assert bodies(await world.peek("q")) == ["a", "b"]
+    assert await world.step_moves() is None
+    seen = await world.peek("q")
+    assert [each.message_id for each in seen] == [each.message_id for each in sent]
+    assert {(each.receive_count, each.sent_at, each.first_received_at) for each in seen} == {(0, world.now, None)}
+    found = await world.find(sent[0].message_id)
+    assert found is not None
+    assert found.queue == "q"
+    events = (await world.perform(ReadHistory(sent[0].message_id))).events
+    assert [(each.kind.value, each.queue, each.detail) for each in events][-2:] == [
+        ("moved", "dead", "to q"),
+        ("sent", "q", "moved from dead"),
+    ]

@@ -6,6 +6,7 @@ from asyncio.subprocess import PIPE, Process
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -14,18 +15,22 @@ from penstock.core.messages import Delivery, Draft
 from penstock.core.operations import CreateQueue, DescribeQueue, Receive, ReleaseLeases, Send
 from penstock.core.queues import QueueChanges, QueueCounts
 from penstock.store import open_store
-from tests.support.postgres import SCHEMA, shared_server, wipe
+from tests.support import postgres, redis_server
+from tests.support.turns import until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PATIENCE_SECONDS = 30
 Start = Callable[..., Awaitable[Process]]
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", "redis", "postgres"])
 async def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "redis":
+        return f"{redis_server.shared_server().url}?tag={quote(str(tmp_path), safe='')}"
     if request.param == "postgres":
-        await wipe(shared_server().url, SCHEMA)
-        return f"{shared_server().url}?schema={SCHEMA}"
+        server = postgres.shared_server()
+        await postgres.wipe(server.url, postgres.SCHEMA)
+        return f"{server.url}?schema={postgres.SCHEMA}"
     return f"sqlite:///{tmp_path}/penstock.db?durability=os"
 
 
@@ -100,3 +105,15 @@ async def test_what_a_killed_process_held_goes_to_the_others(broker: LocalBroker
     assert (await broker.perform(DescribeQueue("q"))).queue.counts == QueueCounts(0, 0, 3)
     assert (await broker.perform(ReleaseLeases("killed"))).released_count == 3
     assert [delivery.body for delivery in await finished(broker, 3)] == ["0", "1", "2"]
+
+
+async def test_who_follows_is_woken_by_another_process(broker: LocalBroker, url: str) -> None:
+    other = LocalBroker(await open_store(url))
+    await broker.perform(Send("q", (Draft("1", group_id="g"),)))
+    (held,) = (await broker.perform(Receive("q", visibility_timeout_seconds=600))).deliveries
+    poll = asyncio.ensure_future(broker.perform(Receive("q", wait_seconds=600, following=held.receipt_handle)))
+    await until(lambda: broker.waiting_count == 1, "the follower waits")
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await other.perform(Send("q", (Draft("2", group_id="g"),)))
+        assert [delivery.body for delivery in (await poll).deliveries] == ["2"]
+    await other.aclose()

@@ -134,3 +134,27 @@ async def test_a_key_that_cannot_be_meant_is_refused(world: World, key: str) -> 
 async def test_nothing_asked_is_nothing_got(world: World) -> None:
     assert await get(world) == ()
     await world.perform(DeleteRecords(()))
+
+
+async def test_records_are_found_from_the_end(world: World) -> None:
+    await put(world, *(Record(key, b"", {"t": "1"}) for key in ("a1", "a2", "a3", "b1", "ä")))
+    assert await found(world, is_descending=True) == ["ä", "b1", "a3", "a2", "a1"]
+    assert await found(world, is_descending=True, after="a3") == ["a2", "a1"]
+    assert await found(world, is_descending=True, after="a2x", tag="t=1") == ["a2", "a1"]
+    assert await found(world, is_descending=True, prefix="a", limit=2) == ["a3", "a2"]
+    assert await found(world, is_descending=True, prefix="a", after="zzz") == ["a3", "a2", "a1"]
+    assert await found(world, is_descending=True, prefix="b", after="a3") == []
+    assert await found(world, is_descending=True, tag="t=2") == []
+
+
+@pytest.mark.parametrize("conditions", [{}, {"tag": "t=1"}, {"prefix": "k"}, {"tag": "t=1", "prefix": "k"}], ids=str)
+async def test_records_are_found_page_by_page_from_the_end(world: World, conditions: dict[str, str]) -> None:
+    keys = [f"k{number:02}" for number in range(7)]
+    await put(world, *(Record(key, b"", {"t": "1"}) for key in keys))
+    got: list[str] = []
+    after: str | None = ""
+    while after is not None:
+        page = await world.perform(FindRecords(after=after, limit=3, is_descending=True, **conditions))
+        got += [record.key for record in page.records]
+        after = page.next_after
+    assert got == keys[::-1]

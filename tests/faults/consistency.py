@@ -11,10 +11,12 @@ _STRICT = """
         SELECT queue_number FROM queues WHERE CAST(settings AS TEXT) ->> 'group_order' = 'strict'"""
 
 _WRONG = {
-    "a message without content": """
-        SELECT message_key FROM messages WHERE message_key NOT IN (SELECT message_key FROM contents)""",
-    "content without a message": """
-        SELECT message_key FROM contents WHERE message_key NOT IN (SELECT message_key FROM messages)""",
+    "a message without a body": """
+        SELECT message_key FROM messages
+        WHERE body IS NULL AND message_key NOT IN (SELECT message_key FROM bodies)""",
+    "a body without a message that wants it": """
+        SELECT message_key FROM bodies
+        WHERE message_key NOT IN (SELECT message_key FROM messages WHERE body IS NULL)""",
     "a message under another queue's number": """
         SELECT message_key FROM messages WHERE message_key >> 40 <> queue_number""",
     "a message of no queue, and none is being forgotten": """
@@ -34,18 +36,23 @@ _WRONG = {
             WHEN group_key > 0 AND queue_number IN strict THEN message_key & 0xFFFFFFFFFF
             ELSE visible_at END""",
     "an empty group that is not parked": """
-        SELECT group_key FROM groups WHERE message_count = 0 AND NOT is_parked""",
+        SELECT group_key FROM groups
+        WHERE group_key NOT IN (SELECT group_key FROM messages) AND NOT is_parked""",
     "a group with messages that nobody will look at": """
-        SELECT group_key FROM groups WHERE message_count > 0 AND NOT is_parked AND ready_at IS NULL""",
-    "a group whose messages were miscounted": """
-        SELECT group_key FROM groups WHERE message_count <>
+        SELECT group_key FROM groups
+        WHERE group_key IN (SELECT group_key FROM messages) AND NOT is_parked AND ready_at IS NULL""",
+    "a fair group whose messages were miscounted": """
+        SELECT group_key FROM groups WHERE queue_number NOT IN strict AND message_count <>
             (SELECT count(*) FROM messages WHERE messages.group_key = groups.group_key)""",
-    "a group whose leases were miscounted": """
-        SELECT group_key, groups.in_flight FROM groups JOIN queues USING (queue_number) WHERE groups.in_flight <>
+    "a strict group in which something is counted": """
+        SELECT group_key FROM groups WHERE queue_number IN strict AND (message_count <> 0 OR in_flight <> 0)""",
+    "a fair group whose leases were miscounted": """
+        SELECT group_key, groups.in_flight FROM groups JOIN queues USING (queue_number)
+        WHERE queue_number NOT IN strict AND groups.in_flight <>
             (SELECT count(*) FROM messages
              WHERE messages.group_key = groups.group_key AND phase = 2 AND visible_at > counted_at)""",
     "a strict group that shows another head": """
-        SELECT group_key FROM groups WHERE queue_number IN strict AND message_count > 0 AND NOT is_parked
+        SELECT group_key FROM groups WHERE queue_number IN strict AND NOT is_parked
             AND (head_key, head_visible_at) IS NOT
                 (SELECT message_key, visible_at FROM messages
                  WHERE messages.group_key = groups.group_key ORDER BY position LIMIT 1)""",

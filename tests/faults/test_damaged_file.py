@@ -6,13 +6,24 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
 from penstock.broker.local import LocalBroker
 from penstock.core.errors import PenstockError, StoreDamaged, StoreTooNew
 from penstock.core.messages import Draft
-from penstock.core.operations import CreateQueue, DescribeQueue, Peek, Receive, Send, Settle
+from penstock.core.operations import (
+    CreateQueue,
+    DescribeQueue,
+    ListGroups,
+    ListQueues,
+    Operation,
+    Peek,
+    Receive,
+    Send,
+    Settle,
+)
 from penstock.core.queues import QueueChanges
 from penstock.core.settlements import Settlement
 from penstock.store.sqlite import SqliteStore
@@ -20,11 +31,12 @@ from tests.faults.server_process import ServerProcess
 from tests.faults.sqs_connection import Refused, SqsConnection, queue_url
 
 _PAGE = 4096
+_IN_A_CENTURY = 1_000 * 86_400 * 365 * 100
 
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """The file of a store with a standard and a FIFO queue, some of whose messages are in flight."""
+    """The file of a store with a standard, a FIFO and a fair queue, some of whose messages are in flight."""
     path = tmp_path_factory.mktemp("sound") / "penstock.db"
     asyncio.run(_fill(path))
     return path.read_bytes()
@@ -34,11 +46,13 @@ async def _fill(path: Path) -> None:
     broker = LocalBroker(await SqliteStore.open(path))
     await broker.perform(CreateQueue("plain"))
     await broker.perform(CreateQueue("ordered", QueueChanges(is_fifo=True, group_order="strict")))
+    await broker.perform(CreateQueue("shared"))
     for start in range(0, 1000, 100):
         numbers = range(start, start + 100)
         await broker.perform(Send("plain", tuple(Draft(f"{number} {'x' * 300}") for number in numbers)))
         drafts = tuple(Draft(str(n), group_id=f"g{n % 50}", deduplication_id=str(n)) for n in numbers)
         await broker.perform(Send("ordered", drafts))
+        await broker.perform(Send("shared", tuple(Draft(f"tenant {n}", group_id=f"t{n % 10}") for n in numbers)))
     await broker.perform(Receive("plain", 100, wait_seconds=0))
     await broker.perform(Receive("ordered", 100, wait_seconds=0))
     await broker.aclose()
@@ -100,11 +114,11 @@ async def test_a_database_of_another_program_is_refused_and_left_as_it_is(tmp_pa
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(60))
 async def test_damage_anywhere_is_either_reported_or_out_of_the_way(sound: bytes, tmp_path: Path, seed: int) -> None:
     random = Random(seed)
     path = tmp_path / "penstock.db"
-    damaged = _damaged(sound, random)
+    damaged = _damaged(sound, random) if seed < 40 else _peppered(sound, random)
     path.write_bytes(damaged)
     inode = path.stat().st_ino
     try:
@@ -113,18 +127,25 @@ async def test_damage_anywhere_is_either_reported_or_out_of_the_way(sound: bytes
         assert path.read_bytes() == damaged
         return
     broker = LocalBroker(store)
-    for queue in ("plain", "ordered"):
-        for operation in (
+    for queue in ("plain", "ordered", "shared"):
+        operations: tuple[Operation[Any], ...] = (
+            ListQueues(),
             DescribeQueue(queue),
+            ListGroups(queue),
             Peek(queue, limit=1000),
             Send(queue, tuple(Draft("more", group_id="g1", deduplication_id=f"more {n}") for n in range(20))),
             Receive(queue, 1000, wait_seconds=0),
-        ):
+            Receive(queue, 10, wait_seconds=0),
+        )
+        for operation in operations:
             with contextlib.suppress(StoreDamaged):
                 reply = await broker.perform(operation)
-                if isinstance(operation, Receive):
+                if isinstance(operation, Receive) and reply.deliveries:
                     held = tuple(Settlement(queue, each.receipt_handle) for each in reply.deliveries)
                     await broker.perform(Settle(held))
+    for task in (store.check(), store.sweep(1000, now=_IN_A_CENTURY), store.step_moves((), now=_IN_A_CENTURY)):
+        with contextlib.suppress(StoreDamaged):
+            await task
     await broker.aclose()
     assert path.stat().st_ino == inode
 
@@ -138,6 +159,85 @@ def _damaged(sound: bytes, random: Random) -> bytes:
         filling = random.choice((bytes(_PAGE), random.randbytes(_PAGE)))
         damaged[page * _PAGE : (page + 1) * _PAGE] = filling
     return bytes(damaged)
+
+
+def _peppered(sound: bytes, random: Random) -> bytes:
+    """Return a file in which single bytes after the first page are others: most lie inside of values."""
+    damaged = bytearray(sound)
+    for place in random.sample(range(_PAGE, len(sound)), random.choice((20, 200, 2000))):
+        damaged[place] ^= random.randrange(1, 256)
+    return bytes(damaged)
+
+
+async def _sequence_numbers(broker: LocalBroker, queue: str, most: int) -> list[int]:
+    reply = await broker.perform(Receive(queue, most, wait_seconds=0))
+    return [each.sequence_number for each in reply.deliveries]
+
+
+_NO_UTF8 = b"\xff"
+_NO_MSGPACK = b"\xc1"
+
+
+@pytest.mark.parametrize(
+    ("written", "damaged"),
+    [(b"102 xxx", _NO_UTF8 + b"02 xxx"), (b"102 xxx", b"102 xx" + _NO_UTF8)],
+    ids=["first byte", "in the middle"],
+)
+async def test_a_damaged_message_is_reported_and_the_others_are_delivered(
+    sound: bytes, tmp_path: Path, written: bytes, damaged: bytes
+) -> None:
+    path = tmp_path / "penstock.db"
+    path.write_bytes(sound.replace(written, damaged))
+    store = await SqliteStore.open(path)
+    broker = LocalBroker(store)
+    assert await _sequence_numbers(broker, "plain", 10) == [101, 102], "100 are in flight, the 103rd is damaged"
+    with pytest.raises(StoreDamaged, match="Message 103 of queue 'plain'"):
+        await _sequence_numbers(broker, "plain", 10)
+    assert await _sequence_numbers(broker, "plain", 10) == list(range(104, 114))
+    with pytest.raises(StoreDamaged, match="Message 103 of queue 'plain'"):
+        await broker.perform(Peek("plain", limit=1000))
+    with pytest.raises(StoreDamaged, match="Message 103 of queue 'plain'"):
+        await store.check()
+    await broker.perform(Send("plain", (Draft("more"),)))
+    await broker.aclose()
+
+
+async def test_what_comes_behind_a_damaged_message_of_a_strict_group_waits_and_other_groups_go_on(
+    sound: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "penstock.db"
+    head = b"\x95\xa2g5\xa15"
+    assert head in sound
+    path.write_bytes(sound.replace(head, _NO_MSGPACK + head[1:]))
+    broker = LocalBroker(await SqliteStore.open(path))
+    with pytest.raises(StoreDamaged, match="Message 6 of queue 'ordered'"):
+        await broker.perform(Receive("ordered", 10, wait_seconds=0))
+    groups = set()
+    while deliveries := (await broker.perform(Receive("ordered", 100, wait_seconds=0))).deliveries:
+        groups |= {each.group_id for each in deliveries}
+    assert groups == {f"g{number}" for number in range(6, 50)}, "g0 to g4 are in flight"
+    await broker.aclose()
+
+
+async def test_a_damaged_message_of_a_tenant_is_passed_over(sound: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "penstock.db"
+    path.write_bytes(sound.replace(b"tenant 0", b"tenant\xff0"))
+    broker = LocalBroker(await SqliteStore.open(path))
+    with pytest.raises(StoreDamaged, match="Message 1 of queue 'shared'"):
+        await broker.perform(Receive("shared", 10, wait_seconds=0))
+    received: list[int] = []
+    while some := await _sequence_numbers(broker, "shared", 500):
+        received += some
+    assert sorted(received) == list(range(2, 1001))
+    await broker.aclose()
+
+
+async def test_a_sound_file_passes_the_check(sound: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "penstock.db"
+    path.write_bytes(sound)
+    store = await SqliteStore.open(path)
+    await store.check()
+    await store.aclose()
 
 
 @pytest.mark.parametrize("damage", [_text, _of_version(999)], ids=["no database", "of a newer version"])
@@ -158,7 +258,7 @@ async def test_the_server_reports_damage_that_it_finds_later_and_goes_on(sound: 
     path = tmp_path / "penstock.db"
     path.write_bytes(sound)
     with sqlite3.connect(path) as connection:
-        ((first_page,),) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'contents'")
+        ((first_page,),) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'messages_in_order'")
     connection.close()
     damaged = bytearray(sound)
     damaged[(first_page - 1) * _PAGE : first_page * _PAGE] = Random(3).randbytes(_PAGE)

@@ -110,7 +110,12 @@ async def _check(path: Path, torn_at: int, kept: dict[str, int], deleted: dict[s
     await store.aclose()
     check_consistency(path)
     connection = apsw.Connection(str(path))
-    found = {body for (body,) in connection.execute("SELECT body FROM contents")}
+    found = {
+        body
+        for (body,) in connection.execute(
+            "SELECT coalesce(m.body, b.body) FROM messages m LEFT JOIN bodies b USING (message_key)"
+        )
+    }
     connection.close()
     lost = [body for body, length in kept.items() if length <= torn_at and body not in found]
     back = [body for body, length in deleted.items() if length <= torn_at and body in found]

@@ -32,12 +32,20 @@ class Raw:
     async def answer(self, *, has_body: bool = True) -> Answer:
         """Read one response."""
         async with asyncio.timeout(PATIENCE_SECONDS):
-            head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-            first, *lines = head.rstrip().split("\r\n")
-            pairs = (line.split(":", 1) for line in lines)
-            headers = {name.lower(): value.strip() for name, value in pairs}
+            status, headers = await self._start()
             length = int(headers.get("content-length", 0)) if has_body else 0
-            return Answer(int(first.split()[1]), headers, await self._reader.readexactly(length))
+            return Answer(status, headers, await self._reader.readexactly(length))
+
+    async def head(self) -> dict[str, str]:
+        """Read the headers of a response."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            return (await self._start())[1]
+
+    async def _start(self) -> tuple[int, dict[str, str]]:
+        head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        first, *lines = head.rstrip().split("\r\n")
+        pairs = (line.split(":", 1) for line in lines)
+        return int(first.split()[1]), {name.lower(): value.strip() for name, value in pairs}
 
     async def rest(self) -> bytes:
         """Read until the server closes."""
@@ -51,6 +59,24 @@ class Raw:
     async def post(self, path: str, body: bytes, *headers: str) -> Answer:
         await self.send(request("POST", path, headers, body))
         return await self.answer()
+
+    async def line(self) -> bytes:
+        """Read up to the end of a line."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            return await self._reader.readuntil(b"\r\n")
+
+    def send_no_more(self) -> None:
+        """Close this side and go on reading."""
+        self._writer.write_eof()
+
+    @property
+    def unsent_bytes(self) -> int:
+        """What the server would not take yet."""
+        return self._writer.transport.get_write_buffer_size()
+
+    def push(self, data: bytes) -> None:
+        """Send without waiting until it is sent."""
+        self._writer.write(data)
 
     def close(self) -> None:
         self._writer.close()

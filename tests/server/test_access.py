@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from msgspec import structs
 
 from penstock.broker.local import LocalBroker
-from penstock.core.effects import Arrival, Effects, FollowUp, Join, Record
+from penstock.core.effects import Arrival, Effects, FollowUp, Guard, Join, Record
 from penstock.core.errors import AccessDenied
 from penstock.core.messages import Draft
 from penstock.core.operations import (
@@ -179,6 +179,8 @@ async def test_an_account_may_do_everything_with_its_own() -> None:
     [
         Effects(sends=(FollowUp("q", Draft("x")),)),
         Effects(records=(Record("key", b""),)),
+        Effects(forgets=("key",)),
+        Effects(sends=(FollowUp("eu-west-1/111122223333/q", Draft("x")),), guards=(Guard("key", None),)),
         Effects(arrivals=(Arrival("join", "part"),)),
         Effects(joins=(Join("join", 1, FollowUp("eu-west-1/111122223333/q", Draft("x"))),)),
     ],

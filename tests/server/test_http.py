@@ -184,7 +184,7 @@ async def test_a_silent_connection_is_closed_without_a_word() -> None:
 
 async def test_a_client_that_reads_nothing_is_cut_off() -> None:
     async with serving(MemoryStore(), idle_seconds=0.3) as server:
-        connections = server._listener.state.connections
+        connections = server._listener.connections
         async with raw(server.url) as connection:
             await connection.post("/v1/queues", CREATE)
             body = json.dumps({"messages": [{"body": "x" * 100_000}] * 40}).encode()

@@ -73,7 +73,7 @@ async def test_a_client_that_goes_while_its_message_is_fetched_gives_it_back(wai
     local = await opened(store)
     await local.perform(Send("orders", (Draft("hello"),)))
     async with serving(store, local=local) as server:
-        state = server._listener.state
+        listener = server._listener
         for leave in (Raw.close, Raw.abort):
             started.clear()
             go_on.clear()
@@ -82,9 +82,9 @@ async def test_a_client_that_goes_while_its_message_is_fetched_gives_it_back(wai
                 await connection.send(request("POST", "/v1/queues/orders/receive", body=body))
                 await started.wait()
                 leave(connection)
-                await until(lambda: not state.connections, "the connection is lost")
+                await until(lambda: not listener.connections, "the connection is lost")
                 go_on.set()
-                await until(lambda: not state.tasks, "the request is over")
+                await until(lambda: not listener.tasks, "the request is over")
             assert await counts(local) == QueueCounts(ready=1, delayed=0, in_flight=0)
         assert (await local.perform(Peek("orders"))).messages[0].receive_count == 0
 
@@ -97,8 +97,8 @@ async def test_a_client_that_sends_and_leaves_at_once_leaves_its_message_in_the_
         for _ in range(20):
             async with raw(server.url) as connection:
                 await connection.send(request("POST", "/v1/queues/orders/receive", body=RECEIVE))
-            await until(lambda: not server._listener.state.connections, "the connection is lost")
-            await until(lambda: not server._listener.state.tasks, "the request is over")
+            await until(lambda: not server._listener.connections, "the connection is lost")
+            await until(lambda: not server._listener.tasks, "the request is over")
             assert await counts(local) == QueueCounts(ready=1, delayed=0, in_flight=0)
     await store.aclose()
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import structs
 
-from penstock.core.effects import Arrival, Effects, FollowUp, Join, Record
+from penstock.core.effects import Arrival, Effects, FollowUp, Guard, Join, Record
 from penstock.core.filters import MessageFilter
 from penstock.core.messages import Attribute, Draft, State
 from penstock.core.operations import (
@@ -90,7 +90,7 @@ Step = Operation[Any] | Advance | Sweep | StepMoves
 
 @dataclass
 class Past:
-    """What has happened so far, to choose from: deliveries given out, messages and moves that were or are there.
+    """What has happened so far, to choose from: deliveries (``streams``: to follow), messages and moves.
 
     Most of a script happens to its favourite queues, so that it gets somewhere with them.
     """
@@ -100,11 +100,17 @@ class Past:
     handles: list[tuple[str, str]] = field(default_factory=list)
     message_ids: list[str] = field(default_factory=list)
     move_ids: list[str] = field(default_factory=list)
+    streams: list[tuple[str, str, str]] = field(default_factory=list)
 
     def remember(self, step: Step, reply: Any) -> None:
         if isinstance(step, Receive) and isinstance(reply, ReceiveReply):
             self.handles += [(step.queue, each.receipt_handle) for each in reply.deliveries]
             del self.handles[:-60]
+            if QUEUES[step.queue].is_fifo or QUEUES[step.queue].group_order == "strict":
+                self.streams += [
+                    (step.queue, each.receipt_handle, each.group_id) for each in reply.deliveries if each.group_id
+                ]
+                del self.streams[:-6]
         elif isinstance(reply, SendReply):
             self.message_ids += [each.message_id for each in reply.outcomes if isinstance(each, Sent)]
             del self.message_ids[:-60]
@@ -133,10 +139,15 @@ def _send(rng: Random, past: Past) -> Step:
     drafts = [_draft(rng, past) for _ in range(count)]
     if many:
         drafts = [Draft(f"many{number}", group_id=same_group) for number in range(count)]
+    elif past.streams and rng.random() < 0.3:
+        queue, _, group_id = rng.choice(past.streams)
+        return Send(queue, tuple(structs.replace(draft, group_id=group_id) for draft in drafts))
     return Send("tenants" if many else past.queue(rng), tuple(drafts))
 
 
 def _receive(rng: Random, past: Past) -> Step:
+    if past.handles and rng.random() < (0.5 if past.streams else 0.02):
+        return _follow(rng, past)
     return Receive(
         past.queue(rng),
         max_messages=rng.choice((1, 1, 2, 3, 10, 35)),
@@ -147,14 +158,33 @@ def _receive(rng: Random, past: Past) -> Step:
     )
 
 
+def _follow(rng: Random, past: Past) -> Step:
+    queue, handle = _delivery(rng, past)
+    if past.streams and rng.random() < 0.95:
+        queue, handle, _ = rng.choice(past.streams)
+    return Receive(
+        queue if rng.random() < 0.97 else past.queue(rng),
+        max_messages=rng.choice((1, 2, 10)),
+        wait_seconds=0,
+        visibility_timeout_seconds=rng.choice((None, 0, 1, 5, 100)),
+        owner=rng.choice((None, *OWNERS)),
+        following=handle,
+    )
+
+
+def _delivery(rng: Random, past: Past) -> tuple[str, str]:
+    """Choose queue and handle of a delivery: mostly one of the latest, which are still held."""
+    return past.handles[-1 - min(int(rng.expovariate(0.3)), len(past.handles) - 1)]
+
+
 def _settle(rng: Random, past: Past) -> Step:
     if not past.handles:
         return _receive(rng, past)
-    handles = past.handles
     settlements = []
     for _ in range(rng.randint(1, 4)):
-        # mostly one of the latest deliveries, which are still held
-        queue, handle = handles[-1 - min(int(rng.expovariate(0.3)), len(handles) - 1)]
+        queue, handle = _delivery(rng, past)
+        others = {each for of, each in past.handles[-8:] if (of == queue or rng.random() < 0.02) and each != handle}
+        also = rng.sample(sorted(others), rng.randint(1, len(others))) if others and rng.random() < 0.2 else []
         settlements.append(
             Settlement(
                 queue if rng.random() < 0.97 else past.queue(rng),
@@ -166,7 +196,7 @@ def _settle(rng: Random, past: Past) -> Step:
                         ChangeVisibility(3),
                         ChangeVisibility(3, 4),
                         GiveBack(),
-                        GiveBack(),
+                        GiveBack(rng.choice((0, 0, 1, 5)), rng.random() < 0.6),
                         DeadLetter("bad"),
                     )
                     + (ChangeVisibility(rng.choice((0, 1, 5, 30)), rng.choice((1, 5, 31))),)
@@ -175,6 +205,7 @@ def _settle(rng: Random, past: Past) -> Step:
                 any_delivery=rng.random() < 0.1,
                 parks_group=rng.random() < 0.05,
                 effects=_effects(rng, past) if rng.random() < 0.2 else Effects(),
+                also=tuple(also),
             )
         )
     return Settle(tuple(settlements))
@@ -234,7 +265,11 @@ def _record(rng: Random, past: Past) -> Step:
             GetRecords(keys),
             DeleteRecords(keys[:1]),
             FindRecords(
-                rng.choice(("", "k", "k2")), rng.choice((None, "t=1", "t=2")), rng.choice(("", "k1")), rng.randint(1, 4)
+                rng.choice(("", "k", "k2")),
+                rng.choice((None, "t=1", "t=2")),
+                rng.choice(("", "k1", "k3")),
+                rng.randint(1, 4),
+                rng.random() < 0.5,
             ),
         )
     )
@@ -245,7 +280,7 @@ def _move(rng: Random, past: Past) -> Step:
         return CancelMove(rng.choice(past.move_ids[-3:]))
     wanted = _filter(rng, past) if rng.random() < 0.4 else None
     target = rng.choice((None, None, past.queue(rng), past.queue(rng)))
-    return StartMove(past.queue(rng), target, rng.choice((None, 1, 3)), wanted)
+    return StartMove(past.queue(rng), target, rng.choice((None, 1, 3)), wanted, rng.random() < 0.5)
 
 
 def _apply(rng: Random, past: Past) -> Step:
@@ -302,7 +337,12 @@ def _effects(rng: Random, past: Past) -> Effects:
             )
         return Join(f"j{rng.randint(1, 3)}", rng.randint(1, 2), opened, expires_at)
 
+    def guard() -> Guard:
+        return Guard(f"k{rng.randint(1, 4)}", rng.choice((None, None, b"a", b"b")))
+
     return Effects(
+        guards=some(guard, 0.3),
+        forgets=some(lambda: f"k{rng.randint(1, 4)}", 0.2),
         sends=some(follow_up, 0.5),
         records=some(lambda: _a_record(rng, past), 0.3),
         joins=some(join, 0.3),
@@ -313,7 +353,7 @@ def _effects(rng: Random, past: Past) -> Effects:
 def _a_record(rng: Random, past: Past) -> Record:
     return Record(
         f"k{rng.randint(1, 4)}",
-        bytes([rng.randint(0, 255)]),
+        rng.choice((b"a", b"b")),
         {"t": str(rng.randint(1, 2))} if rng.random() < 0.6 else {},
         rng.choice((None, past.now + 3000)),
         rng.random() < 0.3,

@@ -60,6 +60,14 @@ class Receive(Operation[ReceiveReply], frozen=True, omit_defaults=True):
         attempt_id: asking again with the same id within five minutes gives the same deliveries while all their leases
             last (SQS ``ReceiveRequestAttemptId``); strictly ordered queues only.
         owner: who holds the leases; ``ReleaseLeases`` gives all of an owner's back at once.
+        following: receipt handle of a delivery from a strictly ordered group whose lease lasts. Only messages of that
+            group come that were sent later, in order, up to the first that is delayed or in flight: whoever holds
+            several names the last. Not with ``attempt_id``.
+
+    Raises:
+        QueueNotFound: no such queue.
+        LeaseLost: the delivery that is followed is no longer held, now or while waiting.
+        ReceiptHandleInvalid, InvalidRequest: it is none of this queue, or of no strictly ordered group.
     """
 
     queue: str
@@ -68,6 +76,7 @@ class Receive(Operation[ReceiveReply], frozen=True, omit_defaults=True):
     visibility_timeout_seconds: float | None = None
     attempt_id: str | None = None
     owner: str | None = None
+    following: str | None = None
 
 
 class SettleReply(Struct, frozen=True):
@@ -105,6 +114,7 @@ class Apply(Operation[ApplyReply], frozen=True):
     """Let effects happen on their own, all of them or none.
 
     Raises:
+        GuardFailed: a guard does not hold; then nothing happened.
         QueueNotFound, MessageTooLarge, ...: the first effect that cannot happen; then none did.
     """
 

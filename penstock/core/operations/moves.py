@@ -16,6 +16,13 @@ class MoveReply(Struct, frozen=True):
 class StartMove(Operation[MoveReply], frozen=True, omit_defaults=True):
     """Begin to redrive the messages of a queue.
 
+    Attributes:
+        source: the queue that is emptied.
+        target: where its messages go; ``None``: each back to the queue it was dead-lettered from.
+        rate_per_second: at most so many messages each second; ``None`` as fast as it goes.
+        filter: only messages that match; ``None`` all.
+        keeps_ids: moved messages keep their ids. If not, each gets another, as AWS does it.
+
     Raises:
         QueueNotFound: source or target do not exist.
         MoveConflict: a move of that source is running.
@@ -25,6 +32,7 @@ class StartMove(Operation[MoveReply], frozen=True, omit_defaults=True):
     target: str | None = None
     rate_per_second: int | None = None
     filter: MessageFilter | None = None
+    keeps_ids: bool = False
 
 
 class CancelMove(Operation[MoveReply], frozen=True):

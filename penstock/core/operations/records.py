@@ -44,9 +44,19 @@ class RecordPage(Struct, frozen=True):
 
 
 class FindRecords(Operation[RecordPage], frozen=True, omit_defaults=True):
-    """List records by the start of their key or by a tag (``tag=value``), or both."""
+    """List records by the start of their key or by a tag (``tag=value``), or both, in order of their keys.
+
+    Attributes:
+        prefix: only keys that start so.
+        tag: only records with this tag, written ``name=value``.
+        after: go on after this key: only greater ones, or smaller ones when descending. Empty: from the beginning,
+            whichever end that is.
+        limit: at most so many, 1 to 1000.
+        is_descending: the greatest key first.
+    """
 
     prefix: str = ""
     tag: str | None = None
     after: str = ""
     limit: int = 100
+    is_descending: bool = False

@@ -68,7 +68,8 @@ def _step(shelf: Shelf, move: Move, unused: list[str], now: int) -> Move:
         target = shelf.queues.get(move.target or row.dead_letter_source or "")
         view = source.view(row, now)
         if target and view.state is State.READY and (move.filter is None or matches(move.filter, view)):
-            _move(shelf, source, row, target, unused.pop(0), now)
+            new_id = unused.pop(0)
+            _move(shelf, source, row, target, None if move.keeps_ids else new_id, now)
             moved += 1
         cursor = row.sequence_number
     else:
@@ -77,9 +78,12 @@ def _step(shelf: Shelf, move: Move, unused: list[str], now: int) -> Move:
     return structs.replace(move, status=MoveStatus.COMPLETED, cursor=cursor, moved_count=move.moved_count + moved)
 
 
-def _move(shelf: Shelf, source: Queue, row: Row, target: Queue, message_id: str, now: int) -> None:
+def _move(shelf: Shelf, source: Queue, row: Row, target: Queue, new_id: str | None, now: int) -> None:
+    message_id = new_id or row.message_id
     shelf.forget(source, row, now)
-    shelf.note(source, EventKind.MOVED, row.message_id, now, f"to {target.name} as {message_id}")
+    what_became = f"to {target.name}" + (f" as {new_id}" if new_id else "")
+    shelf.note(source, EventKind.MOVED, row.message_id, now, what_became)
     new = Row(0, message_id, structs.replace(row.draft, message_id=message_id), now, now, row.expires_at)
     shelf.keep(target, new, now)
-    shelf.note(target, EventKind.SENT, message_id, now, f"moved from {source.name}, was {row.message_id}")
+    what_was = f"moved from {source.name}" + (f", was {row.message_id}" if new_id else "")
+    shelf.note(target, EventKind.SENT, message_id, now, what_was)

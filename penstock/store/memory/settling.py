@@ -5,22 +5,40 @@ from msgspec import structs
 from penstock.core.clock import to_ms
 from penstock.core.errors import PenstockError
 from penstock.core.events import EventKind
-from penstock.core.lifecycle import lease_refusal, names_delivery
+from penstock.core.lifecycle import lease_refusal, names_delivery, told
 from penstock.core.messages import State
 from penstock.core.operations import IdOutcome
-from penstock.core.receipts import decode_receipt
+from penstock.core.receipts import Receipt, decode_receipts
 from penstock.core.settlements import ChangeVisibility, DeadLetter, GiveBack, Settled, Settlement, SettleOutcome
 from penstock.store.memory.rows import Queue, Row
 from penstock.store.memory.shelf import Shelf
 
 
 def settle(shelf: Shelf, settlement: Settlement, now: int) -> SettleOutcome:
-    """End one delivery, with its effects, or say why not."""
+    """End deliveries that end together, with their effects, or say why not."""
     try:
         queue = shelf.queue(settlement.queue)
-        receipt = decode_receipt(settlement.queue, settlement.receipt_handle)
+        receipts = decode_receipts(settlement.queue, (settlement.receipt_handle, *settlement.also))
     except PenstockError as error:
         return SettleOutcome(Settled.REFUSED, problem=error.problem)
+    held = []
+    for receipt in receipts:
+        row = _held(queue, settlement, receipt, now)
+        if isinstance(row, SettleOutcome):
+            return row
+        held.append(row)
+    message_id = held[0].message_id
+    refused = shelf.refusal_of(settlement.effects, now)
+    if refused is not None:
+        return SettleOutcome(Settled.REFUSED, message_id, refused.problem)
+    for row in held:
+        _end(shelf, queue, row, settlement, now)
+    shelf.apply(settlement.effects, now)
+    return SettleOutcome(Settled.DONE, message_id)
+
+
+def _held(queue: Queue, settlement: Settlement, receipt: Receipt, now: int) -> Row | SettleOutcome:
+    """Return the row that a settlement may end, or the outcome if it may not."""
     row = queue.rows.get(receipt.sequence_number)
     if row is None:
         return SettleOutcome(Settled.GONE)
@@ -28,12 +46,10 @@ def settle(shelf: Shelf, settlement: Settlement, now: int) -> SettleOutcome:
         return SettleOutcome(Settled.STALE, row.message_id)
     if row.visible_at <= now and (settlement.is_fenced or queue.is_strict):
         return SettleOutcome(Settled.EXPIRED, row.message_id)
-    refused = lease_refusal(settlement.action, row.received_at, now) or shelf.refusal_of(settlement.effects)
+    refused = lease_refusal(settlement.action, row.received_at, now)
     if refused is not None:
         return SettleOutcome(Settled.REFUSED, row.message_id, refused.problem)
-    _end(shelf, queue, row, settlement, now)
-    shelf.apply(settlement.effects, now)
-    return SettleOutcome(Settled.DONE, row.message_id)
+    return row
 
 
 def _end(shelf: Shelf, queue: Queue, row: Row, settlement: Settlement, now: int) -> None:
@@ -46,8 +62,10 @@ def _end(shelf: Shelf, queue: Queue, row: Row, settlement: Settlement, now: int)
         shelf.note(queue, EventKind.VISIBILITY_CHANGED, row.message_id, now, detail)
         return
     if isinstance(action, GiveBack):
-        shelf.give_back(queue, row, now)
-        shelf.note(queue, EventKind.VISIBILITY_CHANGED, row.message_id, now, "given back")
+        if action.is_counted:
+            shelf.settle_busy(queue, row, now)
+        shelf.give_back(queue, row, now + to_ms(action.delay_seconds), now, is_counted=action.is_counted)
+        shelf.note(queue, EventKind.VISIBILITY_CHANGED, row.message_id, now, told(action))
         return
     shelf.settle_busy(queue, row, now)
     if isinstance(action, DeadLetter) and shelf.dead_letter(queue, row, action.reason, now):
@@ -133,6 +151,7 @@ def reschedule(shelf: Shelf, message_id: str, deliver_at: int, queue_name: str |
     queue.place(row, now)
     shelf.note(queue, EventKind.RESCHEDULED, message_id, now, str(row.visible_at))
     shelf.wake(queue.name, row.visible_at)
+    shelf.wake_followers(queue, row, row.visible_at)
     return IdOutcome.DONE
 
 

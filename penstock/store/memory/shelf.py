@@ -14,7 +14,8 @@ from penstock.core.lifecycle import first_visible_at, has_expired, is_spent, own
 from penstock.core.messages import Draft
 from penstock.core.moves import Move
 from penstock.core.operations import Refused, SendOutcome, Sent
-from penstock.core.refusals import queue_not_found
+from penstock.core.refusals import guard_failed, queue_not_found
+from penstock.store.contract import EVERY_GROUP, wakeup_name
 from penstock.store.memory.rows import Group, Queue, Row
 
 
@@ -83,7 +84,12 @@ class Shelf:
         self.messages[row.message_id] = (queue, row)
         queue.place(row, now)
         if row.draft.group_id is not None:
-            queue.groups[row.draft.group_id].last_sent_at = now
+            group = queue.groups[row.draft.group_id]
+            group.last_sent_at = now
+            if queue.is_strict and len(group.rows) > 1:
+                # it stands behind others: nobody but who follows one of them may receive it next
+                self.wake(wakeup_name(queue.name, group.group_id), row.visible_at)
+                return row
         self.wake(queue.name, row.visible_at)
         return row
 
@@ -132,6 +138,7 @@ class Shelf:
         """Remove a row."""
         queue.take_out(row, now, for_good=True)
         del self.messages[row.message_id]
+        self.wake_followers(queue, row, now)
 
     def change_visibility(self, queue: Queue, row: Row, until: int, now: int) -> None:
         """Let a lease last until an instant; now gives it back."""
@@ -139,20 +146,32 @@ class Shelf:
         row.visible_at = until
         queue.place(row, now)
         self.wake(queue.name, until)
+        self.wake_followers(queue, row, until)
 
-    def give_back(self, queue: Queue, row: Row, now: int) -> None:
-        """Undo a delivery. Its token goes, so that it cannot be undone twice."""
+    def give_back(self, queue: Queue, row: Row, visible_at: int, now: int, *, is_counted: bool) -> None:
+        """Let go of a row until an instant. Its token goes, so that it cannot be given back twice."""
         queue.take_out(row, now)
-        row.receive_count -= 1
+        row.receive_count -= not is_counted
         row.token = row.owner = None
-        row.visible_at = now
+        row.visible_at = visible_at
         queue.place(row, now)
-        self.wake(queue.name, now)
+        self.wake(queue.name, visible_at)
+        self.wake_if_freed(queue, row, now)
+        self.wake_followers(queue, row, visible_at, frees_at=now)
 
     def wake_if_freed(self, queue: Queue, row: Row, now: int) -> None:
-        """Wake who waits, if forgetting ``row`` let its group go on or made room under the limit."""
+        """Wake who waits, if what became of ``row`` let its group go on or made room under the limit."""
         if row.draft.group_id is not None or queue.settings.max_in_flight is not None:
             self.wake(queue.name, now)
+
+    def wake_followers(self, queue: Queue, row: Row, at: int, *, frees_at: int | None = None) -> None:
+        """Wake who follows in a strict group, and under a limit who follows in any group when a lease ends."""
+        if not queue.is_strict:
+            return
+        if row.draft.group_id is not None:
+            self.wake(wakeup_name(queue.name, row.draft.group_id), at)
+        if queue.settings.max_in_flight is not None:
+            self.wake(wakeup_name(queue.name, EVERY_GROUP), at if frees_at is None else frees_at)
 
     def settle_busy(self, queue: Queue, row: Row, now: int) -> None:
         """Count the processing time of a delivery that has ended against its tenant."""
@@ -165,8 +184,12 @@ class Shelf:
 
     # -- effects -----------------------------------------------------------------------------------------------------
 
-    def refusal_of(self, effects: Effects) -> PenstockError | None:
+    def refusal_of(self, effects: Effects, now: int) -> PenstockError | None:
         """Return why effects cannot happen, or ``None``. What is checked here cannot fail later."""
+        for guard in effects.guards:
+            record = self.record(guard.key, now)
+            if guard.value != (None if record is None else record.value):
+                return guard_failed(guard.key)
         for follow_up in (*effects.sends, *(join.follow_up for join in effects.joins)):
             try:
                 error = refusal(self.queue(follow_up.queue).settings, follow_up.message)
@@ -178,6 +201,7 @@ class Shelf:
 
     def apply(self, effects: Effects, now: int) -> tuple[tuple[SendOutcome, ...], tuple[bool, ...]]:
         """Let effects happen that were not refused."""
+        self.delete_records(effects.forgets)
         sent = tuple(self.send(self.queue(each.queue), each.message, now) for each in effects.sends)
         kept = self.put_records(effects.records, now)
         for join_id in [each.join_id for each in effects.joins] + [each.join_id for each in effects.arrivals]:
@@ -195,6 +219,11 @@ class Shelf:
     def put_records(self, records: Sequence[Record], now: int) -> tuple[bool, ...]:
         """Keep records; return for each whether it was kept."""
         return tuple(self._put(record, now) for record in records)
+
+    def delete_records(self, keys: Sequence[str]) -> None:
+        """Forget records."""
+        for key in keys:
+            self.records.pop(key, None)
 
     def record(self, key: str, now: int) -> Record | None:
         """Return an unexpired record."""

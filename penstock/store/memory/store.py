@@ -21,7 +21,15 @@ from penstock.core.queues import (
 )
 from penstock.core.refusals import purge_in_progress, queue_conflict, queue_deleted_recently, setting_is_fixed
 from penstock.core.settlements import Settlement, SettleOutcome
-from penstock.store.contract import ENDED_MOVES_KEPT_MS, EVENTS_KEPT, PEEK_BUDGET, Received, WakeupListener
+from penstock.store.contract import (
+    ENDED_MOVES_KEPT_MS,
+    EVENTS_KEPT,
+    EVERY_GROUP,
+    PEEK_BUDGET,
+    Received,
+    WakeupListener,
+    wakeup_name,
+)
 from penstock.store.memory import moving, settling
 from penstock.store.memory.receiving import receive
 from penstock.store.memory.rows import Group, Queue
@@ -35,9 +43,14 @@ class MemoryStore:
         self._shelf = Shelf(self._wake)
         self._listeners: list[WakeupListener] = []
 
-    def _wake(self, queue: str, at: int) -> None:
+    def _wake(self, name: str, at: int) -> None:
         for listener in self._listeners:
-            listener(queue, at)
+            listener(name, at)
+
+    def _wake_all(self, queue: str, now: int) -> None:
+        """Wake who receives from a queue and who follows in any of its groups."""
+        self._wake(queue, now)
+        self._wake(wakeup_name(queue, EVERY_GROUP), now)
 
     # -- queues ------------------------------------------------------------------------------------------------------
 
@@ -68,7 +81,7 @@ class MemoryStore:
         if limits_groups_anew:
             for group in list(queue.groups.values()):
                 queue.reseat(group, now)
-        self._wake(name, now)
+        self._wake_all(name, now)
         return queue.describe(now)
 
     async def delete_queue(self, name: str, now: int) -> None:
@@ -76,7 +89,7 @@ class MemoryStore:
         self._forget_all(queue)
         del self._shelf.queues[name]
         self._shelf.deleted_at[name] = now
-        self._wake(name, now)
+        self._wake_all(name, now)
 
     async def describe_queue(self, name: str, now: int) -> QueueDescription:
         return self._shelf.queue(name).describe(now)
@@ -98,6 +111,7 @@ class MemoryStore:
         if queue.purged_at is not None and queue.purged_at + rest_ms > now:
             raise purge_in_progress(name)
         queue.purged_at = now
+        self._wake_all(name, now)
         return self._forget_all(queue)
 
     async def list_groups(self, name: str, after: str, limit: int, only_parked: bool, now: int) -> Sequence[GroupView]:
@@ -115,6 +129,7 @@ class MemoryStore:
         group.is_parked = is_parked
         queue.reseat(group, now)
         self._wake(name, now)
+        self._wake(wakeup_name(name, group_id), now)
 
     def _forget_all(self, queue: Queue) -> int:
         count = len(queue.rows)
@@ -138,9 +153,10 @@ class MemoryStore:
         *,
         owner: str | None = None,
         attempt_id: str | None = None,
+        following: str | None = None,
     ) -> Received:
         source = self._shelf.queue(queue)
-        return receive(self._shelf, source, tokens, visibility_timeout_ms, now, owner, attempt_id)
+        return receive(self._shelf, source, tokens, visibility_timeout_ms, now, owner, attempt_id, following)
 
     async def settle(self, settlements: Sequence[Settlement], now: int) -> tuple[SettleOutcome, ...]:
         return tuple(settling.settle(self._shelf, settlement, now) for settlement in settlements)
@@ -149,7 +165,7 @@ class MemoryStore:
         return settling.release_leases(self._shelf, owner, now)
 
     async def apply(self, effects: Effects, now: int) -> ApplyReply:
-        refused = self._shelf.refusal_of(effects)
+        refused = self._shelf.refusal_of(effects, now)
         if refused is not None:
             raise refused
         return ApplyReply(*self._shelf.apply(effects, now))
@@ -218,15 +234,16 @@ class MemoryStore:
         return tuple(self._shelf.record(key, now) for key in keys)
 
     async def delete_records(self, keys: Sequence[str], now: int) -> None:
-        for key in keys:
-            self._shelf.records.pop(key, None)
+        self._shelf.delete_records(keys)
 
-    async def find_records(self, prefix: str, tag: str | None, after: str, limit: int, now: int) -> Sequence[Record]:
+    async def find_records(
+        self, prefix: str, tag: str | None, after: str, limit: int, now: int, *, is_descending: bool = False
+    ) -> Sequence[Record]:
         found = (
             record
-            for key, record in sorted(self._shelf.records.items())
+            for key, record in sorted(self._shelf.records.items(), reverse=is_descending)
             if key.startswith(prefix)
-            and key > after
+            and (not after or (key < after if is_descending else key > after))
             and self._shelf.record(key, now) is not None
             and (tag is None or tag in {f"{name}={value}" for name, value in record.tags.items()})
         )

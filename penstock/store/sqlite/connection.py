@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import apsw
+import msgspec
 
 from penstock.core.errors import InvalidRequest, PenstockError, StoreDamaged, StoreTooNew, StoreUnavailable
 from penstock.store.sqlite.turns import Turns
@@ -18,6 +19,12 @@ APPLICATION_ID = 0x50454E53
 
 _SYNCHRONOUS = {"full": "FULL", "os": "NORMAL"}
 _CACHE_KIB = 16_384
+DAMAGE = (msgspec.DecodeError, UnicodeDecodeError)
+"""What decoding raises when stored bytes are not what was written."""
+
+TRANSLATED = (apsw.Error, OSError, *DAMAGE)
+"""Errors that ``translate`` is for; others are mistakes of the program."""
+
 BUSY_MS = 10_000
 """How long to wait for a program that holds the database without taking turns."""
 
@@ -60,12 +67,14 @@ def open_copier(path: Path) -> apsw.Connection:
     """Open the file for checkpoints only."""
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
     connection.set_busy_timeout(BUSY_MS)
+    # until it has read, a connection does not know of the log, and its checkpoints copy nothing
+    _pragma(connection, "schema_version")
     return connection
 
 
 def translate(error: Exception, path: Path) -> PenstockError:
     """Return what an error of SQLite or the operating system means to the caller."""
-    if isinstance(error, apsw.CorruptError | apsw.NotADBError):
+    if isinstance(error, (apsw.CorruptError, apsw.NotADBError, *DAMAGE)):
         return StoreDamaged(
             f"The database {path} is damaged: {error}.",
             hint="Nothing was replaced. Restore a backup, or move the file away to start empty.",

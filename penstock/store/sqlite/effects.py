@@ -9,14 +9,16 @@ from penstock.core.effects import Arrival, Effects, FollowUp, Join, Record
 from penstock.core.errors import PenstockError, QueueNotFound
 from penstock.core.lifecycle import refusal
 from penstock.core.operations import ApplyReply, SendOutcome
+from penstock.core.refusals import guard_failed
 from penstock.store.sqlite.ids import to_blob
 from penstock.store.sqlite.keeping import kept_message, send
 from penstock.store.sqlite.queries import SQL
-from penstock.store.sqlite.records import put_record
+from penstock.store.sqlite.records import delete_records, get_record, put_record
 from penstock.store.sqlite.transaction import Transaction
 
 _INSERT_JOIN = SQL["insert_join"]
 _JOIN_BY_ID = SQL["join_by_id"]
+_JOIN_FOLLOW_UP = SQL["join_follow_up"]
 _JOIN_BY_MESSAGE = SQL["join_by_message"]
 _UPDATE_JOIN = SQL["update_join"]
 _DELETE_JOIN = SQL["delete_join"]
@@ -28,8 +30,12 @@ _pack = msgspec.msgpack.Encoder().encode
 unpack_follow_up = msgspec.msgpack.Decoder(FollowUp).decode
 
 
-def refusal_of(tx: Transaction, effects: Effects) -> PenstockError | None:
+def refusal_of(tx: Transaction, effects: Effects, now: int) -> PenstockError | None:
     """Return why effects cannot happen, or ``None``. What is checked here cannot fail later."""
+    for guard in effects.guards:
+        record = get_record(tx.execute, guard.key, now)
+        if guard.value != (None if record is None else record.value):
+            return guard_failed(guard.key)
     for follow_up in (*effects.sends, *(join.follow_up for join in effects.joins)):
         try:
             error = refusal(tx.queue(follow_up.queue).settings, follow_up.message)
@@ -42,7 +48,7 @@ def refusal_of(tx: Transaction, effects: Effects) -> PenstockError | None:
 
 def apply_alone(tx: Transaction, effects: Effects, now: int) -> ApplyReply:
     """Let effects happen on their own. Raises what refuses the first that cannot."""
-    error = refusal_of(tx, effects)
+    error = refusal_of(tx, effects, now)
     if error is not None:
         raise error
     return ApplyReply(*apply(tx, effects, now))
@@ -50,11 +56,12 @@ def apply_alone(tx: Transaction, effects: Effects, now: int) -> ApplyReply:
 
 def apply(tx: Transaction, effects: Effects, now: int) -> tuple[tuple[SendOutcome, ...], tuple[bool, ...]]:
     """Let effects happen that were not refused."""
+    delete_records(tx, effects.forgets)
     sent = tuple(send(tx, tx.queue(each.queue), each.message, now) for each in effects.sends)
     kept = put_records(tx, effects.records, now)
     for join_id in [each.join_id for each in effects.joins] + [each.join_id for each in effects.arrivals]:
         row = tx.execute(_JOIN_BY_ID, (join_id,)).fetchone()
-        if row is not None and row[2] is not None and row[2] <= now:
+        if row is not None and row[1] is not None and row[1] <= now:
             close_join(tx, join_id)
     for join in effects.joins:
         _open(tx, join)
@@ -119,8 +126,8 @@ def _arrive(tx: Transaction, arrival: Arrival, now: int) -> None:
     tx.execute(_INSERT_JOIN_PART, (arrival.join_id, arrival.part_id))
     arrived = tx.execute(_COUNT_JOIN_PARTS, (arrival.join_id,)).fetchone()
     if arrived is not None and arrived[0] >= row[0]:
+        follow_up = unpack_follow_up(tx.execute(_JOIN_FOLLOW_UP, (arrival.join_id,)).fetchone()[0])
         close_join(tx, arrival.join_id)
-        follow_up = unpack_follow_up(row[1])
         target = tx.find_queue(follow_up.queue)
         if target is not None:
             send(tx, target, follow_up.message, now)

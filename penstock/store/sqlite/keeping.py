@@ -12,19 +12,20 @@ from penstock.core.events import EventKind
 from penstock.core.lifecycle import first_visible_at, has_expired, is_spent, lane_of, own_expiry, refusal
 from penstock.core.messages import Draft
 from penstock.core.operations import Refused, SendOutcome, Sent
-from penstock.store.sqlite.groups import group_by_id, group_by_key, save_and_reseat
+from penstock.store.contract import EVERY_GROUP, wakeup_name
+from penstock.store.sqlite.groups import group_by_id, group_by_key, save_and_reseat, seat_if_first
 from penstock.store.sqlite.ids import KEY_SHIFT, SEQUENCE_MASK, to_blob, to_text
 from penstock.store.sqlite.queries import SQL
-from penstock.store.sqlite.rows import GroupRow, MessageRow, pack_extras, unpack_extras
+from penstock.store.sqlite.rows import GroupRow, MessageRow, message_of, pack_extras, unpack_extras
 from penstock.store.sqlite.transaction import DELAYED, HANDED_OUT, PLAIN, QueueState, Transaction
 
 _INSERT_MESSAGE = SQL["insert_message"]
-_INSERT_CARRIED = SQL["insert_carried_message"]
-_INSERT_CONTENT = SQL["insert_content"]
-_MOVE_CONTENT = SQL["move_content"]
+_INSERT_BODY = SQL["insert_body"]
+_CARRY_MESSAGE = SQL["carry_message"]
+_CARRY_BODY = SQL["carry_body"]
 _DELETE_MESSAGE = SQL["delete_message"]
-_DELETE_CONTENT = SQL["delete_content"]
-_CONTENT_BY_KEY = SQL["content_by_key"]
+_DELETE_BODY = SQL["delete_body"]
+_EXTRAS_BY_KEY = SQL["extras_by_key"]
 _MESSAGE_BY_ID = SQL["message_by_id"]
 _CHANGE_VISIBILITY = SQL["change_visibility"]
 _GIVE_BACK = SQL["give_back"]
@@ -32,6 +33,13 @@ _DUPLICATE = SQL["duplicate"]
 _REMEMBER_DUPLICATE = SQL["remember_duplicate"]
 _QUEUE_BY_NUMBER = SQL["queue_by_number"]
 _JOIN_BY_MESSAGE = SQL["join_by_message"]
+
+_LONGEST_IN_ROW = 1_000
+"""Bodies up to this length lie in their message's row: a page of the file holds some of them."""
+
+
+_LONGEST_KEY = 40
+"""Deduplication keys up to this length, which UUIDs have, are kept as they are."""
 
 
 class Place(NamedTuple):
@@ -53,10 +61,10 @@ def send(tx: Transaction, queue: QueueState, draft: Draft, now: int) -> SendOutc
     assert message_id is not None
     blob = to_blob(message_id)
     key = deduplication_key(settings, draft)
-    hashed = b""
+    known_by = b""
     if key is not None:
-        hashed = hashlib.blake2b("\0".join(key).encode(), digest_size=16).digest()
-        known = tx.execute(_DUPLICATE, (queue.number, hashed, now)).fetchone()
+        known_by = _kept_form(key)
+        known = tx.execute(_DUPLICATE, (queue.number, known_by, now)).fetchone()
         if known is not None:
             return Sent(to_text(known[0]), known[1], is_duplicate=True)
         if draft.deduplication_id is None:
@@ -73,10 +81,19 @@ def send(tx: Transaction, queue: QueueState, draft: Draft, now: int) -> SendOutc
         sequence = insert(tx, queue, draft, visible_at, own_expiry(draft, now), now)
     if key is not None:
         kept_until = now + to_ms(settings.deduplication_window_seconds)
-        tx.execute(_REMEMBER_DUPLICATE, (queue.number, hashed, blob, sequence, kept_until))
+        tx.execute(_REMEMBER_DUPLICATE, (queue.number, known_by, blob, sequence, kept_until))
     if queue.keeps_history:
         tx.note(queue, EventKind.SENT, message_id, now)
     return Sent(message_id, sequence)
+
+
+def _kept_form(key: tuple[str, str]) -> bytes:
+    """Return what a deduplication key is kept as: itself, so that rising ids lie together, or a hash if it is long."""
+    text = "\0".join(key).encode()
+    if len(text) <= _LONGEST_KEY:
+        return text
+    # no text begins like this: it is not UTF-8
+    return b"\xff" + hashlib.blake2b(text, digest_size=16).digest()
 
 
 def insert(tx: Transaction, queue: QueueState, draft: Draft, visible_at: int, expires_at: int | None, now: int) -> int:
@@ -86,6 +103,7 @@ def insert(tx: Transaction, queue: QueueState, draft: Draft, visible_at: int, ex
     sequence = queue.last_sequence + 1
     message_key = queue.number << KEY_SHIFT | sequence
     place = place_of(tx, queue, draft.group_id, draft.priority, visible_at, sequence)
+    is_long = len(draft.body) > _LONGEST_IN_ROW
     try:
         tx.execute(
             _INSERT_MESSAGE,
@@ -101,13 +119,16 @@ def insert(tx: Transaction, queue: QueueState, draft: Draft, visible_at: int, ex
                 draft.priority,
                 now,
                 expires_at,
+                pack_extras(draft),
+                None if is_long else draft.body,
             ),
         )
     except apsw.ConstraintError:
-        if place.group is not None and place.group.message_count == 0:
+        if place.group is not None:
             save_and_reseat(tx, queue, place.group, now)
         raise
-    tx.execute(_INSERT_CONTENT, (message_key, draft.body, pack_extras(draft)))
+    if is_long:
+        tx.execute(_INSERT_BODY, (message_key, draft.body))
     _arrived(tx, queue, place, draft.priority, visible_at, now)
     return sequence
 
@@ -134,9 +155,15 @@ def _arrived(tx: Transaction, queue: QueueState, place: Place, priority: int, vi
     if visible_at > queue.counted_at and visible_at > now:
         queue.delayed += 1
     if place.group is not None:
-        place.group.message_count += 1
-        place.group.last_sent_at = now
-        save_and_reseat(tx, queue, place.group, now)
+        if queue.is_strict:
+            if not seat_if_first(tx, queue, place.group, now):
+                # nobody but who follows one of those before it may receive it next
+                tx.wake(wakeup_name(queue.name, place.group.group_id), visible_at)
+                return
+        else:
+            place.group.message_count += 1
+            place.group.last_sent_at = now
+            save_and_reseat(tx, queue, place.group, now)
     tx.wake(queue.name, visible_at)
 
 
@@ -145,11 +172,11 @@ def kept_message(tx: Transaction, blob: bytes) -> tuple[QueueState, MessageRow] 
     row = tx.execute(_MESSAGE_BY_ID, (blob,)).fetchone()
     if row is None:
         return None
-    message = MessageRow(*row)
+    message = message_of(row)
     name = tx.execute(_QUEUE_BY_NUMBER, (message.message_key >> KEY_SHIFT,)).fetchone()
     if name is None:
         tx.execute(_DELETE_MESSAGE, (message.message_key,))
-        tx.execute(_DELETE_CONTENT, (message.message_key,))
+        tx.execute(_DELETE_BODY, (message.message_key,))
         return None
     return tx.queue(name[0]), message
 
@@ -175,26 +202,32 @@ def _count(queue: QueueState, group: GroupRow | None, phase: int, visible_at: in
         return
     if phase == HANDED_OUT:
         queue.in_flight += by
-        if group is not None:
+        if group is not None and not queue.is_strict:
             group.in_flight += by
     elif phase == DELAYED:
         queue.delayed += by
 
 
-def forget(
-    tx: Transaction, queue: QueueState, group: GroupRow | None, message: MessageRow, now: int, *, content: bool = True
-) -> None:
+def forget(tx: Transaction, queue: QueueState, group: GroupRow | None, message: MessageRow, now: int) -> None:
     """Remove a message; its group is reseated, or goes when it is empty."""
     tx.execute(_DELETE_MESSAGE, (message.message_key,))
-    if content:
-        tx.execute(_DELETE_CONTENT, (message.message_key,))
+    if message.has_long_body:
+        tx.execute(_DELETE_BODY, (message.message_key,))
+    _left(tx, queue, group, message, now)
+
+
+def _left(tx: Transaction, queue: QueueState, group: GroupRow | None, message: MessageRow, now: int) -> None:
+    """Take a message that is no longer in its queue out of the counts, and reseat its group."""
     uncount(queue, group, message.phase, message.visible_at)
     queue.message_count -= 1
     if queue.message_count == 0:
         queue.lanes = 0
     if group is not None:
-        group.message_count -= 1
+        if not queue.is_strict:
+            group.message_count -= 1
         save_and_reseat(tx, queue, group, now)
+    if queue.is_strict:
+        wake_followers(tx, queue, group, now)
 
 
 def change_visibility(
@@ -212,15 +245,42 @@ def change_visibility(
     if group is not None:
         save_and_reseat(tx, queue, group, now)
     tx.wake(queue.name, until)
+    if queue.is_strict:
+        wake_followers(tx, queue, group, until)
 
 
-def give_back(tx: Transaction, queue: QueueState, group: GroupRow | None, message: MessageRow, now: int) -> None:
-    """Undo a delivery. Its token goes, so that it cannot be undone twice."""
+def give_back(
+    tx: Transaction,
+    queue: QueueState,
+    group: GroupRow | None,
+    message: MessageRow,
+    visible_at: int,
+    now: int,
+    *,
+    is_counted: bool,
+) -> None:
+    """Let go of a message until an instant. Its token goes, so that it cannot be given back twice."""
     uncount(queue, group, message.phase, message.visible_at)
-    tx.execute(_GIVE_BACK, (now, position_of(queue, message, now), message.message_key))
+    phase = PLAIN if visible_at <= now else DELAYED
+    position = position_of(queue, message, visible_at)
+    tx.execute(_GIVE_BACK, (visible_at, position, phase, int(not is_counted), message.message_key))
+    count(queue, group, phase, visible_at)
     if group is not None:
         save_and_reseat(tx, queue, group, now)
-    tx.wake(queue.name, now)
+    tx.wake(queue.name, visible_at)
+    wake_if_freed(tx, queue, group, now)
+    if queue.is_strict:
+        wake_followers(tx, queue, group, visible_at, frees_at=now)
+
+
+def wake_followers(
+    tx: Transaction, queue: QueueState, group: GroupRow | None, at: int, *, frees_at: int | None = None
+) -> None:
+    """Wake who follows in a strict group, and under a limit who follows in any group when a lease ends."""
+    if group is not None:
+        tx.wake(wakeup_name(queue.name, group.group_id), at)
+    if queue.settings.max_in_flight is not None:
+        tx.wake(wakeup_name(queue.name, EVERY_GROUP), at if frees_at is None else frees_at)
 
 
 def position_of(queue: QueueState, message: MessageRow, visible_at: int) -> int:
@@ -230,7 +290,7 @@ def position_of(queue: QueueState, message: MessageRow, visible_at: int) -> int:
 
 
 def wake_if_freed(tx: Transaction, queue: QueueState, group: GroupRow | None, now: int) -> None:
-    """Wake who waits, if forgetting a message let its group go on or made room under the limit."""
+    """Wake who waits, if a message that left let its group go on or made room under the limit."""
     if group is not None or queue.settings.max_in_flight is not None:
         tx.wake(queue.name, now)
 
@@ -254,33 +314,28 @@ def dead_letter(
     target = None if policy is None else tx.find_queue(policy.dead_letter_queue)
     if target is None:
         return False
-    forget(tx, queue, group, message, now, content=False)
-    tx.note(queue, EventKind.DEAD_LETTERED, to_text(message.message_id), now, reason)
-    content = tx.execute(_CONTENT_BY_KEY, (message.message_key,)).fetchone()
-    assert content is not None
     sequence = target.last_sequence + 1
     message_key = target.number << KEY_SHIFT | sequence
-    place = place_of(tx, target, unpack_extras(content[1]).group_id, message.priority, now, sequence)
+    (packed,) = tx.execute(_EXTRAS_BY_KEY, (message.message_key,)).fetchone()
+    place = place_of(tx, target, unpack_extras(packed).group_id, message.priority, now, sequence)
+    sent_at = now if queue.settings.is_fifo else message.sent_at
     tx.execute(
-        _INSERT_CARRIED,
+        _CARRY_MESSAGE,
         (
             message_key,
             target.number,
-            message.message_id,
             place.group_key,
             place.rank,
             place.position,
             now,
-            PLAIN,
-            message.priority,
-            now if queue.settings.is_fifo else message.sent_at,
-            message.expires_at,
-            message.receive_count,
-            message.receive_count,
-            message.first_received_at,
+            sent_at,
             queue.name,
+            message.message_key,
         ),
     )
-    tx.execute(_MOVE_CONTENT, (message_key, message.message_key))
+    if message.has_long_body:
+        tx.execute(_CARRY_BODY, (message_key, message.message_key))
+    _left(tx, queue, group, message, now)
+    tx.note(queue, EventKind.DEAD_LETTERED, to_text(message.message_id), now, reason)
     _arrived(tx, target, place, message.priority, now, now)
     return True

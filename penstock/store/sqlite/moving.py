@@ -1,20 +1,19 @@
 """Move tasks: redriving messages step by step."""
 
-from typing import Any
-
 import msgspec
 from msgspec import structs
 
+from penstock.core.errors import StoreDamaged
 from penstock.core.events import EventKind
 from penstock.core.filters import matches
-from penstock.core.messages import Draft, State
+from penstock.core.messages import Draft, MessageView, State
 from penstock.core.moves import Move, MoveStatus, allowance, next_step_at
 from penstock.core.refusals import move_conflict, move_not_found
 from penstock.store.contract import PEEK_BUDGET
-from penstock.store.sqlite.ids import KEY_SHIFT, SEQUENCE_MASK, to_text
+from penstock.store.sqlite.ids import KEY_SHIFT, SEQUENCE_MASK
 from penstock.store.sqlite.keeping import forget, group_of, insert
 from penstock.store.sqlite.queries import SQL
-from penstock.store.sqlite.rows import COLUMNS, MessageRow, unpack_extras, view
+from penstock.store.sqlite.rows import MessageRow, message_of, view
 from penstock.store.sqlite.transaction import QueueState, Transaction
 
 _MESSAGES_AFTER = SQL["messages_after"]
@@ -68,9 +67,16 @@ def _step(tx: Transaction, move: Move, unused: list[str], now: int) -> Move:
         for row in rows:
             if moved == may_move:
                 return structs.replace(move, cursor=cursor, moved_count=move.moved_count + moved)
-            target = tx.find_queue(move.target or row[12] or "")
-            if target and _is_wanted(move, view(source.name, row, now)):
-                _move(tx, source, row, target, unused.pop(0), now)
+            try:
+                shown = view(tx.execute, source.name, row, now)
+            except StoreDamaged:
+                # it stays where it is
+                cursor, looked_at = row[0] & SEQUENCE_MASK, looked_at + 1
+                continue
+            target = tx.find_queue(move.target or shown.dead_letter_source or "")
+            if target and shown.state is State.READY and (move.filter is None or matches(move.filter, shown)):
+                new_id = unused.pop(0)
+                _move(tx, source, message_of(row), shown, target, None if move.keeps_ids else new_id, now)
                 moved += 1
             cursor, looked_at = row[0] & SEQUENCE_MASK, looked_at + 1
         if len(rows) < most:
@@ -79,30 +85,31 @@ def _step(tx: Transaction, move: Move, unused: list[str], now: int) -> Move:
     return structs.replace(move, cursor=cursor, moved_count=move.moved_count + moved)
 
 
-def _is_wanted(move: Move, message: Any) -> bool:
-    return message.state is State.READY and (move.filter is None or matches(move.filter, message))
-
-
 def _move(
-    tx: Transaction, source: QueueState, row: tuple[Any, ...], target: QueueState, message_id: str, now: int
+    tx: Transaction,
+    source: QueueState,
+    message: MessageRow,
+    shown: MessageView,
+    target: QueueState,
+    new_id: str | None,
+    now: int,
 ) -> None:
-    message = MessageRow(*row[:COLUMNS])
-    old_id = to_text(message.message_id)
     forget(tx, source, group_of(tx, message), message, now)
-    tx.note(source, EventKind.MOVED, old_id, now, f"to {target.name} as {message_id}")
-    extras = unpack_extras(row[COLUMNS + 1])
+    old_id = shown.message_id
+    tx.note(source, EventKind.MOVED, old_id, now, f"to {target.name}" + (f" as {new_id}" if new_id else ""))
     draft = Draft(
-        row[COLUMNS],
-        extras.attributes,
-        extras.system_attributes,
-        extras.sender_id,
-        priority=message.priority,
-        group_id=extras.group_id,
-        deduplication_id=extras.deduplication_id,
-        message_id=message_id,
+        shown.body,
+        shown.attributes,
+        shown.system_attributes,
+        shown.sender_id,
+        priority=shown.priority,
+        group_id=shown.group_id,
+        deduplication_id=shown.deduplication_id,
+        message_id=new_id or old_id,
     )
     insert(tx, target, draft, now, message.expires_at, now)
-    tx.note(target, EventKind.SENT, message_id, now, f"moved from {source.name}, was {old_id}")
+    what_was = f"moved from {source.name}" + (f", was {old_id}" if new_id else "")
+    tx.note(target, EventKind.SENT, new_id or old_id, now, what_was)
 
 
 def _put(tx: Transaction, move: Move) -> None:

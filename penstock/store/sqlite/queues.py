@@ -15,9 +15,10 @@ from penstock.core.queues import (
     new_settings,
 )
 from penstock.core.refusals import purge_in_progress, queue_conflict, queue_deleted_recently, setting_is_fixed
+from penstock.store.contract import EVERY_GROUP, wakeup_name
 from penstock.store.sqlite.groups import group_by_id, save_and_reseat
 from penstock.store.sqlite.queries import SQL
-from penstock.store.sqlite.rows import GroupRow
+from penstock.store.sqlite.rows import group_from
 from penstock.store.sqlite.transaction import QueueState, Transaction
 
 _encode_settings = msgspec.json.Encoder().encode
@@ -55,8 +56,8 @@ def update_queue(tx: Transaction, name: str, changes: QueueChanges, now: int) ->
     queue.modified_at = now
     if limits_groups_anew:
         for row in tx.execute(SQL["groups_of"], (queue.number,)).fetchall():
-            save_and_reseat(tx, queue, GroupRow(row), now)
-    tx.wake(name, now)
+            save_and_reseat(tx, queue, group_from(row), now)
+    _wake_all(tx, name, now)
     return queue.describe(tx.execute, now)
 
 
@@ -64,7 +65,7 @@ def delete_queue(tx: Transaction, name: str, now: int) -> None:
     """Forget a queue and all its messages."""
     _take_number_away(tx, tx.queue(name))
     tx.execute(SQL["rest_name"], (name, now))
-    tx.wake(name, now)
+    _wake_all(tx, name, now)
 
 
 def purge_queue(tx: Transaction, name: str, rest_ms: int, now: int) -> int:
@@ -75,6 +76,7 @@ def purge_queue(tx: Transaction, name: str, rest_ms: int, now: int) -> int:
     _take_number_away(tx, queue)
     kept = (queue.created_at, queue.modified_at, now, queue.last_sequence, queue.last_turn, now)
     _insert(tx, name, queue.settings, (*kept, queue.sent_total, queue.received_total, queue.deleted_total))
+    _wake_all(tx, name, now)
     return queue.message_count
 
 
@@ -85,6 +87,13 @@ def update_group(tx: Transaction, name: str, group_id: str, is_parked: bool, now
     group.is_parked = int(is_parked)
     save_and_reseat(tx, queue, group, now)
     tx.wake(name, now)
+    tx.wake(wakeup_name(name, group_id), now)
+
+
+def _wake_all(tx: Transaction, name: str, now: int) -> None:
+    """Wake who receives from a queue and who follows in any of its groups."""
+    tx.wake(name, now)
+    tx.wake(wakeup_name(name, EVERY_GROUP), now)
 
 
 def _insert(tx: Transaction, name: str, settings: QueueSettings, rest: tuple[Any, ...]) -> None:

@@ -4,13 +4,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from penstock.core.clock import to_ms
 from penstock.core.deduplication import ATTEMPT_WINDOW_MS
+from penstock.core.errors import StoreDamaged
 from penstock.core.events import EventKind
 from penstock.core.lifecycle import lane_of
 from penstock.core.messages import Delivery
+from penstock.core.receipts import decode_receipt
+from penstock.core.refusals import lease_lost, nothing_to_follow
 from penstock.store.contract import SPENT_BUDGET, Received
+from penstock.store.sqlite.connection import DAMAGE
 from penstock.store.sqlite.groups import (
     NOISY_LANE,
     group_by_key,
@@ -22,15 +27,26 @@ from penstock.store.sqlite.groups import (
     save_and_reseat,
 )
 from penstock.store.sqlite.ids import KEY_SHIFT, SEQUENCE_MASK, to_text
-from penstock.store.sqlite.keeping import change_visibility, clear, count, group_of, uncount
+from penstock.store.sqlite.keeping import change_visibility, clear, count, group_of, uncount, wake_followers
 from penstock.store.sqlite.queries import SQL
-from penstock.store.sqlite.rows import COLUMNS, GroupRow, MessageRow, delivery
+from penstock.store.sqlite.rows import (
+    COLUMNS,
+    GroupRow,
+    MessageRow,
+    body_of,
+    damaged_message,
+    delivery,
+    message_of,
+    unpack_extras,
+)
 from penstock.store.sqlite.transaction import HANDED_OUT, PLAIN, QueueState, Transaction
 
 _NEXT_IN_LANE = SQL["next_in_lane"]
 _NEXT_IN_STRICT_GROUP = SQL["next_in_strict_group"]
 _FIRST_READY_IN_LANE = SQL["first_ready_in_lane"]
 _WHOLE_MESSAGE = SQL["whole_message"]
+_MESSAGE_BY_KEY = SQL["message_by_key"]
+_FIRST_BEHIND = SQL["first_behind"]
 _LEASE = SQL["lease"]
 _LEASE_IN_STRICT_GROUP = SQL["lease_in_strict_group"]
 _NEXT_DUE_IN_LANE = SQL["next_due_in_lane"]
@@ -51,12 +67,16 @@ def receive(
     now: int,
     owner: str | None,
     attempt_id: str | None,
+    following: str | None,
 ) -> Received:
-    """Lease messages of a queue."""
+    """Lease messages of a queue, or what follows in one of its groups."""
     settings = queue.settings
-    wait_ms = to_ms(settings.receive_wait_seconds)
+    nothing = Received((), wait_ms=to_ms(settings.receive_wait_seconds))
+    if following is not None:
+        followed, group = _followed(tx, queue, following, now)
+        nothing = structs.replace(nothing, look_again_at=followed.visible_at, group_id=group.group_id)
     if settings.is_paused:
-        return Received((), wait_ms=wait_ms)
+        return nothing
     if visibility_timeout_ms is None:
         visibility_timeout_ms = to_ms(settings.visibility_timeout_seconds)
     until = now + max(1, visibility_timeout_ms)
@@ -69,10 +89,15 @@ def receive(
         tx.advance(queue, now)
         free = settings.max_in_flight - queue.in_flight
         if free <= 0:
-            return Received((), _below_limit_at(tx, queue, -free, now), is_over_limit=True, wait_ms=wait_ms)
+            look_again_at = _sooner(nothing.look_again_at, _below_limit_at(tx, queue, -free, now))
+            return structs.replace(nothing, look_again_at=look_again_at, is_over_limit=True)
         tokens = tokens[:free]
     lease = _Lease(tx, queue, tokens, until, owner, now)
-    if queue.group_count == 0:
+    if following is not None:
+        tx.advance(queue, now)
+        group = group_by_key(tx, group.group_key)
+        lease.take_following(group, followed.message_key & SEQUENCE_MASK)
+    elif queue.group_count == 0:
         lease.take_ungrouped()
     else:
         tx.advance(queue, now)
@@ -82,7 +107,45 @@ def receive(
             leases = [(each.sequence_number, token) for each, token in zip(lease.deliveries, tokens, strict=False)]
             tx.execute(_REMEMBER_ATTEMPT, (queue.number, attempt_id, _pack(leases), now + ATTEMPT_WINDOW_MS))
         return Received(tuple(lease.deliveries))
-    return Received((), now if lease.is_cut_short else next_ready_at(tx, queue, now), wait_ms=wait_ms)
+    if lease.damage is not None:
+        raise lease.damage
+    if lease.is_cut_short:
+        look_again_at = now
+    elif following is not None:
+        look_again_at = _sooner(nothing.look_again_at, _behind(tx, group, followed))
+    else:
+        look_again_at = next_ready_at(tx, queue, now)
+    return structs.replace(nothing, look_again_at=look_again_at)
+
+
+def _followed(tx: Transaction, queue: QueueState, receipt_handle: str, now: int) -> tuple[MessageRow, GroupRow]:
+    """Return the message whose delivery is followed, and its group. Raises InvalidRequest, ReceiptHandleInvalid,
+    LeaseLost."""
+    if not queue.is_strict:
+        raise nothing_to_follow()
+    receipt = decode_receipt(queue.name, receipt_handle)
+    row = None
+    if receipt.sequence_number <= SEQUENCE_MASK:
+        row = tx.execute(_MESSAGE_BY_KEY, (queue.number << KEY_SHIFT | receipt.sequence_number,)).fetchone()
+    message = None if row is None else message_of(row)
+    if message is None or message.token != receipt.token or message.visible_at <= now:
+        raise lease_lost("following")
+    group = group_of(tx, message)
+    if group is None:
+        raise nothing_to_follow()
+    return message, group
+
+
+def _behind(tx: Transaction, group: GroupRow, followed: MessageRow) -> int | None:
+    """Return when the message behind the one that is followed may be received, if it is known."""
+    row = None
+    if not group.is_parked:
+        row = tx.execute(_FIRST_BEHIND, (group.group_key, followed.message_key & SEQUENCE_MASK)).fetchone()
+    return None if row is None else int(row[0])
+
+
+def _sooner(one: int | None, other: int | None) -> int | None:
+    return min((at for at in (one, other) if at is not None), default=None)
 
 
 def _below_limit_at(tx: Transaction, queue: QueueState, too_many: int, now: int) -> int | None:
@@ -103,12 +166,17 @@ def next_ready_at(tx: Transaction, queue: QueueState, now: int) -> int | None:
 
 
 class _Lease:
-    """One receive at work: as many messages as there are tokens, at most ``SPENT_BUDGET`` cleared away."""
+    """One receive at work: as many messages as there are tokens, at most ``SPENT_BUDGET`` cleared away.
+
+    It ends before a message that is damaged. The receive that has it first says so, and the next ones pass over it; in
+    a strict group what comes behind it waits.
+    """
 
     def __init__(
         self, tx: Transaction, queue: QueueState, tokens: Sequence[bytes], until: int, owner: str | None, now: int
     ) -> None:
         self.deliveries: list[Delivery] = []
+        self.damage: StoreDamaged | None = None
         self._tx, self._queue, self._tokens = tx, queue, tokens
         self._until, self._owner, self._now = until, owner, now
         self._budget = SPENT_BUDGET
@@ -120,16 +188,16 @@ class _Lease:
 
     @property
     def _is_done(self) -> bool:
-        return len(self.deliveries) == len(self._tokens) or self._budget == 0
+        return len(self.deliveries) == len(self._tokens) or self._budget == 0 or self.damage is not None
 
     def take_ungrouped(self) -> None:
         """Take from a queue without groups, lane by lane."""
         for lane in lanes_of(self._queue):
             while not self._is_done:
-                wanted = len(self._tokens) - len(self.deliveries)
+                wanted = len(self._tokens) - len(self.deliveries) + len(self._tx.damaged)
                 rows = self._tx.execute(_NEXT_IN_LANE, (-self._queue.number, lane, self._now, wanted)).fetchall()
                 for row in rows:
-                    if not self._is_done:
+                    if not self._is_done and row[0] not in self._tx.damaged:
                         self._take(row, None)
                 if len(rows) < wanted:
                     break
@@ -142,11 +210,7 @@ class _Lease:
             if found is not None and (group is None or found[0] <= group[0]):
                 self._take(self._whole(found[1]), None)
             elif group is not None:
-                row = group_by_key(self._tx, group[1])
-                if self._queue.is_strict:
-                    self._take_strictly(row)
-                elif not judge(self._tx, self._queue, row, self._now):
-                    self._take_one_of(row)
+                self._take_of_group(group[1], group[2])
             else:
                 noisy = least_noisy(self._tx, self._queue, self._now)
                 if noisy is None:
@@ -155,65 +219,102 @@ class _Lease:
 
     def _next_ungrouped(self) -> tuple[tuple[int, int], int] | None:
         for lane in lanes_of(self._queue):
-            row = self._tx.execute(_FIRST_READY_IN_LANE, (-self._queue.number, lane, self._now)).fetchone()
-            if row is not None:
-                return (lane, row[0]), row[1]
+            span = (-self._queue.number, lane, self._now, 1 + len(self._tx.damaged))
+            for position, message_key in self._tx.execute(_FIRST_READY_IN_LANE, span).fetchall():
+                if message_key not in self._tx.damaged:
+                    return (lane, position), message_key
         return None
 
-    def _take_strictly(self, group: GroupRow) -> None:
-        """Take the messages of a strict group in order, up to the first that is not receivable."""
-        after, goes_on = 0, True
+    def _take_of_group(self, group_key: int, head_key: int) -> None:
+        try:
+            group = group_by_key(self._tx, group_key)
+        except DAMAGE as error:
+            self._pass_over(head_key, error)
+            return
+        if self._queue.is_strict:
+            self.take_following(group, 0)
+        elif not judge(self._tx, self._queue, group, self._now):
+            self._take_one_of(group)
+
+    def take_following(self, group: GroupRow, after: int) -> None:
+        """Take the messages of a strict group in order from a sequence number on, up to the first that is not
+        receivable."""
+        goes_on = not group.is_parked
         while goes_on and not self._is_done:
             wanted = len(self._tokens) - len(self.deliveries)
             rows = self._tx.execute(_NEXT_IN_STRICT_GROUP, (group.group_key, after, wanted)).fetchall()
             goes_on = len(rows) == wanted
             for row in rows:
-                if self._is_done or row[3] > self._now:
+                if self._is_done or not self._take(row, group):
                     goes_on = False
                     break
-                self._take(row, group)
                 after = row[0] & SEQUENCE_MASK
-        if group.message_count:
-            save_and_reseat(self._tx, self._queue, group, self._now)
+        save_and_reseat(self._tx, self._queue, group, self._now)
 
     def _take_one_of(self, group: GroupRow) -> None:
         """Take one message of a fair group."""
-        self._take(self._whole(head_of(self._tx, self._queue, group, self._now)[0]), group)
+        head = head_of(self._tx, self._queue, group, self._now)
+        if head is not None:
+            self._take(self._whole(head[0]), group)
+        if head is None or self.damage is not None:
+            save_and_reseat(self._tx, self._queue, group, self._now)
 
     def _whole(self, message_key: int) -> tuple[Any, ...]:
         row: tuple[Any, ...] | None = self._tx.execute(_WHOLE_MESSAGE, (message_key,)).fetchone()
-        assert row is not None
-        return row
+        return row or (message_key,)
 
-    def _take(self, row: tuple[Any, ...], group: GroupRow | None) -> None:
-        """Lease a message, or clear it away."""
-        tx, queue, now = self._tx, self._queue, self._now
+    def _pass_over(self, message_key: int, error: Exception) -> None:
+        self.damage = damaged_message(self._queue.name, message_key, error)
+        if not self.deliveries:
+            self._tx.damaged.add(message_key)
+
+    def _take(self, row: tuple[Any, ...], group: GroupRow | None) -> bool:
+        """Lease a message, or clear it away; return whether what comes behind it may be taken. A strict group is
+        reseated by the caller."""
+        tx, queue, now, until = self._tx, self._queue, self._now, self._until
+        token = self._tokens[len(self.deliveries)]
+        try:
+            message = message_of(row)
+            shown = delivery(
+                queue.name, message, unpack_extras(row[COLUMNS]), body_of(tx.execute, row), token, until, now
+            )
+        except DAMAGE as error:
+            self._pass_over(row[0], error)
+            return False
+        is_ordered = group is not None and queue.is_strict
+        if is_ordered and message.visible_at > now:
+            return False
+        seated = None if is_ordered else group
         # the first look at the rules of core.lifecycle, without a call: nearly every message passes
         may_be_over = (
-            row[6] + queue.retention_ms <= now
-            or row[7] is not None
-            or (queue.max_receive_count is not None and row[8] - row[9] >= queue.max_receive_count)
+            message.sent_at + queue.retention_ms <= now
+            or message.expires_at is not None
+            or (
+                queue.max_receive_count is not None
+                and message.receive_count - message.carried_count >= queue.max_receive_count
+            )
         )
-        if may_be_over and clear(tx, queue, group, MessageRow(*row[:COLUMNS]), now):
+        if may_be_over and clear(tx, queue, seated, message, now):
+            if is_ordered:
+                wake_followers(tx, queue, group, now)
             self._budget -= 1
-            return
-        token, until = self._tokens[len(self.deliveries)], self._until
-        is_ordered = group is not None and queue.is_strict
+            return True
         if is_ordered:
-            tx.execute(_LEASE_IN_STRICT_GROUP, (until, token, self._owner, now, now, row[0]))
+            tx.execute(_LEASE_IN_STRICT_GROUP, (until, token, self._owner, now, now, message.message_key))
         else:
-            lane = lane_of(row[5], comes_back=queue.comes_back)
+            lane = lane_of(message.priority, comes_back=queue.comes_back)
             queue.lanes |= 1 << lane
-            tx.execute(_LEASE, (until, lane, until, token, self._owner, now, now, row[0]))
-        if row[4] != PLAIN:
-            uncount(queue, group, row[4], row[3])
+            tx.execute(_LEASE, (until, lane, until, token, self._owner, now, now, message.message_key))
+        if message.phase != PLAIN:
+            uncount(queue, group, message.phase, message.visible_at)
         count(queue, group, HANDED_OUT, until)
-        if group is not None and not is_ordered:
-            save_and_reseat(tx, queue, group, now)
+        if seated is not None:
+            save_and_reseat(tx, queue, seated, now)
         queue.received_total += 1
         if queue.keeps_history:
-            tx.note(queue, EventKind.RECEIVED, to_text(row[1]), now, self._owner)
-        self.deliveries.append(delivery(queue.name, row, token, until, now))
+            tx.note(queue, EventKind.RECEIVED, to_text(message.message_id), now, self._owner)
+        self.deliveries.append(shown)
+        return True
 
 
 def _same_attempt(
@@ -226,11 +327,18 @@ def _same_attempt(
     held = []
     for sequence, token in _unpack_leases(remembered[0]):
         row = tx.execute(_WHOLE_MESSAGE, (queue.number << KEY_SHIFT | sequence,)).fetchone()
-        if row is None or row[13] != token or row[3] <= now:
+        if row is None:
             return ()
-        held.append(row)
-    for row in held:
-        message = MessageRow(*row[:COLUMNS])
+        message = message_of(row)
+        if message.token != token or message.visible_at <= now:
+            return ()
+        held.append((message, row))
+    again = []
+    for message, row in held:
         change_visibility(tx, queue, group_of(tx, message), message, until, now)
-    # shown as they were handed out: the count of that delivery, not one more
-    return tuple(delivery(queue.name, (*row[:8], row[8] - 1, *row[9:]), row[13], until, row[11] or now) for row in held)
+        # shown as it was handed out: the count of that delivery, not one more
+        as_it_was = structs.replace(message, receive_count=message.receive_count - 1)
+        extras, body = unpack_extras(row[COLUMNS]), body_of(tx.execute, row)
+        assert message.token is not None
+        again.append(delivery(queue.name, as_it_was, extras, body, message.token, until, message.received_at or now))
+    return tuple(again)

@@ -42,17 +42,26 @@ def delete_records(tx: Transaction, keys: Sequence[str]) -> None:
 def get_record(execute: Execute, key: str, now: int) -> Record | None:
     """Return an unexpired record."""
     row = execute(_RECORD, (key, now)).fetchone()
-    return None if row is None else _record(row)
+    return None if row is None else record_of(row)
 
 
-def find_records(execute: Execute, prefix: str, tag: str | None, after: str, limit: int, now: int) -> list[Record]:
+def find_records(
+    execute: Execute, prefix: str, tag: str | None, after: str, limit: int, now: int, *, is_descending: bool
+) -> list[Record]:
     """Return unexpired records by key."""
-    span = (prefix, prefix + AFTER_ALL_TEXT, after, now, limit)
-    page = (SQL["record_page"], span) if tag is None else (SQL["record_page_of_tag"], (tag, *span))
-    return [_record(row) for row in execute(*page).fetchall()]
+    end = prefix + AFTER_ALL_TEXT
+    name = "record_page" if tag is None else "record_page_of_tag"
+    asked = [] if tag is None else [tag]
+    if is_descending:
+        name += "_descending"
+        asked += [prefix, min(after or end, end)]
+    else:
+        asked += [prefix, end, after]
+    return [record_of(row) for row in execute(SQL[name], (*asked, now, limit)).fetchall()]
 
 
-def _record(row: tuple[Any, ...]) -> Record:
+def record_of(row: tuple[Any, ...]) -> Record:
+    """Return a row of ``records`` as a value."""
     key, value, tags, expires_at = row
     return Record(key, value, _decode_tags(tags), expires_at)
 

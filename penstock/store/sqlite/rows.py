@@ -1,36 +1,46 @@
-"""What rows mean: a message row as a value, its content, and how both are shown."""
+"""What rows mean: message and group rows as values, and how messages are shown.
+
+Rows are decoded with their types checked: bytes that were damaged in the file end in an error of ``DAMAGE``, not in a
+value of another type.
+"""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct, structs
+from msgspec import Meta, Struct, convert
 
+from penstock.core.errors import StoreDamaged
 from penstock.core.fairness import BusyTime
 from penstock.core.lifecycle import state_of
-from penstock.core.messages import Attribute, Delivery, Draft, MessageView
+from penstock.core.messages import HIGHEST_PRIORITY, Attribute, Delivery, Draft, MessageView
 from penstock.core.receipts import Receipt, encode_receipt
+from penstock.store.sqlite.connection import DAMAGE
 from penstock.store.sqlite.ids import SEQUENCE_MASK, to_text
-from penstock.store.sqlite.transaction import HANDED_OUT
+from penstock.store.sqlite.queries import SQL
+from penstock.store.sqlite.transaction import HANDED_OUT, Execute
+
+_BODY_BY_KEY = SQL["body_by_key"]
 
 
-class MessageRow(NamedTuple):
+class MessageRow(Struct, array_like=True, frozen=True, gc=False):
     """A row of ``messages``, columns in the order in which every statement selects them."""
 
     message_key: int
-    message_id: bytes
+    message_id: Annotated[bytes, Meta(min_length=16, max_length=16)]
     group_key: int
     visible_at: int
     phase: int
-    priority: int
+    priority: Annotated[int, Meta(ge=0, le=HIGHEST_PRIORITY)]
     sent_at: int
     expires_at: int | None
     receive_count: int
     carried_count: int
     first_received_at: int | None
     received_at: int | None
-    dead_letter_source: str | None
+    dead_letter_source: bytes | None
     token: bytes | None
+    has_long_body: int
 
 
 class Extras(Struct, frozen=True, array_like=True, omit_defaults=True, gc=False):
@@ -44,7 +54,7 @@ class Extras(Struct, frozen=True, array_like=True, omit_defaults=True, gc=False)
 
 
 NO_EXTRAS = Extras()
-COLUMNS = len(MessageRow._fields)
+COLUMNS = len(MessageRow.__struct_fields__)
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(Extras).decode
 
@@ -69,53 +79,71 @@ def unpack_extras(packed: bytes | None) -> Extras:
     return NO_EXTRAS if packed is None else _unpack(packed)
 
 
-def delivery(queue: str, row: tuple[Any, ...], token: bytes, visible_at: int, now: int) -> Delivery:
-    """Show a whole message row, selected before it was leased at ``now``."""
-    sequence_number = row[0] & SEQUENCE_MASK
-    handle = encode_receipt(queue, Receipt(sequence_number, token))
-    first_received_at = now if row[10] is None else row[10]
-    if row[15] is None:
-        return Delivery(
-            to_text(row[1]),
-            handle,
-            row[14],
-            row[6],
-            first_received_at,
-            visible_at,
-            sequence_number,
-            row[8] + 1,
-            priority=row[5],
-            dead_letter_source=row[12],
-        )
-    extras = _unpack(row[15])
-    return Delivery(
-        to_text(row[1]),
-        handle,
-        row[14],
-        row[6],
-        first_received_at,
-        visible_at,
-        sequence_number,
-        row[8] + 1,
-        extras.attributes,
-        extras.system_attributes,
-        extras.sender_id,
-        row[5],
-        extras.group_id,
-        extras.deduplication_id,
-        row[12],
+def message_of(row: tuple[Any, ...]) -> MessageRow:
+    """Return a message row as a value; further columns are left out. Raises what ``DAMAGE`` names."""
+    return convert(row, MessageRow)
+
+
+def body_of(execute: Execute, row: tuple[Any, ...]) -> str:
+    """Return the body that belongs to a message row selected with extras and body. Raises what ``DAMAGE`` names."""
+    body: bytes | None = row[COLUMNS + 1]
+    if body is None:
+        apart = execute(_BODY_BY_KEY, (row[0],)).fetchone()
+        if apart is None:
+            raise msgspec.ValidationError("its body is not there")
+        body = convert(apart[0], bytes)
+    return body.decode()
+
+
+def damaged_message(queue: str, message_key: int, error: Exception) -> StoreDamaged:
+    """Return the error that says which message cannot be read."""
+    return StoreDamaged(
+        f"Message {message_key & SEQUENCE_MASK} of queue {queue!r} is damaged in the file: {error}.",
+        hint="It is passed over and nothing was replaced; what is sound is delivered. Restore a backup to get it back.",
     )
 
 
-def view(queue: str, row: tuple[Any, ...], now: int) -> MessageView:
-    """Show a whole message row without receiving it."""
-    message = MessageRow(*row[:COLUMNS])
-    extras = unpack_extras(row[COLUMNS + 1])
+def delivery(
+    queue: str, message: MessageRow, extras: Extras, body: str, token: bytes, visible_at: int, now: int
+) -> Delivery:
+    """Show a message, as selected before it was leased at ``now``."""
+    sequence_number = message.message_key & SEQUENCE_MASK
+    first_received_at, source = message.first_received_at, message.dead_letter_source
+    return Delivery(
+        to_text(message.message_id),
+        encode_receipt(queue, Receipt(sequence_number, token)),
+        body,
+        message.sent_at,
+        now if first_received_at is None else first_received_at,
+        visible_at,
+        sequence_number,
+        message.receive_count + 1,
+        extras.attributes,
+        extras.system_attributes,
+        extras.sender_id,
+        message.priority,
+        extras.group_id,
+        extras.deduplication_id,
+        None if source is None else source.decode(),
+    )
+
+
+def view(execute: Execute, queue: str, row: tuple[Any, ...], now: int) -> MessageView:
+    """Show a message row selected with extras and body, without receiving it.
+
+    Raises:
+        StoreDamaged: it cannot be read.
+    """
+    try:
+        message, extras, body = message_of(row), unpack_extras(row[COLUMNS]), body_of(execute, row)
+        source = None if message.dead_letter_source is None else message.dead_letter_source.decode()
+    except DAMAGE as error:
+        raise damaged_message(queue, row[0], error) from error
     return MessageView(
         message_id=to_text(message.message_id),
         queue=queue,
         state=state_of(message.visible_at, message.phase == HANDED_OUT, now),
-        body=row[COLUMNS],
+        body=body,
         sent_at=message.sent_at,
         visible_at=message.visible_at,
         sequence_number=message.message_key & SEQUENCE_MASK,
@@ -128,57 +156,37 @@ def view(queue: str, row: tuple[Any, ...], now: int) -> MessageView:
         group_id=extras.group_id,
         deduplication_id=extras.deduplication_id,
         expires_at=message.expires_at,
-        dead_letter_source=message.dead_letter_source,
+        dead_letter_source=source,
     )
 
 
-class GroupRow:
+class GroupRow(Struct, array_like=True):
     """A row of ``groups``, to be changed and saved."""
 
-    __slots__ = (
-        "busy",
-        "group_id",
-        "group_key",
-        "head_key",
-        "head_visible_at",
-        "in_flight",
-        "is_noisy",
-        "is_parked",
-        "lane",
-        "last_sent_at",
-        "message_count",
-        "ready_at",
-        "turn",
-    )
+    group_key: int
+    group_id: str
+    lane: int
+    ready_at: int | None
+    turn: int
+    head_key: int | None
+    head_visible_at: int | None
+    message_count: int
+    in_flight: int
+    is_parked: int
+    is_noisy: int
+    last_sent_at: int
+    busy_period: int
+    busy_current_ms: int
+    busy_previous_ms: int
 
-    def __init__(self, row: tuple[Any, ...]) -> None:
-        (
-            self.group_key,
-            self.group_id,
-            self.lane,
-            self.ready_at,
-            self.turn,
-            self.head_key,
-            self.head_visible_at,
-            self.message_count,
-            self.in_flight,
-            self.is_parked,
-            self.is_noisy,
-            self.last_sent_at,
-            *busy,
-        ) = row
-        self.busy = BusyTime(*busy)
+    @property
+    def busy(self) -> BusyTime:
+        """The processing time of its deliveries."""
+        return BusyTime(self.busy_period, self.busy_current_ms, self.busy_previous_ms)
 
-    def counts_row(self) -> tuple[Any, ...]:
-        """Return the parameters of ``update_group_counts``."""
-        return (
-            self.message_count,
-            self.in_flight,
-            self.is_noisy,
-            self.last_sent_at,
-            *structs.astuple(self.busy),
-            self.group_key,
-        )
+    @busy.setter
+    def busy(self, busy: BusyTime) -> None:
+        self.busy_period, self.busy_current_ms, self.busy_previous_ms = msgspec.structs.astuple(busy)
 
     def whole_row(self) -> tuple[Any, ...]:
         """Return the parameters of ``update_group``."""
@@ -193,6 +201,25 @@ class GroupRow:
             self.is_parked,
             self.is_noisy,
             self.last_sent_at,
-            *structs.astuple(self.busy),
+            self.busy_period,
+            self.busy_current_ms,
+            self.busy_previous_ms,
             self.group_key,
         )
+
+    def seat_row(self) -> tuple[Any, ...]:
+        """Return the parameters of ``seat_group``."""
+        return (
+            self.lane,
+            self.ready_at,
+            self.turn,
+            self.head_key,
+            self.head_visible_at,
+            self.is_parked,
+            self.group_key,
+        )
+
+
+def group_from(row: tuple[Any, ...]) -> GroupRow:
+    """Return a group row as a value. Raises what ``DAMAGE`` names."""
+    return convert(row, GroupRow)

@@ -6,10 +6,10 @@ from penstock.core.clock import to_ms
 from penstock.core.effects import NO_EFFECTS
 from penstock.core.errors import PenstockError
 from penstock.core.events import EventKind
-from penstock.core.lifecycle import lane_of, lease_refusal, names_delivery
+from penstock.core.lifecycle import lane_of, lease_refusal, names_delivery, told
 from penstock.core.messages import Delivery
 from penstock.core.operations import IdOutcome
-from penstock.core.receipts import decode_receipt
+from penstock.core.receipts import Receipt, decode_receipt, decode_receipts
 from penstock.core.settlements import ChangeVisibility, DeadLetter, GiveBack, Settled, Settlement, SettleOutcome
 from penstock.store.sqlite import effects
 from penstock.store.sqlite.groups import save_and_reseat
@@ -24,10 +24,11 @@ from penstock.store.sqlite.keeping import (
     kept_message,
     position_of,
     uncount,
+    wake_followers,
     wake_if_freed,
 )
 from penstock.store.sqlite.queries import SQL
-from penstock.store.sqlite.rows import COLUMNS, GroupRow, MessageRow
+from penstock.store.sqlite.rows import COLUMNS, GroupRow, MessageRow, message_of
 from penstock.store.sqlite.transaction import DELAYED, HANDED_OUT, PLAIN, QueueState, Transaction
 
 _MESSAGE_BY_KEY = SQL["message_by_key"]
@@ -37,33 +38,52 @@ _RESCHEDULE = SQL["reschedule"]
 
 
 def settle(tx: Transaction, settlement: Settlement, now: int) -> SettleOutcome:
-    """End one delivery, with its effects, or say why not."""
+    """End deliveries that end together, with their effects, or say why not."""
     try:
         queue = tx.queue(settlement.queue)
-        receipt = decode_receipt(settlement.queue, settlement.receipt_handle)
+        if settlement.also:
+            receipts = decode_receipts(settlement.queue, (settlement.receipt_handle, *settlement.also))
+        else:
+            receipts = [decode_receipt(settlement.queue, settlement.receipt_handle)]
     except PenstockError as error:
         return SettleOutcome(Settled.REFUSED, problem=error.problem)
+    held = []
+    for receipt in receipts:
+        message = _held(tx, queue, settlement, receipt, now)
+        if isinstance(message, SettleOutcome):
+            return message
+        held.append(message)
+    message_id = to_text(held[0].message_id)
+    has_effects = settlement.effects is not NO_EFFECTS
+    if has_effects:
+        refused = effects.refusal_of(tx, settlement.effects, now)
+        if refused is not None:
+            return SettleOutcome(Settled.REFUSED, message_id, refused.problem)
+    for message in held:
+        _end(tx, queue, message, settlement, to_text(message.message_id), now)
+    if has_effects:
+        effects.apply(tx, settlement.effects, now)
+    return SettleOutcome(Settled.DONE, message_id)
+
+
+def _held(
+    tx: Transaction, queue: QueueState, settlement: Settlement, receipt: Receipt, now: int
+) -> MessageRow | SettleOutcome:
+    """Return the message that a settlement may end, or the outcome if it may not."""
     if receipt.sequence_number > SEQUENCE_MASK:
         return SettleOutcome(Settled.GONE)
     row = tx.execute(_MESSAGE_BY_KEY, (queue.number << KEY_SHIFT | receipt.sequence_number,)).fetchone()
     if row is None:
         return SettleOutcome(Settled.GONE)
-    message = MessageRow(*row)
-    message_id = to_text(message.message_id)
+    message = message_of(row)
     if not names_delivery(settlement, receipt.token, message.token):
-        return SettleOutcome(Settled.STALE, message_id)
+        return SettleOutcome(Settled.STALE, to_text(message.message_id))
     if message.visible_at <= now and (settlement.is_fenced or queue.is_strict):
-        return SettleOutcome(Settled.EXPIRED, message_id)
-    has_effects = settlement.effects is not NO_EFFECTS
+        return SettleOutcome(Settled.EXPIRED, to_text(message.message_id))
     refused = lease_refusal(settlement.action, message.received_at, now)
-    if refused is None and has_effects:
-        refused = effects.refusal_of(tx, settlement.effects)
     if refused is not None:
-        return SettleOutcome(Settled.REFUSED, message_id, refused.problem)
-    _end(tx, queue, message, settlement, message_id, now)
-    if has_effects:
-        effects.apply(tx, settlement.effects, now)
-    return SettleOutcome(Settled.DONE, message_id)
+        return SettleOutcome(Settled.REFUSED, to_text(message.message_id), refused.problem)
+    return message
 
 
 def _end(
@@ -78,8 +98,11 @@ def _end(
         tx.note(queue, EventKind.VISIBILITY_CHANGED, message_id, now, f"{action.visibility_timeout_seconds:g} s")
         return
     if isinstance(action, GiveBack):
-        give_back(tx, queue, group, message, now)
-        tx.note(queue, EventKind.VISIBILITY_CHANGED, message_id, now, "given back")
+        if action.is_counted:
+            _count_busy(queue, group, message, now)
+        visible_at = now + to_ms(action.delay_seconds)
+        give_back(tx, queue, group, message, visible_at, now, is_counted=action.is_counted)
+        tx.note(queue, EventKind.VISIBILITY_CHANGED, message_id, now, told(action))
         return
     _count_busy(queue, group, message, now)
     if isinstance(action, DeadLetter) and dead_letter(tx, queue, group, message, action.reason, now):
@@ -113,7 +136,7 @@ def release_leases(tx: Transaction, owner: str, now: int) -> int:
         name = tx.execute(_QUEUE_BY_NUMBER, (row[COLUMNS],)).fetchone()
         if name is None:
             continue
-        queue, message = tx.queue(name[0]), MessageRow(*row[:COLUMNS])
+        queue, message = tx.queue(name[0]), message_of(row)
         change_visibility(tx, queue, group_of(tx, message), message, now, now)
         tx.note(queue, EventKind.VISIBILITY_CHANGED, to_text(message.message_id), now, "its owner died")
         released += 1
@@ -162,6 +185,8 @@ def reschedule(tx: Transaction, message_id: str, deliver_at: int, queue_name: st
         save_and_reseat(tx, queue, group, now)
     tx.note(queue, EventKind.RESCHEDULED, message_id, now, str(visible_at))
     tx.wake(queue.name, visible_at)
+    if queue.is_strict:
+        wake_followers(tx, queue, group, visible_at)
     return IdOutcome.DONE
 
 

@@ -4,13 +4,15 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
 import apsw
+from msgspec import structs
 
 from penstock.core.effects import Effects, Record
-from penstock.core.errors import PenstockError
+from penstock.core.errors import PenstockError, StoreDamaged
 from penstock.core.events import Event, EventKind
 from penstock.core.filters import MessageFilter, matches
 from penstock.core.messages import Delivery, Draft, MessageView, blocked_view
@@ -20,21 +22,24 @@ from penstock.core.queues import GroupView, QueueChanges, QueueDescription
 from penstock.core.refusals import queue_not_found
 from penstock.core.settlements import Settlement, SettleOutcome
 from penstock.store.contract import PEEK_BUDGET, Received, WakeupListener
-from penstock.store.sqlite import effects, moving, queues, records, settling, upkeep
-from penstock.store.sqlite.connection import Durability, open_reader, open_writer, translate
+from penstock.store.sqlite import effects, integrity, moving, queues, records, settling, upkeep
+from penstock.store.sqlite.connection import TRANSLATED, Durability, open_reader, open_writer, translate
 from penstock.store.sqlite.ids import KEY_SHIFT, SEQUENCE_MASK, to_blob, to_text
 from penstock.store.sqlite.keeping import send
 from penstock.store.sqlite.queries import SQL
 from penstock.store.sqlite.receiving import receive
 from penstock.store.sqlite.records import AFTER_ALL_TEXT
-from penstock.store.sqlite.rows import GroupRow, view
-from penstock.store.sqlite.transaction import HANDED_OUT, Execute, QueueState, Transaction
+from penstock.store.sqlite.rows import GroupRow, group_from, view
+from penstock.store.sqlite.transaction import Execute, QueueState, Transaction
 from penstock.store.sqlite.turns import Turns
 from penstock.store.sqlite.wakeups import Wakeups
 from penstock.store.sqlite.writer import Writer
 
 T = TypeVar("T")
 _PEEK_CHUNK = 200
+_MOST_EFFECTS_AT_ONCE = 500
+"""More of them would keep the event loop for tens of milliseconds."""
+_FAULTS_SHOWN = 5
 
 
 class SqliteStore:
@@ -73,9 +78,9 @@ class SqliteStore:
         self._wakeups.tell(wakeups)
 
     def _wake(self, wakeups: dict[str, int]) -> None:
-        for queue, at in wakeups.items():
+        for name, at in wakeups.items():
             for listener in self._listeners:
-                listener(queue, at)
+                listener(name, at)
 
     async def _read(self, question: Callable[[Execute], T]) -> T:
         """Answer a question on the reader, in its thread, from one consistent state."""
@@ -87,7 +92,7 @@ class SqliteStore:
                     return question(self._reader.execute)
                 finally:
                     self._reader.execute("COMMIT")
-            except (apsw.Error, OSError) as error:
+            except TRANSLATED as error:
                 raise translate(error, self._path) from error
 
         return await asyncio.get_running_loop().run_in_executor(self._reader_thread, ask)
@@ -128,13 +133,9 @@ class SqliteStore:
     async def list_groups(self, name: str, after: str, limit: int, only_parked: bool, now: int) -> Sequence[GroupView]:
         def ask(execute: Execute) -> list[GroupView]:
             queue = _queue(execute, name)
-            lapsed = {
-                group_key: count
-                for phase, group_key, count in execute(SQL["lapsed"], (queue.number, queue.counted_at, now)).fetchall()
-                if phase == HANDED_OUT
-            }
+            held = dict(execute(SQL["held_by_group"], (queue.number, now)).fetchall())
             rows = execute(SQL["group_page"], (queue.number, after, int(only_parked), limit)).fetchall()
-            return [_group_view(GroupRow(row), lapsed.get(row[0], 0)) for row in rows]
+            return [_group_view(execute, group_from(row), held.get(row[0], 0)) for row in rows]
 
         return await self._read(ask)
 
@@ -159,11 +160,12 @@ class SqliteStore:
         *,
         owner: str | None = None,
         attempt_id: str | None = None,
+        following: str | None = None,
     ) -> Received:
         leased: list[Delivery] = []
 
         def work(tx: Transaction) -> Received:
-            received = receive(tx, tx.queue(queue), tokens, visibility_timeout_ms, now, owner, attempt_id)
+            received = receive(tx, tx.queue(queue), tokens, visibility_timeout_ms, now, owner, attempt_id, following)
             leased.extend(received.deliveries)
             return received
 
@@ -181,7 +183,8 @@ class SqliteStore:
         return await self._writer.submit(lambda tx: settling.release_leases(tx, owner, now))
 
     async def apply(self, effects_: Effects, now: int) -> ApplyReply:
-        return await self._writer.submit(lambda tx: effects.apply_alone(tx, effects_, now))
+        is_long = sum(map(len, structs.astuple(effects_))) > _MOST_EFFECTS_AT_ONCE
+        return await self._writer.submit(lambda tx: effects.apply_alone(tx, effects_, now), is_long=is_long)
 
     async def cancel(self, message_ids: Sequence[str], queue: str | None, now: int) -> tuple[IdOutcome, ...]:
         return await self._writer.submit(
@@ -239,8 +242,12 @@ class SqliteStore:
     async def delete_records(self, keys: Sequence[str], now: int) -> None:
         await self._writer.submit(lambda tx: records.delete_records(tx, keys))
 
-    async def find_records(self, prefix: str, tag: str | None, after: str, limit: int, now: int) -> Sequence[Record]:
-        return await self._read(lambda execute: records.find_records(execute, prefix, tag, after, limit, now))
+    async def find_records(
+        self, prefix: str, tag: str | None, after: str, limit: int, now: int, *, is_descending: bool = False
+    ) -> Sequence[Record]:
+        return await self._read(
+            lambda execute: records.find_records(execute, prefix, tag, after, limit, now, is_descending=is_descending)
+        )
 
     # -- feed --------------------------------------------------------------------------------------------------------
 
@@ -266,6 +273,12 @@ class SqliteStore:
 
     async def check(self) -> None:
         await self._writer.submit(upkeep.check)
+        found = await self._read(lambda execute: list(islice(integrity.faults(execute), _FAULTS_SHOWN)))
+        if found:
+            raise StoreDamaged(
+                f"The database {self._path} is damaged: {'; '.join(found)}.",
+                hint="Nothing was replaced. Restore a backup; until then what is sound is served.",
+            )
 
     async def aclose(self) -> None:
         self._listeners.clear()
@@ -295,7 +308,7 @@ def _peek(
         for row in rows:
             if len(found) == limit:
                 return found, after
-            message = view(name, row, now)
+            message = view(execute, name, row, now)
             if matches(wanted, message):
                 found.append(message)
             after, looked_at = message.sequence_number, looked_at + 1
@@ -314,7 +327,7 @@ def _find(execute: Execute, message_id: str, now: int) -> MessageView | None:
     if row is not None:
         name = execute(SQL["queue_by_number"], (row[0] >> KEY_SHIFT,)).fetchone()
         if name is not None:
-            return view(name[0], execute(SQL["whole_message"], (row[0],)).fetchone(), now)
+            return view(execute, name[0], execute(SQL["whole_message"], (row[0],)).fetchone(), now)
     row = execute(SQL["join_by_message"], (blob,)).fetchone()
     if row is not None:
         follow_up = effects.unpack_follow_up(row[1])
@@ -322,11 +335,11 @@ def _find(execute: Execute, message_id: str, now: int) -> MessageView | None:
     return None
 
 
-def _group_view(group: GroupRow, lapsed: int) -> GroupView:
-    in_flight = group.in_flight - lapsed
+def _group_view(execute: Execute, group: GroupRow, in_flight: int) -> GroupView:
+    (message_count,) = execute(SQL["count_group"], (group.group_key,)).fetchone()
     return GroupView(
         group_id=group.group_id,
-        waiting=group.message_count - in_flight,
+        waiting=message_count - in_flight,
         in_flight=in_flight,
         ready_at=group.ready_at,
         is_parked=bool(group.is_parked),

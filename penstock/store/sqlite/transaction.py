@@ -5,7 +5,7 @@ from typing import Any
 
 import apsw
 import msgspec
-from msgspec import structs
+from msgspec import Struct, convert, structs
 
 from penstock.core.clock import to_ms
 from penstock.core.events import EventKind, is_kept
@@ -29,6 +29,26 @@ PLAIN, DELAYED, HANDED_OUT = 0, 1, 2
 
 Execute = Callable[..., Any]
 """Runs a statement with its parameters; what it returns is fetched from before the next statement."""
+
+
+class _QueueRow(Struct, array_like=True):
+    """The types that a row of ``queues`` begins with."""
+
+    queue_number: int
+    name: str
+    settings: bytes
+    created_at: int
+    modified_at: int
+    purged_at: int | None
+    last_sequence: int
+    last_turn: int
+    lanes: int
+    group_count: int
+    message_count: int
+    in_flight: int
+    delayed: int
+    counted_at: int
+
 
 _decode_settings = msgspec.json.Decoder(QueueSettings).decode
 
@@ -88,7 +108,11 @@ class QueueState:
             self.deleted_total,
             *busy,
         ) = row
-        self.use(_decode_settings(settings))
+        try:
+            convert(row, _QueueRow)
+            self.use(_decode_settings(settings))
+        except msgspec.DecodeError as error:
+            raise msgspec.DecodeError(f"queue {self.name!r} cannot be read: {error}") from error
         self.busy = BusyTime(*busy)
         self.is_changed = False
 
@@ -159,6 +183,8 @@ class Transaction:
         self._busy_timeout_ms = -1
         self._changes_before = 0
         self._has_joins: bool | None = None
+        self.damaged: set[int] = set()
+        """Keys of messages that were found damaged; receives pass over them."""
 
     # -- begin and end -----------------------------------------------------------------------------------------------
 
@@ -237,7 +263,7 @@ class Transaction:
         for phase, group_key, count in self.execute(_LAPSED, (queue.number, queue.counted_at, now)).fetchall():
             if phase == HANDED_OUT:
                 queue.in_flight -= count
-                if group_key > 0:
+                if group_key > 0 and not queue.is_strict:
                     self.execute(_LAPSE_GROUP, (count, group_key))
             else:
                 queue.delayed -= count
@@ -248,7 +274,7 @@ class Transaction:
     # -- notes -------------------------------------------------------------------------------------------------------
 
     def wake(self, name: str, at: int) -> None:
-        """After the commit, tell that something may be receivable in a queue from an instant on."""
+        """After the commit, tell that something may be receivable under a name of wake-ups from an instant on."""
         known = self._wakeups.get(name)
         if known is None or at < known:
             self._wakeups[name] = at

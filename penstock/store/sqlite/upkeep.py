@@ -3,12 +3,13 @@
 from penstock.core.clock import to_ms
 from penstock.core.events import EventKind
 from penstock.store.contract import ENDED_MOVES_KEPT_MS, EVENTS_KEPT
+from penstock.store.sqlite.connection import DAMAGE
 from penstock.store.sqlite.effects import close_join
 from penstock.store.sqlite.ids import KEY_SHIFT, to_text
 from penstock.store.sqlite.keeping import forget, group_of
 from penstock.store.sqlite.queries import SQL
 from penstock.store.sqlite.records import delete_records
-from penstock.store.sqlite.rows import MessageRow
+from penstock.store.sqlite.rows import message_of
 from penstock.store.sqlite.transaction import QueueState, Transaction
 
 _NAMES_REST_MS = 3_600_000
@@ -60,9 +61,13 @@ def _sweep_messages(tx: Transaction, limit: int, now: int) -> int:
 
 def _expire(tx: Transaction, queue: QueueState, message_key: int, now: int) -> None:
     row = tx.execute(SQL["message_by_key"], (message_key,)).fetchone()
-    assert row is not None
-    message = MessageRow(*row)
-    forget(tx, queue, group_of(tx, message), message, now)
+    try:
+        message = message_of(row)
+        group = group_of(tx, message)
+    except DAMAGE:
+        # what cannot be read stays, and what can be is forgotten
+        return
+    forget(tx, queue, group, message, now)
     tx.note(queue, EventKind.EXPIRED, to_text(message.message_id), now)
     tx.wake(queue.name, now)
 
@@ -76,7 +81,7 @@ def _sweep_orphans(tx: Transaction, limit: int) -> int:
     span = (number << KEY_SHIFT, (number + 1) << KEY_SHIFT, limit)
     before = tx.change_count
     tx.execute(SQL["sweep_orphan_messages"], span)
-    tx.execute(SQL["sweep_orphan_contents"], span)
+    tx.execute(SQL["sweep_orphan_bodies"], span)
     tx.execute(SQL["sweep_orphan_groups"], (number, limit))
     tx.execute(SQL["sweep_orphan_duplicates"], (number, number, limit))
     tx.execute(SQL["sweep_orphan_attempts"], (number,))

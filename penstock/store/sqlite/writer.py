@@ -15,7 +15,7 @@ import apsw
 from penstock.core.errors import PenstockError, StoreUnavailable
 from penstock.store.sqlite.checkpoints import Checkpoints
 from penstock.store.sqlite.committing import CommitThread
-from penstock.store.sqlite.connection import BUSY_MS, translate
+from penstock.store.sqlite.connection import BUSY_MS, TRANSLATED, translate
 from penstock.store.sqlite.transaction import Transaction
 from penstock.store.sqlite.turns import Turns
 
@@ -148,7 +148,7 @@ class Writer:
                 except PenstockError as refused:
                     outcomes.append(refused)
                 except Exception as error:
-                    failed[index] = translate(error, self._path) if isinstance(error, apsw.Error) else error
+                    failed[index] = translate(error, self._path) if isinstance(error, TRANSLATED) else error
                     break
             else:
                 return outcomes
@@ -212,5 +212,5 @@ class Writer:
         self._transaction.rollback()
         for _, future, _ in batch:
             if not future.done():
-                future.set_exception(translate(error, self._path) if isinstance(error, apsw.Error) else error)
+                future.set_exception(translate(error, self._path) if isinstance(error, TRANSLATED) else error)
         self._go_on()

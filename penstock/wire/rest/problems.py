@@ -35,13 +35,6 @@ class MethodNotAllowed(PenstockError):
         self.allowed = allowed
 
 
-class LeaseLost(PenstockError):
-    """The receipt handle no longer holds the message."""
-
-    code = "lease_lost"
-    fault = "caller"
-
-
 STATUS_OF = {
     "invalid_request": 400,
     "group_required": 400,
@@ -59,6 +52,7 @@ STATUS_OF = {
     "purge_in_progress": 409,
     "move_conflict": 409,
     "lease_lost": 409,
+    "guard_failed": 409,
     "message_too_large": 413,
     "internal_error": 500,
     "store_damaged": 500,

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from penstock.core.errors import PenstockError, error_from
+from penstock.core.errors import error_from
 from penstock.core.filters import MessageFilter
 from penstock.core.messages import MessageView, State
 from penstock.core.operations import (
@@ -44,8 +44,9 @@ from penstock.core.operations import (
     UpdateGroup,
     UpdateQueue,
 )
+from penstock.core.refusals import lease_lost
 from penstock.core.settlements import ChangeVisibility, Settled, Settlement, SettleOutcome
-from penstock.wire.rest.problems import LeaseLost, NotFound
+from penstock.wire.rest.problems import NotFound
 
 
 class Shortcut(Struct, frozen=True):
@@ -139,16 +140,8 @@ def _only_outcome(reply: SettleReply) -> SettleOutcome:
     if outcome.problem is not None:
         raise error_from(outcome.problem)
     if outcome.result in (Settled.STALE, Settled.EXPIRED):
-        raise _lease_lost()
+        raise lease_lost("receipt_handle")
     return outcome
-
-
-def _lease_lost() -> PenstockError:
-    return LeaseLost(
-        "The lease of this delivery is over.",
-        hint="The message is received again, or was; use the receipt handle of its latest delivery.",
-        field="receipt_handle",
-    )
 
 
 _LIST = ("after", "limit")
@@ -211,7 +204,7 @@ ROUTES = (
     Route(ListMoves, "GET", "/moves", ("source", "limit")),
     Route(CancelMove, "POST", "/moves/{move_id}/cancel"),
     Route(PutRecords, "POST", "/records"),
-    Route(FindRecords, "GET", "/records", ("prefix", "tag", *_LIST)),
+    Route(FindRecords, "GET", "/records", ("prefix", "tag", *_LIST, "is_descending")),
     Route(GetRecords, "POST", "/records/get"),
     Route(DeleteRecords, "POST", "/records/delete"),
     Route(ReadEvents, "GET", "/events", _LIST),

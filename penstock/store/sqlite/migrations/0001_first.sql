@@ -41,7 +41,8 @@ CREATE TABLE deleted_queues (
 
 CREATE TABLE orphans (queue_number INTEGER PRIMARY KEY) STRICT;
 
--- What a receive or a settlement reads and writes of a message. Bodies lie apart, so that these rows stay small.
+-- A short body lies in its message's row, so that a message is one row; a long one lies apart, so that leasing a message does
+-- not write it again.
 CREATE TABLE messages (
     message_key         INTEGER PRIMARY KEY,
     queue_number        INTEGER NOT NULL,
@@ -60,7 +61,9 @@ CREATE TABLE messages (
     received_at         INTEGER,
     token               BLOB,                       -- of the latest delivery
     owner               TEXT,
-    dead_letter_source  TEXT
+    dead_letter_source  TEXT,
+    extras              BLOB,                       -- msgpack of Extras; NULL when there are none
+    body                TEXT                        -- NULL: it is long and lies in bodies
 ) STRICT;
 
 CREATE UNIQUE INDEX messages_by_id ON messages (message_id);
@@ -69,13 +72,13 @@ CREATE INDEX messages_timed ON messages (queue_number, visible_at, phase, group_
 CREATE INDEX messages_by_owner ON messages (owner) WHERE owner IS NOT NULL;
 CREATE INDEX messages_expiring ON messages (expires_at) WHERE expires_at IS NOT NULL;
 
-CREATE TABLE contents (
+CREATE TABLE bodies (
     message_key INTEGER PRIMARY KEY,
-    body        TEXT NOT NULL,
-    extras      BLOB                                -- msgpack of Extras; NULL when there are none
+    body        TEXT NOT NULL
 ) STRICT;
 
--- Message groups that hold messages or are parked: the index of group heads that receives choose from.
+-- Message groups that hold messages or are parked: the index of group heads that receives choose from. What is counted, and
+-- busy times, are for fair order; in a strict group they stay 0, so that a message sent behind others leaves its row alone.
 CREATE TABLE groups (
     group_key           INTEGER PRIMARY KEY,
     queue_number        INTEGER NOT NULL,
@@ -100,7 +103,7 @@ CREATE INDEX groups_by_turn ON groups (queue_number, lane, ready_at, turn) WHERE
 
 CREATE TABLE duplicates (
     queue_number    INTEGER NOT NULL,
-    key             BLOB NOT NULL,                  -- 16-byte BLAKE2b of scope and deduplication id
+    key             BLOB NOT NULL,                  -- scope and deduplication id, or a hash of both
     message_id      BLOB NOT NULL,
     sequence        INTEGER NOT NULL,
     kept_until      INTEGER NOT NULL,
@@ -123,8 +126,8 @@ CREATE TABLE joins (
     join_id     TEXT PRIMARY KEY,
     parts       INTEGER NOT NULL,
     message_id  BLOB NOT NULL UNIQUE,
-    follow_up   BLOB NOT NULL,                      -- msgpack of FollowUp
-    expires_at  INTEGER
+    expires_at  INTEGER,
+    follow_up   BLOB NOT NULL                       -- msgpack of FollowUp; last: it may be large, and is rarely wanted
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX joins_expiring ON joins (expires_at) WHERE expires_at IS NOT NULL;

@@ -22,11 +22,9 @@ FROM groups WHERE queue_number = ? AND group_id > ? AND is_parked >= ? ORDER BY 
 -- : queue number, group id -> group key
 INSERT INTO groups (queue_number, group_id) VALUES (?, ?) RETURNING group_key;
 
--- name: update_group_counts
--- : message count, in flight, is noisy, last sent at, busy times, group key
-UPDATE groups SET message_count = ?, in_flight = ?, is_noisy = ?, last_sent_at = ?,
-       busy_period = ?, busy_current_ms = ?, busy_previous_ms = ?
-WHERE group_key = ?;
+-- name: seat_group
+-- : lane, ready at, turn, head key, head visible at, is parked, group key
+UPDATE groups SET lane = ?, ready_at = ?, turn = ?, head_key = ?, head_visible_at = ?, is_parked = ? WHERE group_key = ?;
 
 -- name: update_group
 -- : lane, ready at, turn, head key, head visible at, message count, in flight, is parked, is noisy, last sent at, busy
@@ -49,10 +47,10 @@ FROM groups WHERE queue_number = ?;
 -- : how many leases ended, group key
 UPDATE groups SET in_flight = in_flight - ? WHERE group_key = ?;
 
--- name: first_ready_head
--- : queue number, lane, now -> ready at, turn, group key of the group whose turn it is
-SELECT ready_at, turn, group_key FROM groups
-WHERE queue_number = ? AND lane = ? AND ready_at <= ? ORDER BY ready_at, turn LIMIT 1;
+-- name: first_ready_heads
+-- : queue number, lane, now, limit -> ready at, group key, head key of the groups whose turn it is, in order
+SELECT ready_at, group_key, head_key FROM groups
+WHERE queue_number = ? AND lane = ? AND ready_at <= ? ORDER BY ready_at, turn LIMIT ?;
 
 -- name: ready_heads
 -- : queue number, lane, now, limit -> whole group rows whose turn it is, in order

@@ -5,8 +5,12 @@
 SELECT 1 FROM joins LIMIT 1;
 
 -- name: join_by_id
--- : join id -> parts, follow up, expires at
-SELECT parts, follow_up, expires_at FROM joins WHERE join_id = ?;
+-- : join id -> parts, expires at; not the follow-up, which may be large and is wanted only at the end
+SELECT parts, expires_at FROM joins WHERE join_id = ?;
+
+-- name: join_follow_up
+-- : join id -> follow up
+SELECT follow_up FROM joins WHERE join_id = ?;
 
 -- name: join_by_message
 -- : message id -> join id, follow up

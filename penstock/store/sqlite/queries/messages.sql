@@ -1,84 +1,97 @@
 -- Messages: kept, found, leased, changed, forgotten. Parameters in order after the colon; what is returned after the arrow.
+-- Texts are selected as bytes: one that is damaged shows when its row is decoded, not when rows are fetched.
 
 -- name: insert_message
 -- : see the columns
 INSERT INTO messages (message_key, queue_number, message_id, group_key, rank, position, visible_at, phase, priority,
-                      sent_at, expires_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+                      sent_at, expires_at, extras, body)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
--- name: insert_carried_message
--- : see the columns; a message that has been dead-lettered
-INSERT INTO messages (message_key, queue_number, message_id, group_key, rank, position, visible_at, phase, priority,
-                      sent_at, expires_at, receive_count, carried_count, first_received_at, dead_letter_source)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+-- name: insert_body
+-- : message key, body
+INSERT INTO bodies (message_key, body) VALUES (?, ?);
 
--- name: insert_content
--- : message key, body, extras
-INSERT INTO contents (message_key, body, extras) VALUES (?, ?, ?);
+-- name: carry_message
+-- : new message key, queue number, group key, rank, position, visible at, sent at, dead-letter source, message key
+UPDATE messages SET message_key = ?, queue_number = ?, group_key = ?, rank = ?, position = ?, visible_at = ?, sent_at = ?,
+       dead_letter_source = ?, phase = 0, carried_count = receive_count, received_at = NULL, token = NULL, owner = NULL
+WHERE message_key = ?;
 
--- name: move_content
+-- name: carry_body
 -- : new message key, message key
-UPDATE contents SET message_key = ? WHERE message_key = ?;
+UPDATE bodies SET message_key = ? WHERE message_key = ?;
 
 -- name: delete_message
 -- : message key
 DELETE FROM messages WHERE message_key = ?;
 
--- name: delete_content
+-- name: delete_body
 -- : message key
-DELETE FROM contents WHERE message_key = ?;
+DELETE FROM bodies WHERE message_key = ?;
 
 -- name: message_by_key
--- : message key -> a whole message row without content
+-- : message key -> a message row
 SELECT message_key, message_id, group_key, visible_at, phase, priority, sent_at, expires_at, receive_count,
-       carried_count, first_received_at, received_at, dead_letter_source, token
+       carried_count, first_received_at, received_at, CAST(dead_letter_source AS BLOB), token, body IS NULL
 FROM messages WHERE message_key = ?;
 
 -- name: message_by_id
--- : message id -> a whole message row without content
+-- : message id -> a message row
 SELECT message_key, message_id, group_key, visible_at, phase, priority, sent_at, expires_at, receive_count,
-       carried_count, first_received_at, received_at, dead_letter_source, token
+       carried_count, first_received_at, received_at, CAST(dead_letter_source AS BLOB), token, body IS NULL
 FROM messages WHERE message_id = ?;
 
--- name: content_by_key
--- : message key -> body, extras
-SELECT body, extras FROM contents WHERE message_key = ?;
+-- name: extras_by_key
+-- : message key -> extras
+SELECT CAST(extras AS BLOB) FROM messages WHERE message_key = ?;
+
+-- name: body_by_key
+-- : message key -> body of a message whose body is long
+SELECT CAST(body AS BLOB) FROM bodies WHERE message_key = ?;
 
 -- name: next_in_lane
--- : group key, rank, now, limit -> whole message rows, what has been receivable longest first
+-- : group key, rank, now, limit -> message rows with extras and body, what has been receivable longest first
 SELECT message_key, message_id, group_key, visible_at, phase, priority, sent_at, expires_at, receive_count,
-       carried_count, first_received_at, received_at, dead_letter_source, token, body, extras
-FROM messages JOIN contents USING (message_key)
+       carried_count, first_received_at, received_at, CAST(dead_letter_source AS BLOB), token,
+       body IS NULL, CAST(extras AS BLOB), CAST(body AS BLOB)
+FROM messages
 WHERE group_key = ? AND rank = ? AND position <= ? ORDER BY position, message_key LIMIT ?;
 
 -- name: next_in_strict_group
--- : group key, after sequence number, limit -> whole message rows in order of arrival
+-- : group key, after sequence number, limit -> message rows with extras and body, in order of arrival
 SELECT message_key, message_id, group_key, visible_at, phase, priority, sent_at, expires_at, receive_count,
-       carried_count, first_received_at, received_at, dead_letter_source, token, body, extras
-FROM messages JOIN contents USING (message_key)
+       carried_count, first_received_at, received_at, CAST(dead_letter_source AS BLOB), token,
+       body IS NULL, CAST(extras AS BLOB), CAST(body AS BLOB)
+FROM messages
 WHERE group_key = ? AND rank = 0 AND position > ? ORDER BY position LIMIT ?;
 
+-- name: first_behind
+-- : group key, after sequence number -> when the message that comes next in a strict group may be received
+SELECT visible_at FROM messages WHERE group_key = ? AND rank = 0 AND position > ? ORDER BY position LIMIT 1;
+
 -- name: whole_message
--- : message key -> whole message row with content
+-- : message key -> message row with extras and body
 SELECT message_key, message_id, group_key, visible_at, phase, priority, sent_at, expires_at, receive_count,
-       carried_count, first_received_at, received_at, dead_letter_source, token, body, extras
-FROM messages JOIN contents USING (message_key) WHERE message_key = ?;
+       carried_count, first_received_at, received_at, CAST(dead_letter_source AS BLOB), token,
+       body IS NULL, CAST(extras AS BLOB), CAST(body AS BLOB)
+FROM messages WHERE message_key = ?;
 
 -- name: messages_after
--- : after message key, below message key, limit -> whole message rows in order of arrival
+-- : after message key, below message key, limit -> message rows with extras and body, in order of arrival
 SELECT message_key, message_id, group_key, visible_at, phase, priority, sent_at, expires_at, receive_count,
-       carried_count, first_received_at, received_at, dead_letter_source, token, body, extras
-FROM messages JOIN contents USING (message_key) WHERE message_key > ? AND message_key < ? ORDER BY message_key LIMIT ?;
+       carried_count, first_received_at, received_at, CAST(dead_letter_source AS BLOB), token,
+       body IS NULL, CAST(extras AS BLOB), CAST(body AS BLOB)
+FROM messages WHERE message_key > ? AND message_key < ? ORDER BY message_key LIMIT ?;
 
 -- name: first_ready_in_lane
--- : group key, rank, now -> position, message key of what has been receivable longest
+-- : group key, rank, now, limit -> position, message key, what has been receivable longest first
 SELECT position, message_key FROM messages
-WHERE group_key = ? AND rank = ? AND position <= ? ORDER BY position, message_key LIMIT 1;
+WHERE group_key = ? AND rank = ? AND position <= ? ORDER BY position, message_key LIMIT ?;
 
 -- name: head_in_lane
--- : group key, rank -> message key, visible at, priority of what is or becomes receivable first
+-- : group key, rank, limit -> message key, visible at, priority, what is or becomes receivable first at the front
 SELECT message_key, visible_at, priority FROM messages
-WHERE group_key = ? AND rank = ? ORDER BY position, message_key LIMIT 1;
+WHERE group_key = ? AND rank = ? ORDER BY position, message_key LIMIT ?;
 
 -- name: next_due_in_lane
 -- : group key, rank, now -> the first instant after now at which a message becomes receivable
@@ -105,9 +118,9 @@ UPDATE messages SET visible_at = ?, position = ? WHERE message_key = ?;
 UPDATE messages SET visible_at = ?, rank = ?, position = ?, phase = ?, token = NULL, owner = NULL WHERE message_key = ?;
 
 -- name: give_back
--- : now, position, message key
-UPDATE messages SET visible_at = ?, position = ?, phase = 0, token = NULL, owner = NULL,
-       receive_count = receive_count - 1
+-- : visible at, position, phase, by how much fewer receives, message key
+UPDATE messages SET visible_at = ?, position = ?, phase = ?, token = NULL, owner = NULL,
+       receive_count = receive_count - ?
 WHERE message_key = ?;
 
 -- name: lease_end
@@ -116,15 +129,24 @@ SELECT visible_at FROM messages WHERE queue_number = ? AND visible_at > ? AND ph
 ORDER BY visible_at LIMIT 1 OFFSET ?;
 
 -- name: held_by_owner
--- : owner, now -> message rows without content
+-- : owner, now -> message rows, queue number
 SELECT message_key, message_id, group_key, visible_at, phase, priority, sent_at, expires_at, receive_count,
-       carried_count, first_received_at, received_at, dead_letter_source, token, queue_number
+       carried_count, first_received_at, received_at, CAST(dead_letter_source AS BLOB), token,
+       body IS NULL, queue_number
 FROM messages WHERE owner = ? AND phase = 2 AND visible_at > ? ORDER BY message_key;
 
 -- name: lapsed
 -- : queue number, after, up to -> phase, group key, how many were due in between
 SELECT phase, group_key, count(*) FROM messages
 WHERE queue_number = ? AND visible_at > ? AND visible_at <= ? AND phase > 0 GROUP BY phase, group_key;
+
+-- name: held_by_group
+-- : queue number, now -> group key, how many of its messages are leased
+SELECT group_key, count(*) FROM messages WHERE queue_number = ? AND visible_at > ? AND phase = 2 GROUP BY group_key;
+
+-- name: count_group
+-- : group key -> how many messages it has
+SELECT count(*) FROM messages WHERE group_key = ?;
 
 -- name: oldest_sent_at
 -- : first possible message key, below message key -> when the first message was sent

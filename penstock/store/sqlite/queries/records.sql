@@ -34,6 +34,16 @@ WHERE key >= ? AND key < ? AND key > ? AND (expires_at IS NULL OR expires_at > ?
 SELECT key, value, tags, expires_at FROM record_tags JOIN records USING (key)
 WHERE tag = ? AND key >= ? AND key < ? AND key > ? AND (expires_at IS NULL OR expires_at > ?) ORDER BY key LIMIT ?;
 
+-- name: record_page_descending
+-- : from key, below key, now, limit -> records by key, the greatest first
+SELECT key, value, tags, expires_at FROM records
+WHERE key >= ? AND key < ? AND (expires_at IS NULL OR expires_at > ?) ORDER BY key DESC LIMIT ?;
+
+-- name: record_page_of_tag_descending
+-- : tag, from key, below key, now, limit -> records by key, the greatest first
+SELECT key, value, tags, expires_at FROM record_tags JOIN records USING (key)
+WHERE tag = ? AND key >= ? AND key < ? AND (expires_at IS NULL OR expires_at > ?) ORDER BY key DESC LIMIT ?;
+
 -- name: expired_records
 -- : now, limit -> keys
 SELECT key FROM records WHERE expires_at <= ? LIMIT ?;

@@ -1,4 +1,4 @@
--- What the sweep forgets. Parameters in order after the colon; what is returned after the arrow.
+-- What the sweep forgets and what a check reads. Parameters in order after the colon; what is returned after the arrow.
 
 -- name: sweep_events
 -- : how many are kept; ids have no gaps
@@ -39,10 +39,10 @@ SELECT queue_number FROM orphans LIMIT 1;
 DELETE FROM messages WHERE message_key IN
     (SELECT message_key FROM messages WHERE message_key > ? AND message_key < ? LIMIT ?);
 
--- name: sweep_orphan_contents
+-- name: sweep_orphan_bodies
 -- : first possible message key, below message key, limit
-DELETE FROM contents WHERE message_key IN
-    (SELECT message_key FROM contents WHERE message_key > ? AND message_key < ? LIMIT ?);
+DELETE FROM bodies WHERE message_key IN
+    (SELECT message_key FROM bodies WHERE message_key > ? AND message_key < ? LIMIT ?);
 
 -- name: sweep_orphan_groups
 -- : queue number, limit
@@ -60,3 +60,32 @@ DELETE FROM attempts WHERE queue_number = ?;
 -- name: delete_orphan
 -- : queue number
 DELETE FROM orphans WHERE queue_number = ?;
+
+-- name: queue_names
+-- -> queue number, name
+SELECT queue_number, name FROM queues;
+
+-- name: every_queue
+-- -> whole queue rows
+SELECT queue_number, name, settings, created_at, modified_at, purged_at, last_sequence, last_turn, lanes, group_count,
+       message_count, in_flight, delayed, counted_at, sent_total, received_total, deleted_total,
+       busy_period, busy_current_ms, busy_previous_ms
+FROM queues;
+
+-- name: every_group
+-- -> whole group rows
+SELECT group_key, group_id, lane, ready_at, turn, head_key, head_visible_at, message_count, in_flight, is_parked,
+       is_noisy, last_sent_at, busy_period, busy_current_ms, busy_previous_ms
+FROM groups;
+
+-- name: every_follow_up
+-- -> follow ups of joins
+SELECT follow_up FROM joins;
+
+-- name: every_move
+-- -> move tasks
+SELECT move FROM moves;
+
+-- name: every_record
+-- -> records
+SELECT key, value, tags, expires_at FROM records;

@@ -1,0 +1,61 @@
+"""Who is compared: where its jobs wait, and how its workers are started."""
+
+from msgspec import Struct
+
+
+class Contender(Struct, frozen=True, kw_only=True):
+    """A worker framework.
+
+    Attributes:
+        name: for people.
+        module: ``bench.jobs.with_<module>``.
+        needs: ``redis``, ``file`` or ``server``: what the URL of its jobs leads to.
+        two: starts workers in two processes, in its own venv.
+        one: starts one worker.
+    """
+
+    name: str
+    module: str
+    needs: str
+    two: tuple[str, ...]
+    one: tuple[str, ...]
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is Penstock, which runs in this venv."""
+        return self.module == "penstock"
+
+
+_WORK = ("penstock", "work", "bench.jobs.with_penstock:app", "--log-level", "error")
+_CELERY = ("celery", "-A", "bench.jobs.with_celery", "worker", "-l", "error")
+_DRAMATIQ = ("dramatiq", "bench.jobs.with_dramatiq", "--threads", "8")
+_TASKIQ = ("taskiq", "worker", "bench.jobs.with_taskiq:broker", "--log-level", "ERROR")
+_SAQ = ("saq", "bench.jobs.with_saq.settings", "--quiet")
+_HUEY = ("huey_consumer", "bench.jobs.with_huey.huey", "-k", "process", "-q")
+
+PENSTOCK = Contender(
+    name="Penstock, SQLite", module="penstock", needs="file", two=(*_WORK, "--processes", "2"), one=_WORK
+)
+OVER_HTTP = Contender(
+    name="Penstock, HTTP", module="penstock", needs="server", two=(*_WORK, "--processes", "2"), one=_WORK
+)
+PEERS = (
+    Contender(name="Celery", module="celery", needs="redis", two=(*_CELERY, "-c", "2"), one=(*_CELERY, "-c", "1")),
+    Contender(
+        name="Dramatiq",
+        module="dramatiq",
+        needs="redis",
+        two=(*_DRAMATIQ, "--processes", "2"),
+        one=(*_DRAMATIQ, "--processes", "1"),
+    ),
+    Contender(name="Taskiq", module="taskiq", needs="redis", two=(*_TASKIQ, "-w", "2"), one=(*_TASKIQ, "-w", "1")),
+    Contender(name="SAQ", module="saq", needs="redis", two=(*_SAQ, "--workers", "2"), one=_SAQ),
+    Contender(name="Huey", module="huey", needs="file", two=(*_HUEY, "-w", "2"), one=(*_HUEY, "-w", "1")),
+    Contender(
+        name="RQ",
+        module="rq",
+        needs="redis",
+        two=("rq", "worker-pool", "-n", "2", "--quiet"),
+        one=("rq", "worker", "--quiet"),
+    ),
+)

@@ -1,0 +1,24 @@
+"""What is found when a store is looked at before it is used: what it promises, and what speaks against it."""
+
+from msgspec import Struct
+
+
+class Concern(Struct, frozen=True):
+    """Something that may cost messages, and what to do about it."""
+
+    found: str
+    hint: str
+
+
+class Examination(Struct, frozen=True):
+    """What a store promises of an answered change.
+
+    Attributes:
+        durability: ``full``: it survives the loss of power. ``os``: it survives the end of every process, and of the
+            operating system but for the last moments. ``snapshots``: it survives from the next snapshot on. ``none``:
+            it survives nothing. ``unknown``: the server does not tell.
+        concerns: what speaks against it.
+    """
+
+    durability: str
+    concerns: tuple[Concern, ...] = ()

@@ -1,0 +1,168 @@
+"""Drafts and effects as the scripts take them: a head that they read (DRAFT in sending.lua), a tail that they keep."""
+
+import hashlib
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from penstock.core.clock import to_ms
+from penstock.core.effects import Effects, Record
+from penstock.core.messages import Attribute, Draft, size_of
+
+Argument = bytes | str | int
+
+
+class Extras(Struct, frozen=True, array_like=True, omit_defaults=True, gc=False):
+    """What most messages do not have, packed into the tail."""
+
+    sender_id: str | None = None
+    attributes: Mapping[str, Attribute] = {}
+    system_attributes: Mapping[str, Attribute] = {}
+
+
+NO_EXTRAS = Extras()
+NOTHING = b"\0\0\0\0"
+_pack = msgspec.msgpack.Encoder().encode
+_unpack_extras = msgspec.msgpack.Decoder(Extras).decode
+# id, priority, bytes, delay, deliver at, time to live; six-byte numbers as two and four
+_HEAD = struct.Struct(">16sBHIHIHIHI")
+_LENGTH = struct.Struct(">H")
+
+
+def to_blob(message_id: str) -> bytes:
+    """Return a UUID's bytes. Raises ValueError for anything else."""
+    blob = bytes.fromhex(message_id.replace("-", ""))
+    if len(blob) != 16:
+        raise ValueError(message_id)
+    return blob
+
+
+def to_text(blob: bytes) -> str:
+    """Return a UUID's text."""
+    digits = blob.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def pack_draft(draft: Draft, *, with_digest: bool) -> tuple[bytes, bytes]:
+    """Return head and tail of a draft.
+
+    Args:
+        draft: with a message id.
+        with_digest: the queue may deduplicate by the SHA-256 of the body.
+    """
+    assert draft.message_id is not None
+    body = draft.body.encode()
+    has_extras = bool(draft.attributes or draft.system_attributes or draft.sender_id is not None)
+    size = size_of(draft.body, draft.attributes) if has_extras else len(body)
+    delay = 0 if draft.delay_seconds is None else to_ms(draft.delay_seconds) + 1
+    deliver_at = 0 if draft.deliver_at is None else draft.deliver_at + 1
+    ttl = 0 if draft.time_to_live_seconds is None else to_ms(draft.time_to_live_seconds) + 1
+    head = _HEAD.pack(
+        to_blob(draft.message_id),
+        draft.priority,
+        0,
+        size,
+        delay >> 32,
+        delay & 0xFFFFFFFF,
+        deliver_at >> 32,
+        deliver_at & 0xFFFFFFFF,
+        ttl >> 32,
+        ttl & 0xFFFFFFFF,
+    )
+    if draft.group_id is None and draft.deduplication_id is None and not with_digest:
+        head += b"\0\0\0\0\0\0"
+    else:
+        digest = ""
+        if with_digest and draft.deduplication_id is None:
+            digest = hashlib.sha256(body).hexdigest()
+        head += _text(draft.group_id) + _text(draft.deduplication_id) + _text(digest)
+    if not has_extras:
+        return head, NOTHING + body
+    extras = _pack(Extras(draft.sender_id, draft.attributes, draft.system_attributes))
+    return head, len(extras).to_bytes(4, "big") + extras + body
+
+
+def unpack_draft(head: bytes, tail: bytes) -> Draft:
+    """Return what a joined follow-up will be, as far as it can be seen."""
+    fields = _HEAD.unpack_from(head)
+    deliver_at = fields[6] << 32 | fields[7]
+    group_id, at = _read_text(head, _HEAD.size)
+    deduplication_id, _ = _read_text(head, at)
+    extras, body = unpack_tail(tail, 0)
+    return Draft(
+        body,
+        extras.attributes,
+        extras.system_attributes,
+        extras.sender_id,
+        deliver_at=deliver_at - 1 if deliver_at else None,
+        priority=fields[1],
+        group_id=group_id,
+        deduplication_id=deduplication_id,
+        message_id=to_text(fields[0]),
+    )
+
+
+def unpack_tail(packed: bytes, at: int) -> tuple[Extras, str]:
+    """Return extras and body of a tail that begins at ``at``."""
+    length = int.from_bytes(packed[at : at + 4], "big")
+    at += 4
+    if not length:
+        return NO_EXTRAS, packed[at:].decode()
+    return _unpack_extras(packed[at : at + length]), packed[at + length :].decode()
+
+
+def pack_effects(effects: Effects) -> list[Argument]:
+    """Return effects as arguments (``take_effects`` in effects.lua). Digests go along always: effects are few."""
+    arguments: list[Argument] = [len(effects.guards), len(effects.forgets), len(effects.sends)]
+    arguments += (len(effects.records), len(effects.joins), len(effects.arrivals))
+    for guard in effects.guards:
+        arguments += (guard.key, int(guard.value is not None), guard.value or b"")
+    arguments += effects.forgets
+    for follow_up in effects.sends:
+        arguments += (follow_up.queue, *pack_draft(follow_up.message, with_digest=True))
+    for record in effects.records:
+        arguments += pack_record(record)
+    for join in effects.joins:
+        arguments += (join.join_id, join.parts, _instant(join.expires_at), join.follow_up.queue)
+        arguments += pack_draft(join.follow_up.message, with_digest=True)
+    for arrival in effects.arrivals:
+        arguments += (arrival.join_id, arrival.part_id)
+    return arguments
+
+
+def pack_record(record: Record) -> list[Argument]:
+    """Return a record as arguments (``take_record`` in effects.lua)."""
+    tags = [text for tag in record.tags.items() for text in tag]
+    kept = int(record.only_if_absent)
+    return [record.key, record.value, _instant(record.expires_at), kept, len(record.tags), *tags]
+
+
+def unpack_record(shown: Sequence[Any]) -> Record:
+    """Return a record that a script showed."""
+    key, value, ends, packed = shown
+    texts: list[str] = []
+    at = 0
+    while at < len(packed):
+        length = int.from_bytes(packed[at : at + 4], "big")
+        texts.append(packed[at + 4 : at + 4 + length].decode())
+        at += 4 + length
+    tags = dict(zip(texts[::2], texts[1::2], strict=True))
+    return Record(key.decode(), value, tags, ends - 1 if ends else None)
+
+
+def _instant(at: int | None) -> int:
+    return 0 if at is None else at + 1
+
+
+def _text(text: str | None) -> bytes:
+    encoded = b"" if text is None else text.encode()
+    return _LENGTH.pack(len(encoded)) + encoded
+
+
+def _read_text(packed: bytes, at: int) -> tuple[str | None, int]:
+    (length,) = _LENGTH.unpack_from(packed, at)
+    at += 2
+    return packed[at : at + length].decode() if length else None, at + length

@@ -1,0 +1,94 @@
+-- One atomic step: the calls that one process asked for together, in their order, each at its own instant.
+--
+-- Keys: KEYS[1] is what all keys of the shard begin with, its hash tag in braces and a colon.
+-- Arguments: client, number of the batch ('' for one that changes nothing), only makes room, count of calls,
+-- then for each call: verb, now, arguments of the verb.
+-- Returns {outcomes, wake-ups as queue, instant, ...}. What a batch was answered is kept for a while: when it comes again,
+-- because its answer was lost or because what was written to a broken connection is read late, it is answered so again and
+-- changes nothing.
+
+local JOURNAL_BATCHES, JOURNAL_RENEWED, JOURNAL_SECONDS = 64, 16, 3600
+
+-- What an answered receive found is looked up again, not kept twice.
+local function to_journal(verb, outcome, name)
+  if verb ~= 'receive' or type(outcome) == 'string' then return {outcome} end
+  local names = {}
+  for index, row in ipairs(outcome[1]) do names[index] = {row[1], row[6]} end
+  return {outcome[2], outcome[3], outcome[4], outcome[5], name, names}
+end
+
+local function from_journal(entry)
+  if #entry == 1 then return entry[1] end
+  local q, rows = find_queue(entry[5]), {}
+  for _, name in ipairs(entry[6]) do
+    local row = q and get_row(q, name[1], true)
+    if row and row.token == name[2] then rows[#rows + 1] = row end
+  end
+  return {show_leased(rows), entry[1], entry[2], entry[3], entry[4]}
+end
+
+-- Begin with nothing read.
+local function begin(keys, given)
+  call, pack, read, floor = redis.call, struct.pack, struct.unpack, math.floor
+  band, bor, lshift = bit.band, bit.bor, bit.lshift
+  arguments, at, P, loaded, wakeups = given, 1, keys[1], {}, {}
+end
+
+-- Write what the calls changed.
+local function finish()
+  for _, q in pairs(loaded) do
+    if q then
+      save_groups(q)
+      if q.emptied then unlist_pages(q) end
+      if q.changed then save_queue(q) end
+    end
+  end
+end
+
+-- Tell the other processes, and return what is told.
+local function tell(client)
+  local told = {}
+  for name, instant in pairs(wakeups) do
+    told[#told + 1] = name
+    told[#told + 1] = instant
+  end
+  if #told > 0 then call('PUBLISH', key_wakeups(), cmsgpack.pack({client, told})) end
+  return told
+end
+
+-- Return what a batch was answered before, or nil.
+local function answer_of(journal, batch)
+  local known = call('HGET', journal, batch % JOURNAL_BATCHES)
+  local entries = known and cmsgpack.unpack(known)
+  if not entries or entries[1] ~= batch then return nil end
+  local outcomes = {}
+  for index = 2, #entries do outcomes[index - 1] = from_journal(entries[index]) end
+  return outcomes
+end
+
+local function perform(keys, given)
+  begin(keys, given)
+  local client, batch, makes_room, count = take(), take(), take(), take_number()
+  local journal, latest = key_journal(client), nil
+  if batch ~= '' then
+    latest = tonumber(call('HGET', journal, 'latest') or 0)
+    local before = tonumber(batch) <= latest and answer_of(journal, batch)
+    if before then return {before, {}} end
+  end
+  -- With its memory full Redis refuses what may grow, unless a script has written before: what makes room must go on.
+  if makes_room == '1' then call('DEL', key_check()) end
+  local outcomes, entries = {}, {batch}
+  for index = 1, count do
+    local verb = take()
+    now = take_number()
+    local name = arguments[at]
+    outcomes[index] = verbs[verb]()
+    if batch ~= '' then entries[index + 1] = to_journal(verb, outcomes[index], name) end
+  end
+  finish()
+  if batch ~= '' then
+    call('HSET', journal, batch % JOURNAL_BATCHES, cmsgpack.pack(entries), 'latest', math.max(latest, batch))
+    if batch % JOURNAL_RENEWED == 1 then call('EXPIRE', journal, JOURNAL_SECONDS) end
+  end
+  return {outcomes, tell(client)}
+end

@@ -1,0 +1,111 @@
+-- Queues as the verbs see them: read once in a script, written once at its end.
+--
+-- A queue's row is two packed fields: facts, what Python made of its settings, and counts, what changes with every
+-- message. Both are structs; the Python side of FACTS is settings.py.
+
+-- Redis loads a library without any other; each step begins with these.
+local call, pack, read, floor, band, bor, lshift
+
+local now = 0
+local LANE = 281474976710656 -- 2^48: a score is lane * LANE + instant, exact in a double
+local LANES = 20
+local NOISY_LANE = LANES
+local FOR_EVER = LANE - 1
+
+local FACTS = '>BBBBBBBI6I6I6I6I6I6I6I6I6Bc0'
+local COUNTS = '>I4I6I6I4I4I4I4I6I6I6I6I6I6I6I6I6I6I6I6BB'
+
+local loaded, wakeups -- begun anew by every step
+
+-- Lua writes large numbers with an exponent, Redis wants digits; and nothing here costs as much as writing a number.
+local function digits(number) return string.format('%d', number) end
+
+local texts = {}
+
+-- Return the digits of a small number.
+local function text_of(number)
+  local text = texts[number]
+  if not text then
+    text = digits(number)
+    texts[number] = text
+  end
+  return text
+end
+
+-- Return a queue, or false.
+local function find_queue(name)
+  local q = loaded[name]
+  if q ~= nil then return q end
+  local row = call('HMGET', key_queue(name), 'facts', 'counts')
+  if not row[1] then
+    loaded[name] = false
+    return false
+  end
+  q = {name = name, read_groups = {}, rows = {}}
+  q.is_strict, q.is_fifo, q.comes_back, q.is_paused, q.history, q.content_based, q.per_group, q.visibility_ms,
+    q.delay_ms, q.retention_ms, q.max_bytes, q.wait_ms, q.window_ms, q.max_in_flight, q.group_max, q.max_receives,
+    q.dead_letter_queue = read(FACTS, row[1])
+  q.is_strict, q.is_fifo, q.is_paused = q.is_strict == 1, q.is_fifo == 1, q.is_paused == 1
+  q.number, q.seq, q.turn, q.fresh_lanes, q.waiting_lanes, q.leased_lanes, q.group_lanes, q.group_count, q.count,
+    q.sent, q.received, q.deleted, q.fresh_at, q.ghosts, q.page, q.sweep_at, q.busy_period, q.busy_now, q.busy_before,
+    q.is_awaited, q.is_followed = read(COUNTS, row[2])
+  q.n = digits(q.number)
+  loaded[name] = q
+  return q
+end
+
+local function save_queue(q)
+  call('HSET', key_queue(q.name), 'counts', pack(COUNTS, q.number, q.seq, q.turn, q.fresh_lanes, q.waiting_lanes,
+    q.leased_lanes, q.group_lanes, q.group_count, q.count, q.sent, q.received, q.deleted, q.fresh_at, q.ghosts, q.page,
+    q.sweep_at, q.busy_period, q.busy_now, q.busy_before, q.is_awaited, q.is_followed))
+end
+
+-- Return the queue with a number, or false: it was purged or deleted.
+local function queue_with(number)
+  local name = call('HGET', key_numbers(), number)
+  return name and find_queue(name)
+end
+
+local function tell_of(name, at)
+  local known = wakeups[name]
+  if not known or at < known then wakeups[name] = at end
+end
+
+-- Tell that something may be receivable from an instant on, if somebody found nothing since it was last told.
+local function wake(q, at)
+  if q.is_awaited == 0 then return end
+  if at <= now then
+    q.is_awaited, q.changed = 0, true
+  end
+  tell_of(q.name, at)
+end
+
+-- The same to those who follow in any group of the queue.
+local function wake_all_followers(q, at)
+  if q.is_followed == 0 then return end
+  if at <= now then
+    q.is_followed, q.changed = 0, true
+  end
+  tell_of(q.name .. '\n', at)
+end
+
+-- Note that something of a queue is to be swept at an instant.
+local function expect(q, at)
+  if q.sweep_at == 0 or at < q.sweep_at then
+    q.sweep_at, q.changed = at, true
+    call('ZADD', key_due(), at, q.number)
+  end
+end
+
+-- Keep an event, if the queue's history wants it.
+local function note(q, kind, id, detail)
+  if q.history == 0 or (q.history == 1 and kind ~= 'dead_lettered' and kind ~= 'expired') then return end
+  local event = call('HINCRBY', key_counters(), 'event', 1)
+  if detail then
+    call('XADD', key_events(), event .. '-0', 'at', now, 'queue', q.name, 'id', id, 'kind', kind, 'detail', detail)
+  else
+    call('XADD', key_events(), event .. '-0', 'at', now, 'queue', q.name, 'id', id, 'kind', kind)
+  end
+  local known = call('HGET', key_events_of(), id) or ''
+  call('HSET', key_events_of(), id, known .. pack('>I6', event))
+end

@@ -1,0 +1,126 @@
+"""What the scripts show of a message, as deliveries and views (CONTENT and STATE in rows.lua)."""
+
+import struct
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from penstock.core.lifecycle import state_of
+from penstock.core.messages import Delivery, MessageView, blocked_view
+from penstock.core.receipts import Receipt, encode_receipt
+from penstock.store.redis.drafts import NO_EXTRAS, Extras, to_text, unpack_draft, unpack_tail
+
+# id, sent at, visible at, expires at, priority, timed, receives, first received at, length of the group id
+_CONTENT = struct.Struct(">16sHIHIHIBBIHIH")
+# up to the token; six-byte numbers as two and four
+_STATE = struct.Struct(">16sHIHIHI4BIIHIHI")
+_PLAIN = b"\0" * 7
+
+
+class Content(NamedTuple):
+    """A message's content, as it was when it was sent or moved."""
+
+    message_id: str
+    sent_at: int
+    visible_at: int
+    expires_at: int | None
+    priority: int
+    receive_count: int
+    first_received_at: int | None
+    group_id: str | None
+    deduplication_id: str | None
+    source: str | None
+    extras: Extras
+    body: str
+
+
+def read_content(packed: bytes) -> Content:
+    """Return what a content says."""
+    (blob, sent_hi, sent, vis_hi, vis, exp_hi, exp, priority, _, receives, first_hi, first, group_length) = (
+        _CONTENT.unpack_from(packed)
+    )
+    at = _CONTENT.size
+    group_id = deduplication_id = source = None
+    if not group_length and packed.startswith(_PLAIN, at):
+        extras, body = NO_EXTRAS, packed[at + 7 :].decode()
+    else:
+        group_id = packed[at : at + group_length].decode() or None
+        at += group_length
+        length = int.from_bytes(packed[at : at + 2], "big")
+        deduplication_id = packed[at + 2 : at + 2 + length].decode() or None
+        at += 2 + length
+        length = packed[at]
+        source = packed[at + 1 : at + 1 + length].decode() or None
+        extras, body = unpack_tail(packed, at + 1 + length)
+    return Content(
+        to_text(blob),
+        sent_hi << 32 | sent,
+        vis_hi << 32 | vis,
+        (exp_hi << 32 | exp) or None,
+        priority,
+        receives,
+        (first_hi << 32 | first) or None,
+        group_id,
+        deduplication_id,
+        source,
+        extras,
+        body,
+    )
+
+
+def delivery(queue: str, shown: Sequence[Any]) -> Delivery:
+    """Return a delivery that a receive shows (``show_leased`` in receiving.lua)."""
+    sequence_number, packed, receives, first_received_at, visible_at, token = shown
+    content = read_content(packed)
+    return Delivery(
+        content.message_id,
+        encode_receipt(queue, Receipt(sequence_number, token)),
+        content.body,
+        content.sent_at,
+        first_received_at,
+        visible_at,
+        sequence_number,
+        receives,
+        content.extras.attributes,
+        content.extras.system_attributes,
+        content.extras.sender_id,
+        content.priority,
+        content.group_id,
+        content.deduplication_id,
+        content.source,
+    )
+
+
+def view(shown: Sequence[Any] | None, now: int) -> MessageView | None:
+    """Return a message that a script shows (``show`` and ``verbs.find`` in looking.lua)."""
+    if shown is None:
+        return None
+    if len(shown) == 3:
+        return blocked_view(shown[0].decode(), unpack_draft(shown[1], shown[2]))
+    queue, sequence_number, packed, state = shown
+    content = read_content(packed)
+    visible_at, receives, first, holds = content.visible_at, content.receive_count, content.first_received_at, False
+    sent_at = content.sent_at
+    if state is not None:
+        fields = _STATE.unpack_from(state)
+        visible_at = fields[3] << 32 | fields[4]
+        holds, receives = bool(fields[9]), fields[11]
+        first = (fields[13] << 32 | fields[14]) or None
+    return MessageView(
+        message_id=content.message_id,
+        queue=queue.decode(),
+        state=state_of(visible_at, holds, now),
+        body=content.body,
+        sent_at=sent_at,
+        visible_at=visible_at,
+        sequence_number=sequence_number,
+        receive_count=receives,
+        first_received_at=first,
+        attributes=content.extras.attributes,
+        system_attributes=content.extras.system_attributes,
+        sender_id=content.extras.sender_id,
+        priority=content.priority,
+        group_id=content.group_id,
+        deduplication_id=content.deduplication_id,
+        expires_at=content.expires_at,
+        dead_letter_source=content.source,
+    )

@@ -1,0 +1,67 @@
+"""Settlements as the script takes them (``verbs.settle`` in settling.lua)."""
+
+from penstock.core.clock import to_ms
+from penstock.core.effects import NO_EFFECTS
+from penstock.core.errors import PenstockError
+from penstock.core.lifecycle import told
+from penstock.core.receipts import TOKEN_BYTES, Receipt, decode_receipt, decode_receipts
+from penstock.core.settlements import ChangeVisibility, DeadLetter, GiveBack, Settlement
+from penstock.store.redis.drafts import Argument, pack_effects
+
+_NO_SEQUENCE_NUMBER = 1 << 47
+_LETTERS = {
+    (fenced, any_delivery, parks): "f" * fenced + "a" * any_delivery + "p" * parks
+    for fenced in (False, True)
+    for any_delivery in (False, True)
+    for parks in (False, True)
+}
+_NONE = Receipt(_NO_SEQUENCE_NUMBER, bytes(TOKEN_BYTES))
+
+
+def pack_receipt(receipt: Receipt) -> tuple[int, bytes]:
+    """Return a receipt as arguments; a sequence number that no message can have names none."""
+    return min(receipt.sequence_number, _NO_SEQUENCE_NUMBER), receipt.token
+
+
+def pack_followed(queue: str, receipt_handle: str | None) -> tuple[Argument, ...]:
+    """Return what a receive follows as arguments (``verbs.receive`` in receiving.lua)."""
+    if receipt_handle is None:
+        return ("", 0, b"")
+    try:
+        return ("r", *pack_receipt(decode_receipt(queue, receipt_handle)))
+    except PenstockError:
+        return ("x", *pack_receipt(_NONE))
+
+
+def pack_settlement(settlement: Settlement, now: int) -> list[Argument]:
+    """Return a settlement as arguments."""
+    action, what = settlement.action, "d"
+    until = most_ms = 0
+    detail = ""
+    if isinstance(action, ChangeVisibility):
+        what, until = "c", now + to_ms(action.visibility_timeout_seconds)
+        detail = f"{action.visibility_timeout_seconds:g} s"
+        if action.most_total_seconds is not None:
+            most_ms = to_ms(action.most_total_seconds) + 1
+    elif isinstance(action, GiveBack):
+        what, until, detail = "gn" if action.is_counted else "g", now + to_ms(action.delay_seconds), told(action)
+    elif isinstance(action, DeadLetter):
+        what, detail = "l", action.reason
+    try:
+        if settlement.also:
+            receipts = decode_receipts(settlement.queue, (settlement.receipt_handle, *settlement.also))
+        else:
+            receipts = [decode_receipt(settlement.queue, settlement.receipt_handle)]
+    except PenstockError:
+        what, receipts = "x", [_NONE]
+    arguments: list[Argument] = [settlement.queue, len(receipts)]
+    for receipt in receipts:
+        arguments += pack_receipt(receipt)
+    what += _LETTERS[settlement.is_fenced, settlement.any_delivery, settlement.parks_group]
+    has_effects = settlement.effects is not NO_EFFECTS and settlement.effects != NO_EFFECTS
+    if has_effects:
+        what += "e"
+    arguments.append(what)
+    if what != "d":
+        arguments += (until, most_ms, detail)
+    return arguments + pack_effects(settlement.effects) if has_effects else arguments

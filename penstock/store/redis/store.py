@@ -1,0 +1,395 @@
+"""The contract's verbs, asked of the scripts."""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+from penstock.core.effects import NO_EFFECTS, Effects, Record
+from penstock.core.errors import PenstockError
+from penstock.core.events import Event, EventKind
+from penstock.core.filters import MessageFilter, matches
+from penstock.core.messages import Draft, MessageView
+from penstock.core.moves import Move
+from penstock.core.operations import ApplyReply, IdOutcome, SendOutcome
+from penstock.core.queues import (
+    FIXED_AT_CREATION,
+    GroupView,
+    QueueChanges,
+    QueueDescription,
+    changed,
+    first_difference,
+    new_settings,
+)
+from penstock.core.refusals import (
+    purge_in_progress,
+    queue_conflict,
+    queue_deleted_recently,
+    queue_not_found,
+    setting_is_fixed,
+)
+from penstock.core.settlements import GiveBack, Settlement, SettleOutcome
+from penstock.store.contract import EVENTS_KEPT, PEEK_BUDGET, Received, WakeupListener, wakeup_name
+from penstock.store.examination import Examination
+from penstock.store.redis import moving
+from penstock.store.redis.address import Address
+from penstock.store.redis.calls import Calls
+from penstock.store.redis.drafts import pack_draft, pack_effects, pack_record, to_blob, to_text, unpack_record
+from penstock.store.redis.durability import examine
+from penstock.store.redis.outcomes import applied, described, receive_refusal, sent, settled
+from penstock.store.redis.rows import delivery, view
+from penstock.store.redis.settings import dead_letter_queue_of, decode_settings, encode_settings, pack_facts
+from penstock.store.redis.settling import pack_followed, pack_settlement
+
+_NAMES_REST_MS = 3_600_000
+_PEEK_CHUNK = 200
+_MOST_AWAITED = 10_000
+_MOST_QUEUES_AT_ONCE = 100
+
+
+class RedisStore:
+    """Keeps everything in one Redis server, which any number of processes may use at once.
+
+    Made by ``await RedisStore.open(address)``.
+    """
+
+    def __init__(self, address: Address) -> None:
+        self._listeners: list[WakeupListener] = []
+        self._awaited: dict[str, None] = {}
+        self._digested: set[str] = set()
+        self._calls = Calls(address, self._wake)
+
+    @classmethod
+    async def open(cls, address: Address) -> "RedisStore":
+        """Connect to a server.
+
+        Raises:
+            StoreUnavailable: it does not answer, or does not let us in.
+        """
+        store = cls(address)
+        try:
+            await store._calls.open()
+        except BaseException:
+            await store.aclose()
+            raise
+        return store
+
+    def _wake(self, wakeups: dict[str, int]) -> None:
+        if not wakeups:
+            # the connection was away: whatever was said meanwhile was not heard
+            wakeups, self._awaited = dict.fromkeys(self._awaited, 0), {}
+        for name, at in wakeups.items():
+            self._awaited.pop(name, None)
+            for listener in self._listeners:
+                listener(name, at)
+
+    def _await(self, name: str) -> None:
+        """Remember under which names something was awaited, the latest of them."""
+        self._awaited[name] = None
+        if len(self._awaited) > _MOST_AWAITED:
+            del self._awaited[next(iter(self._awaited))]
+
+    # -- queues ------------------------------------------------------------------------------------------------------
+
+    async def create_queue(
+        self, name: str, changes: QueueChanges, name_rest_ms: int, now: int
+    ) -> tuple[QueueDescription, bool]:
+        settings = new_settings(changes)
+        answer = await self._calls.submit(
+            "create_queue",
+            now,
+            name,
+            name_rest_ms,
+            encode_settings(settings),
+            pack_facts(settings),
+            dead_letter_queue_of(settings),
+        )
+        if answer == b"resting":
+            raise queue_deleted_recently(name)
+        queue = described(answer[1])
+        if answer[0] == b"created":
+            return queue, True
+        different = first_difference(queue.settings, changes)
+        if different is not None:
+            raise queue_conflict(name, different)
+        return queue, False
+
+    async def update_queue(self, name: str, changes: QueueChanges, now: int) -> QueueDescription:
+        while True:
+            answer = _found(await self._calls.submit("describe_queue", now, name), name)
+            expected = decode_settings(answer[0])
+            settings = changed(expected, changes)
+            for fixed in FIXED_AT_CREATION:
+                if getattr(settings, fixed) != getattr(expected, fixed):
+                    raise setting_is_fixed(fixed)
+            answer = await self._calls.submit(
+                "update_queue",
+                now,
+                name,
+                answer[0],
+                encode_settings(settings),
+                pack_facts(settings),
+                dead_letter_queue_of(settings),
+                int(settings.group_max_in_flight != expected.group_max_in_flight),
+            )
+            if answer != b"changed":
+                return described(_found(answer, name))
+
+    async def delete_queue(self, name: str, now: int) -> None:
+        _found(await self._calls.submit("delete_queue", now, name), name)
+
+    async def describe_queue(self, name: str, now: int) -> QueueDescription:
+        return described(_found(await self._calls.submit("describe_queue", now, name), name))
+
+    async def list_queues(
+        self, prefix: str, after: str, limit: int, dead_letter_queue: str | None, now: int
+    ) -> Sequence[QueueDescription]:
+        found: list[QueueDescription] = []
+        while len(found) < limit:
+            most = min(limit - len(found), _MOST_QUEUES_AT_ONCE)
+            page = await self._calls.submit(
+                "list_queues", now, *_span(prefix, after), most, "" if dead_letter_queue is None else dead_letter_queue
+            )
+            found += map(described, page)
+            if len(page) < most:
+                break
+            after = found[-1].name
+        return found
+
+    async def purge_queue(self, name: str, rest_ms: int, now: int) -> int:
+        answer = _found(await self._calls.submit("purge_queue", now, name, rest_ms), name)
+        if answer == b"resting":
+            raise purge_in_progress(name)
+        return int(answer)
+
+    async def list_groups(self, name: str, after: str, limit: int, only_parked: bool, now: int) -> Sequence[GroupView]:
+        answer = await self._calls.submit("list_groups", now, name, *_span("", after), limit, int(only_parked))
+        return [
+            GroupView(group_id.decode(), waiting, held, None if ready_at < 0 else ready_at, bool(parked), bool(noisy))
+            for group_id, waiting, held, ready_at, parked, noisy in _found(answer, name)
+        ]
+
+    async def update_group(self, name: str, group_id: str, is_parked: bool, now: int) -> None:
+        _found(await self._calls.submit("update_group", now, name, group_id, int(is_parked)), name)
+
+    # -- messages ----------------------------------------------------------------------------------------------------
+
+    async def send(self, queue: str, drafts: Sequence[Draft], now: int) -> tuple[SendOutcome, ...]:
+        while True:
+            with_digest = queue in self._digested
+            packed = [part for draft in drafts for part in pack_draft(draft, with_digest=with_digest)]
+            answer = _found(await self._calls.submit("send", now, queue, len(drafts), *packed), queue)
+            if answer != b"digest":
+                return tuple(map(sent, answer, drafts))
+            self._digested.add(queue)
+
+    async def receive(
+        self,
+        queue: str,
+        tokens: Sequence[bytes],
+        visibility_timeout_ms: int | None,
+        now: int,
+        *,
+        owner: str | None = None,
+        attempt_id: str | None = None,
+        following: str | None = None,
+    ) -> Received:
+        asked = self._calls.submit(
+            "receive",
+            now,
+            queue,
+            b"".join(tokens),
+            -1 if visibility_timeout_ms is None else visibility_timeout_ms,
+            owner or "",
+            int(attempt_id is not None),
+            attempt_id or "",
+            *pack_followed(queue, following),
+        )
+        try:
+            answer = await asyncio.shield(asked)
+        except asyncio.CancelledError:
+            await self._undo(queue, asked, now)
+            raise
+        if isinstance(answer, bytes):
+            raise receive_refusal(answer, queue, following)
+        rows, look_again_at, is_over_limit, wait_ms, followed = answer
+        group_id = None if followed is None else followed.decode()
+        if not rows:
+            self._await(queue if group_id is None else wakeup_name(queue, group_id))
+        return Received(
+            tuple([delivery(queue, row) for row in rows]),
+            None if look_again_at < 0 else look_again_at,
+            bool(is_over_limit),
+            wait_ms,
+            group_id,
+        )
+
+    async def _undo(self, queue: str, asked: "asyncio.Future[Any]", now: int) -> None:
+        """Give back what a cancelled receive was handed."""
+
+        async def undo() -> None:
+            with contextlib.suppress(PenstockError):
+                answer = await asked
+                if not isinstance(answer, bytes) and answer[0]:
+                    handles = [delivery(queue, row).receipt_handle for row in answer[0]]
+                    await self.settle([Settlement(queue, handle, GiveBack()) for handle in handles], now)
+
+        await asyncio.shield(undo())
+
+    async def settle(self, settlements: Sequence[Settlement], now: int) -> tuple[SettleOutcome, ...]:
+        asked = [self._calls.submit("settle", now, *pack_settlement(each, now)) for each in settlements]
+        return tuple([settled(await answer, each) for answer, each in zip(asked, settlements, strict=True)])
+
+    async def release_leases(self, owner: str, now: int) -> int:
+        return int(await self._calls.submit("release", now, owner))
+
+    async def apply(self, effects: Effects, now: int) -> ApplyReply:
+        if effects == NO_EFFECTS:
+            return ApplyReply((), ())
+        return applied(await self._calls.submit("apply", now, *pack_effects(effects)), effects)
+
+    async def cancel(self, message_ids: Sequence[str], queue: str | None, now: int) -> tuple[IdOutcome, ...]:
+        return await self._by_id("cancel", message_ids, queue, now)
+
+    async def delete_messages(
+        self, message_ids: Sequence[str], only_in_flight: bool, queue: str | None, now: int
+    ) -> tuple[IdOutcome, ...]:
+        return await self._by_id("delete", message_ids, queue, now, int(only_in_flight))
+
+    async def reschedule(
+        self, message_ids: Sequence[str], deliver_at: int, queue: str | None, now: int
+    ) -> tuple[IdOutcome, ...]:
+        return await self._by_id("reschedule", message_ids, queue, now, deliver_at)
+
+    async def _by_id(
+        self, verb: str, message_ids: Sequence[str], queue: str | None, now: int, *more: int
+    ) -> tuple[IdOutcome, ...]:
+        blobs = [_blob(each) for each in message_ids]
+        answer = await self._calls.submit(verb, now, *more, queue or "", len(blobs), *blobs)
+        return tuple([IdOutcome(each.decode()) for each in answer])
+
+    async def peek(
+        self, queue: str, wanted: MessageFilter, after: int, limit: int, now: int
+    ) -> tuple[Sequence[MessageView], int | None]:
+        found: list[MessageView] = []
+        looked_at = 0
+        after = max(after, 0)
+        while True:
+            rows = _found(await self._calls.submit("look", now, queue, after, _PEEK_CHUNK), queue)
+            for row in rows:
+                if looked_at == PEEK_BUDGET or len(found) == limit:
+                    return found, after
+                message = view(row, now)
+                assert message is not None
+                if matches(wanted, message):
+                    found.append(message)
+                after, looked_at = message.sequence_number, looked_at + 1
+            if len(rows) < _PEEK_CHUNK:
+                return found, None
+
+    async def find(self, message_ids: Sequence[str], now: int) -> tuple[MessageView | None, ...]:
+        blobs = [_blob(each) for each in message_ids]
+        return tuple([view(row, now) for row in await self._calls.submit("find", now, len(blobs), *blobs)])
+
+    # -- moves -------------------------------------------------------------------------------------------------------
+
+    async def start_move(self, move: Move, now: int) -> Move:
+        return await moving.start_move(self._calls, move, now)
+
+    async def cancel_move(self, move_id: str, now: int) -> Move:
+        return await moving.cancel_move(self._calls, move_id, now)
+
+    async def list_moves(self, source: str, limit: int, now: int) -> Sequence[Move]:
+        return await moving.list_moves(self._calls, source, limit, now)
+
+    async def step_moves(self, message_ids: Sequence[str], now: int) -> int | None:
+        return await moving.step_moves(self._calls, list(message_ids), now)
+
+    # -- records -----------------------------------------------------------------------------------------------------
+
+    async def put_records(self, records: Sequence[Record], now: int) -> tuple[bool, ...]:
+        packed = [part for record in records for part in pack_record(record)]
+        return tuple(map(bool, await self._calls.submit("put_records", now, len(records), *packed)))
+
+    async def get_records(self, keys: Sequence[str], now: int) -> tuple[Record | None, ...]:
+        shown = await self._calls.submit("get_records", now, len(keys), *keys)
+        return tuple([None if each is None else unpack_record(each) for each in shown])
+
+    async def delete_records(self, keys: Sequence[str], now: int) -> None:
+        await self._calls.submit("delete_records", now, len(keys), *keys)
+
+    async def find_records(
+        self, prefix: str, tag: str | None, after: str, limit: int, now: int, *, is_descending: bool = False
+    ) -> Sequence[Record]:
+        span = _span_down(prefix, after) if is_descending else _span(prefix, after)
+        shown = await self._calls.submit(
+            "find_records", now, *span, int(tag is not None), tag or "", limit, int(is_descending)
+        )
+        return list(map(unpack_record, shown))
+
+    # -- feed --------------------------------------------------------------------------------------------------------
+
+    async def read_history(self, message_id: str) -> Sequence[Event]:
+        return _events(await self._calls.submit("history", 0, _blob(message_id)))
+
+    async def read_events(self, after: int, limit: int) -> Sequence[Event]:
+        return _events(await self._calls.submit("events", 0, after, limit))
+
+    def listen(self, listener: WakeupListener) -> None:
+        self._listeners.append(listener)
+
+    # -- upkeep ------------------------------------------------------------------------------------------------------
+
+    async def sweep(self, limit: int, now: int) -> int:
+        return int(await self._calls.submit("sweep", now, limit, EVENTS_KEPT, _NAMES_REST_MS))
+
+    async def check(self) -> None:
+        await self._calls.submit("check", 0)
+
+    async def examine(self) -> Examination:
+        """Return what the server promises, as it is set."""
+        return await examine(self._calls)
+
+    async def aclose(self) -> None:
+        self._listeners.clear()
+        await self._calls.aclose()
+
+
+def _found(answer: Any, queue: str) -> Any:
+    if answer == b"missing":
+        raise queue_not_found(queue)
+    return answer
+
+
+def _span(prefix: str, after: str) -> tuple[bytes, bytes]:
+    """Return bounds of names that start with ``prefix`` and come after ``after``; no text holds the byte 255."""
+    low, last = prefix.encode(), after.encode()
+    return b"(" + last if last >= low else b"[" + low, b"[" + low + b"\xff"
+
+
+def _span_down(prefix: str, after: str) -> tuple[bytes, bytes]:
+    """Return bounds of names that start with ``prefix`` and come before ``after``, if that is not empty."""
+    low, last = prefix.encode(), after.encode()
+    return b"[" + low, b"(" + last if last and last < low + b"\xff" else b"[" + low + b"\xff"
+
+
+def _blob(message_id: str) -> bytes:
+    """Return a message id's bytes; what is no id is the id of no message."""
+    try:
+        return to_blob(message_id)
+    except ValueError:
+        return b""
+
+
+def _events(shown: Sequence[Any]) -> list[Event]:
+    return [
+        Event(
+            event_id,
+            at,
+            queue.decode(),
+            to_text(blob),
+            EventKind(kind.decode()),
+            None if detail is None else detail.decode(),
+        )
+        for event_id, at, queue, blob, kind, detail in shown
+    ]

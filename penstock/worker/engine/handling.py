@@ -1,0 +1,322 @@
+"""One job in a worker's hands: prepared, run in a slot, settled."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from penstock.broker.contract import Broker
+from penstock.core.errors import PenstockError
+from penstock.core.settlements import Settled, Settlement
+from penstock.worker.app import App
+from penstock.worker.engine.calling import Attempt
+from penstock.worker.engine.ending import settlement_of
+from penstock.worker.engine.frames import Start
+from penstock.worker.engine.held import Held
+from penstock.worker.engine.in_loop import LoopRunner
+from penstock.worker.engine.in_processes import ProcessRunner
+from penstock.worker.engine.in_threads import ThreadRunner
+from penstock.worker.engine.limiting import Limiting
+from penstock.worker.engine.lines import Lines
+from penstock.worker.engine.options import WorkerOptions
+from penstock.worker.engine.preparing import UNKNOWN_TASK, Preparing
+from penstock.worker.engine.runners import Runner
+from penstock.worker.engine.sessions import Session
+from penstock.worker.engine.settling import Settling
+from penstock.worker.outcomes import (
+    Cancelled,
+    Deferred,
+    Done,
+    Failed,
+    LeaseLost,
+    Outcome,
+    RetryLater,
+    Stopped,
+    Unfinished,
+)
+from penstock.worker.records import Failure
+from penstock.worker.sessions import SessionTask
+from penstock.worker.tasks import RunsIn
+from penstock.worker.unique import let_go
+
+log = logging.getLogger("penstock.worker")
+
+MOST_REST_SECONDS = 60.0
+SHORT_REST_SECONDS = 0.25
+MOST_DENIED = 32
+
+SMOOTHING = 0.05
+"""How much the latest job counts in the running mean of how long jobs take."""
+
+SUSPECT_SECONDS = 0.25
+
+
+class NoProcesses(Exception):
+    """This worker cannot run tasks in processes."""
+
+    def __init__(self, task: str) -> None:
+        super().__init__(
+            f"task {task} runs in a process, and this worker does not know how to import its app there: start it with "
+            "`penstock work module:app`, or give WorkerOptions an app_path"
+        )
+
+
+class Handling:
+    """Handles the jobs of a worker, each from its delivery to its settlement.
+
+    Args:
+        app: the tasks.
+        broker: performs the operations.
+        options: of the worker.
+        held: the jobs in hand, by id; each is taken out when it has been settled.
+        is_draining: set when nothing is to be begun any more.
+        limiting: asked before a job begins.
+        begin_trial: notes that a job which may have killed its workers begins; returns whether it may.
+        rest: leaves a queue alone for so many seconds.
+        runners: what runs attempts, by kind of slot; made when first needed where not given.
+
+    Attributes:
+        owner: who holds the jobs.
+        lines, sessions: which jobs stand behind others, and so need no slot yet.
+        free_slots: how many attempts may begin.
+        has_room, has_jobs: set when a job has ended; cleared when none is left.
+        mean_seconds: how long an attempt takes, lately.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        broker: Broker,
+        options: WorkerOptions,
+        held: dict[str, Held],
+        *,
+        is_draining: asyncio.Event,
+        limiting: Limiting,
+        begin_trial: Callable[[Held], Awaitable[bool]],
+        rest: Callable[[str, float], None],
+        runners: Mapping[RunsIn, Runner] | None,
+    ) -> None:
+        self._app = app
+        self._broker = broker
+        self._options = options
+        self._held = held
+        self._is_draining = is_draining
+        self._limiting = limiting
+        self._begin_trial = begin_trial
+        self._rest = rest
+        self._preparing = Preparing(app, broker)
+        self._settling = Settling(broker)
+        self._suspects = asyncio.Lock()
+        self._denied: dict[str, int] = {}
+        self.owner = options.owner
+        self.runners: dict[RunsIn, Runner] = dict(runners or {})
+        self.lines = Lines()
+        self.sessions: set[Session] = set()
+        self.free_slots = asyncio.Semaphore(options.slots)
+        self.has_room = asyncio.Event()
+        self.has_jobs = asyncio.Event()
+        self.mean_seconds = 1.0
+
+    async def handle(self, held: Held) -> None:
+        has_ended = False
+        is_turn: bool | None = False
+        try:
+            is_turn = await self.lines.turn(held)
+            if is_turn is None:
+                return
+            outcome = await self._outcome(held) if is_turn else Unfinished()
+            has_ended = await self._settle(held, outcome)
+        except asyncio.CancelledError:
+            await self._settle(held, Unfinished())
+        except PenstockError as error:
+            log.warning("job %s could not be handled and comes back: %s: %s", held.job_id, error.code, error)
+            await self._give_back(held)
+        except Exception:
+            log.exception("job %s could not be handled and comes back", held.job_id)
+        finally:
+            self.lines.leave(held, has_ended=has_ended)
+            if held.session is not None:
+                held.session.close()
+                self.sessions.discard(held.session)
+            # it may have been given back and be here again
+            if is_turn is not None and self._held.get(held.job_id) is held:
+                del self._held[held.job_id]
+            self.has_room.set()
+            if not self._held:
+                self.has_jobs.clear()
+
+    async def _outcome(self, held: Held) -> Outcome:
+        prepared = await self._preparing.prepare(held)
+        if held.stop_reason is not None:
+            return Stopped() if held.stop_reason is Cancelled else Unfinished()
+        if not isinstance(prepared, Mapping):
+            return prepared
+        if isinstance(held.task, SessionTask):
+            return await self._session(held, held.task)
+        if not held.is_suspect:
+            return await self._run(held, prepared)
+        # it may have killed its workers: no two such jobs at once, so that none is given up for another
+        if self._suspects.locked():
+            return Deferred(SUSPECT_SECONDS)
+        async with self._suspects:
+            if not await self._begin_trial(held):
+                return Unfinished()
+            return await self._run(held, prepared)
+
+    async def _run(self, held: Held, args: Mapping[str, Any]) -> Outcome:
+        assert held.task is not None
+        assert held.context is not None
+        async with self.free_slots:
+            if held.context.reason is not None or self._is_draining.is_set():
+                return Unfinished()
+            if held.task.runs_in == "process" and "process" not in self.runners and not self._options.app_path:
+                return UNKNOWN_TASK.decide(NoProcesses(held.task.name), held.attempt, held.job_id)
+            admitted, denied_seconds = await self._admit(held, args)
+            if denied_seconds is not None:
+                return Deferred(denied_seconds)
+            if held.context.reason is not None:
+                self._limiting.release(admitted)
+                return Unfinished()
+            await self._begin(held)
+            runner = held.runner = self._runner(held.task.runs_in)
+            held.running = Attempt(held.task, args, held.context, self._app.middleware)
+            started = time.perf_counter()
+            held.started_at = self._app.clock.now_ms()
+            for each in self._app.middleware:
+                each.started(held.context)
+            try:
+                return await runner.run(held.running)
+            finally:
+                self._limiting.release(admitted)
+                for each in self._app.middleware:
+                    each.ended(held.context)
+                held.runner = held.running = None
+                seconds = time.perf_counter() - started
+                self.mean_seconds += SMOOTHING * (seconds - self.mean_seconds)
+
+    async def _give_back(self, held: Held) -> None:
+        try:
+            await self._settle(held, Unfinished())
+        except PenstockError as error:
+            log.warning("job %s comes back when its lease ends: %s: %s", held.job_id, error.code, error)
+
+    async def _session(self, held: Held, task: SessionTask[Any]) -> Outcome:
+        session = held.session = Session(
+            task,
+            held,
+            self.lines.take_behind(held),
+            self._held,
+            self._broker,
+            self._app.clock,
+            self._is_draining,
+            owner=self.owner,
+            waits=not self._options.is_burst,
+        )
+        self.sessions.add(session)
+        self.has_room.set()
+        return session.outcome_of(await self._run(held, session.args()))
+
+    async def _admit(self, held: Held, args: Mapping[str, Any]) -> tuple[Any, float | None]:
+        """Ask the limits of a job's queue and task whether it may start; a queue that may start nothing rests."""
+        assert held.task is not None
+        of_queue = [(f"queue:{held.queue}", limit) for limit in self._app.queue_named(held.queue).limits]
+        of_task = [(held.task.name, limit) for limit in held.task.options.limits]
+        if not of_queue and not of_task:
+            return (), None
+        admitted, seconds = await self._limiting.admit(of_queue, args)
+        if seconds is not None:
+            self._rest(held.queue, min(seconds, MOST_REST_SECONDS))
+            return (), seconds
+        more, seconds = await self._limiting.admit(of_task, args)
+        if seconds is None:
+            self._denied.pop(held.queue, None)
+            return (*admitted, *more), None
+        self._limiting.release(admitted, is_unused=True)
+        # a queue that for a while has had nothing but what may not start is asked less often
+        self._denied[held.queue] = self._denied.get(held.queue, 0) + 1
+        if self._denied[held.queue] >= MOST_DENIED:
+            self._rest(held.queue, SHORT_REST_SECONDS)
+        return (), seconds
+
+    async def _begin(self, held: Held) -> None:
+        """Let others like a job be sent that is unique only until now."""
+        assert held.envelope is not None
+        if held.attempt == 1:
+            for key in held.envelope.holds_until_started:
+                await let_go(self._broker, key, held.job_id)
+
+    async def _settle(self, held: Held, outcome: Outcome) -> bool:
+        """Settle a job; return whether it has ended, so that the next of its key may run."""
+        settlement = self._settlement(held, outcome)
+        if held.session is not None:
+            settlement = await held.session.settlement_of(settlement, outcome, self._keep_ms(held))
+        held.is_settling = True
+        settled = await self._settling.settle(settlement)
+        if settled.result is Settled.REFUSED and settled.problem is not None:
+            log.error("job %s: its end was refused: %s", held.job_id, settled.problem.message)
+            outcome = Failed(Failure("EndRefused", settled.problem.message))
+            settlement = self._settlement(held, outcome)
+            settled = await self._settling.settle(settlement)
+        if settled.result is not Settled.DONE:
+            log.warning("job %s ended, but was no longer ours: %s", held.job_id, settled.result.value)
+            return False
+        self._tell(held, outcome)
+        return not settlement.parks_group and isinstance(outcome, Done | Failed | Stopped)
+
+    def _settlement(self, held: Held, outcome: Outcome) -> Settlement:
+        keep_ms = self._keep_ms(held)
+        return settlement_of(held, outcome, self._app.clock.now_ms(), worker=self.owner, keep_ms=keep_ms)
+
+    def _keep_ms(self, held: Held) -> int:
+        """Return how long the end of a job is known."""
+        seconds = held.task.options.result_seconds if held.task is not None else None
+        keep_ms = self._app.result_ms if seconds is None else round(seconds * 1000)
+        return keep_ms if held.envelope is None else held.envelope.kept_ms(keep_ms)
+
+    def _tell(self, held: Held, outcome: Outcome) -> None:
+        if isinstance(outcome, Failed):
+            log.error("job %s failed: %s", held.job_id, outcome.failure)
+        elif isinstance(outcome, Deferred):
+            return
+        elif isinstance(outcome, RetryLater):
+            log.warning(
+                "job %s: attempt %d failed, next in %.1f s: %s",
+                held.job_id,
+                held.attempt,
+                outcome.after_seconds,
+                outcome.failure,
+            )
+        if held.context is not None:
+            seconds = (self._app.clock.now_ms() - held.started_at) / 1000
+            for each in self._app.middleware:
+                each.settled(held.context, held.task, outcome, seconds)
+
+    def stop(self, held: Held, reason: type[Cancelled] | type[LeaseLost]) -> None:
+        if held.context is None:
+            held.stop_reason = held.stop_reason or reason
+            return
+        if held.context.reason is not None:
+            return
+        held.context.stop(reason)
+        if reason is LeaseLost:
+            for each in self._app.middleware:
+                each.lease_lost(held.context)
+        if held.runner is not None and held.running is not None:
+            held.runner.stop(held.running)
+
+    def _runner(self, kind: RunsIn) -> Runner:
+        if kind not in self.runners:
+            self.runners[kind] = self._new_runner(kind)
+        return self.runners[kind]
+
+    def _new_runner(self, kind: RunsIn) -> Runner:
+        options = self._options
+        match kind:
+            case "async":
+                return LoopRunner()
+            case "thread":
+                return ThreadRunner(options.slots)
+            case "process":
+                level = logging.getLogger().getEffectiveLevel()
+                return ProcessRunner(Start(options.app_path, options.app_url, options.app_key, level))

@@ -1,0 +1,82 @@
+"""What a worker is told when it starts."""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from penstock.core.errors import InvalidRequest
+
+
+class QueueShare(Struct, frozen=True):
+    """A queue a worker takes jobs from. ``weight``: how often it is asked first, relative to the others."""
+
+    name: str
+    weight: int = 1
+
+
+class WorkerOptions(Struct, frozen=True, kw_only=True):
+    """How a worker works.
+
+    Attributes:
+        queues: where it takes jobs from. Strictly in this order, or by weight: see ``is_strict``.
+        is_strict: a queue is asked only when the ones before it have nothing ready.
+        slots: how many jobs it runs at once.
+        drain_seconds: how long jobs that run may go on after the worker was asked to stop.
+        is_burst: it ends when its queues have nothing ready.
+        lookahead_seconds: it holds no more jobs beyond its slots than it starts in so long, going by how long jobs
+            took lately; 0: none.
+        owner: names it in the store; unique among all workers there ever were.
+        is_present: whether it tells other workers that it lives, and looks after those that died.
+        app_path: ``module:name`` of the app, for tasks that run in processes of their own.
+        app_url, app_key: where such a process opens the broker, if not where the app says.
+    """
+
+    queues: tuple[QueueShare, ...] = (QueueShare("default"),)
+    is_strict: bool = False
+    slots: int = 8
+    drain_seconds: float = 30
+    is_burst: bool = False
+    lookahead_seconds: float = 0.1
+    owner: str = ""
+    is_present: bool = True
+    app_path: str = ""
+    app_url: str | None = None
+    app_key: str | None = None
+
+
+def parse_queues(text: str) -> tuple[QueueShare, ...]:
+    """Read ``high:6,default:3,low``; a queue without a weight has 1.
+
+    Raises:
+        InvalidRequest: it cannot be read.
+    """
+    shares: list[QueueShare] = []
+    for part in filter(None, (each.strip() for each in text.split(","))):
+        name, _, weight = part.partition(":")
+        if not name or (weight and not (weight.isdecimal() and int(weight) > 0)):
+            raise InvalidRequest(f"{part!r} is no queue.", hint="Like high:6,default:3,low.", field="queues")
+        shares.append(QueueShare(name, int(weight or 1)))
+    names = [share.name for share in shares]
+    if not names or len(set(names)) != len(names):
+        raise InvalidRequest("Name every queue once, and at least one.", hint="Like high:6,low.", field="queues")
+    return tuple(shares)
+
+
+class Turns:
+    """Which queue is asked first: each as often as its weight says, evenly spread (smooth weighted round-robin)."""
+
+    def __init__(self, shares: Sequence[QueueShare], *, is_strict: bool) -> None:
+        self._shares = shares
+        self._is_strict = is_strict
+        self._credit = [0] * len(shares)
+        self._total = sum(share.weight for share in shares)
+
+    def order(self) -> list[str]:
+        """Return the names of the queues in the order to ask them now."""
+        if self._is_strict or len(self._shares) == 1:
+            return [share.name for share in self._shares]
+        for index, share in enumerate(self._shares):
+            self._credit[index] += share.weight
+        ranked = sorted(range(len(self._shares)), key=lambda index: -self._credit[index])
+        self._credit[ranked[0]] -= self._total
+        return [self._shares[index].name for index in ranked]

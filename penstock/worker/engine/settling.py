@@ -1,0 +1,81 @@
+"""Settlements on their way: what comes up while one operation is under way goes out together with the next."""
+
+import asyncio
+import logging
+
+from penstock.broker.contract import Broker
+from penstock.core.errors import PenstockError, StoreUnavailable
+from penstock.core.operations import Settle
+from penstock.core.settlements import Settled, Settlement, SettleOutcome
+
+log = logging.getLogger("penstock.worker")
+
+AT_ONCE = 500
+FIRST_PAUSE_SECONDS = 0.05
+LONGEST_PAUSE_SECONDS = 2.0
+
+
+class Settling:
+    """Settles deliveries in batches.
+
+    Args:
+        broker: performs the operations.
+    """
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._waiting: list[tuple[Settlement, asyncio.Future[SettleOutcome]]] = []
+        self._running: asyncio.Task[None] | None = None
+
+    def settle(self, settlement: Settlement) -> "asyncio.Future[SettleOutcome]":
+        """Return what will have become of a settlement.
+
+        While the store is away it is tried again, until it answers. If the store may have done it before it went away,
+        and now finds nothing to settle, it was done.
+        """
+        outcome: asyncio.Future[SettleOutcome] = asyncio.get_running_loop().create_future()
+        self._waiting.append((settlement, outcome))
+        if self._running is None:
+            self._running = asyncio.get_running_loop().create_task(self._run())
+        return outcome
+
+    async def _run(self) -> None:
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting[:AT_ONCE], self._waiting[AT_ONCE:]
+                await self._settle(batch)
+        finally:
+            self._running = None
+
+    async def _settle(self, batch: list[tuple[Settlement, "asyncio.Future[SettleOutcome]"]]) -> None:
+        settlements = tuple(settlement for settlement, _ in batch)
+        pause = FIRST_PAUSE_SECONDS
+        is_repeated = False
+        while True:
+            try:
+                outcomes = (await self._broker.perform(Settle(settlements))).outcomes
+                break
+            except StoreUnavailable as error:
+                if not is_repeated:
+                    log.warning("the store is away, %d settlements wait for it: %s", len(batch), error)
+                is_repeated = True
+                await asyncio.sleep(pause)
+                pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
+            except PenstockError as error:
+                # one of them cannot be, or all together are too much for a server: the others must not suffer for it
+                if len(batch) > 1:
+                    for each in batch:
+                        await self._settle([each])
+                    return
+                outcomes = (SettleOutcome(Settled.REFUSED, problem=error.problem),)
+                break
+            except Exception as error:
+                for _, waiting in batch:
+                    if not waiting.done():
+                        waiting.set_exception(error)
+                return
+        for (_, waiting), outcome in zip(batch, outcomes, strict=True):
+            if is_repeated and outcome.result is Settled.GONE:
+                outcome = SettleOutcome(Settled.DONE, outcome.message_id)
+            if not waiting.done():
+                waiting.set_result(outcome)

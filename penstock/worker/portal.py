@@ -1,0 +1,118 @@
+"""How code outside the event loop speaks to the broker: a thread with a loop that the broker lives on.
+
+One thread for each app and process, started at first use; a child of a fork starts its own.
+"""
+
+import asyncio
+import os
+import threading
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+from penstock.broker.contract import Broker
+from penstock.core.errors import InvalidRequest
+
+T = TypeVar("T")
+Connect = Callable[[], Awaitable[Broker]]
+Work = Callable[[Broker], Coroutine[Any, Any, T]]
+
+
+class Portal:
+    """Runs work with a broker, for callers in any thread and on any loop.
+
+    Args:
+        connect: opens the broker; called on the loop that it will live on, at first use.
+    """
+
+    def __init__(self, connect: Connect) -> None:
+        self._connect = connect
+        self._lock = threading.Lock()
+        self._forget()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._forget)
+
+    def _forget(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._broker: asyncio.Future[Broker] | None = None
+        self._before: tuple[asyncio.AbstractEventLoop | None, asyncio.Future[Broker] | None] = (None, None)
+        self._lock = threading.Lock()
+
+    def attach(self, broker: Broker) -> None:
+        """Use this broker, which lives on the running loop, from now on: a worker shares its own with its tasks."""
+        self._before = self._loop, self._broker
+        self._loop = asyncio.get_running_loop()
+        self._broker = self._loop.create_future()
+        self._broker.set_result(broker)
+
+    def detach(self) -> None:
+        """Use the attached broker no more, but the one of before."""
+        self._loop, self._broker = self._before
+
+    def run(self, work: Work[T]) -> T:
+        """Do some work with the broker and wait for it, blocking the calling thread.
+
+        Raises:
+            InvalidRequest: the calling thread runs the very loop that would do the work.
+        """
+        loop = self._running()
+        if _running_loop() is loop:
+            raise InvalidRequest(
+                "This would wait for itself.", hint="In async code await the async form: asend instead of send."
+            )
+        return asyncio.run_coroutine_threadsafe(self._work(work), loop).result()
+
+    async def arun(self, work: Work[T]) -> T:
+        """The same for coroutines, on whichever loop they are."""
+        loop = self._running()
+        if asyncio.get_running_loop() is loop:
+            return await self._work(work)
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._work(work), loop))
+
+    def close(self) -> None:
+        """Close the broker this portal opened, and end the thread."""
+        with self._lock:
+            loop, thread = self._loop, self._thread
+            self._forget_thread()
+        if loop is not None and thread is not None:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+
+    def _forget_thread(self) -> None:
+        if self._thread is not None:
+            self._loop = self._thread = None
+
+    async def _work(self, work: Work[T]) -> T:
+        if self._broker is None:
+            self._broker = asyncio.ensure_future(self._connect())
+        elif self._broker.done() and self._broker.exception() is not None:
+            self._broker = asyncio.ensure_future(self._connect())  # it was away; perhaps it is back
+        return await work(await asyncio.shield(self._broker))
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        loop = self._loop
+        if loop is not None:
+            return loop
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(
+                    target=self._serve, args=(self._loop,), name="penstock-portal", daemon=True
+                )
+                self._thread.start()
+            return self._loop
+
+    def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
+        asyncio.set_event_loop(loop)
+        loop.run_forever()
+        broker, self._broker = self._broker, None
+        if broker is not None and broker.done() and not broker.cancelled() and broker.exception() is None:
+            loop.run_until_complete(broker.result().aclose())
+        loop.close()
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
