@@ -49,7 +49,9 @@ async def open_store(url: str) -> Store:
             from penstock.store.postgres import PostgresStore
         except ImportError as error:
             raise InvalidRequest(
-                "The PostgreSQL store needs the package asyncpg.", hint="pip install 'penstock[postgres]'", field="store"
+                "The PostgreSQL store needs the package asyncpg.",
+                hint="pip install 'penstock[postgres]'",
+                field="store",
             ) from error
         return await PostgresStore.open(url)
     hint = "Use sqlite:///path/to/file.db, redis://host:port/0, postgresql://host/database or memory://."

@@ -3,7 +3,7 @@
 import pytest
 
 from penstock.core.errors import InvalidRequest
-from penstock.store.postgres.checking import findings
+from penstock.store import examine, open_store
 from penstock.store.postgres.options import options_from
 from tests.support.postgres import shared_server
 
@@ -38,6 +38,13 @@ def test_a_url_names_a_database() -> None:
 
 
 async def test_check_warns_of_what_makes_a_queue_forget() -> None:
-    said = {found: verdict for verdict, found, _ in await findings(f"{shared_server().url}?durability=off")}
-    assert said["fsync is off: a crash of its machine may destroy the database"] == "failed"
-    assert said["commits are answered before they are on disk"] == "warning"
+    url = f"{shared_server().url}?durability=off"
+    store = await open_store(url)
+    try:
+        examination = await examine(store, url)
+    finally:
+        await store.aclose()
+    assert examination.durability == "delayed"
+    said = {each.found for each in examination.concerns}
+    assert "fsync is off: a crash of its machine may destroy the database" in said
+    assert "PostgreSQL answers before a commit is on disk" in said

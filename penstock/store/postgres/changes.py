@@ -12,6 +12,7 @@ import asyncpg
 
 from penstock.store.postgres.connecting import LOST, UNDONE, Connection, Connections, translate
 from penstock.store.postgres.options import Options
+from penstock.store.postgres.replies import note_wakeup
 
 T = TypeVar("T")
 _MOST_ATTEMPTS = 12
@@ -48,7 +49,7 @@ class Changes:
         sql: its statements.
         connections: the pool.
         own_writers: gets the numbers under which this writes.
-        on_commit: told the queues and instants of a change's wake-ups.
+        on_commit: told the names and instants of a change's wake-ups.
     """
 
     def __init__(
@@ -115,8 +116,8 @@ class Changes:
             await tx.value("begin_batch", writer, batch, self._options.synchronous_commit)
             result.append(await work(tx))
             await tx.value("end_batch", writer, batch)
-            for name, at in await tx.rows("woken"):
-                wakeups[name] = min(at, wakeups.get(name, at))
+            for queue, group_id, at in await tx.rows("woken"):
+                note_wakeup(wakeups, queue, group_id, at)
         self._on_commit(wakeups)
         return result[0]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import asyncpg
 
-from penstock.core.errors import PenstockError, StoreUnavailable
+from penstock.core.errors import PenstockError, StoreDamaged, StoreUnavailable
 from penstock.store.postgres.options import Options
 
 Connection = Any
@@ -31,6 +31,8 @@ UNDONE = (
     asyncpg.InvalidCachedStatementError,
 )
 """The transaction was undone because others were at work beside it; it may be tried again at once."""
+
+DAMAGE = (asyncpg.DataCorruptedError, asyncpg.IndexCorruptedError)
 
 _APPLICATION = "penstock"
 
@@ -56,6 +58,11 @@ def translate(error: BaseException, options: Options) -> PenstockError:
     if isinstance(error, PenstockError):
         return error
     said = str(error) or type(error).__name__
+    if isinstance(error, DAMAGE):
+        return StoreDamaged(
+            f"PostgreSQL at {options.place} cannot read what it keeps: {said}.".replace("..", "."),
+            hint="Nothing was replaced. See its log, and restore a backup or fail over to a standby.",
+        )
     hints = (hint for kinds, hint in _HINTS if isinstance(error, kinds))
     hint = next(hints, "Try again; nothing was changed.")
     return StoreUnavailable(f"PostgreSQL at {options.place} cannot do that now: {said}.".replace("..", "."), hint=hint)

@@ -63,7 +63,7 @@ async def _step(tx: Transaction, move: Move, unused: list[str], now: int) -> Mov
     while looked_at < PEEK_BUDGET:
         most = min(_CHUNK, PEEK_BUDGET - looked_at)
         rows = await tx.rows("messages_after", move.source, cursor, most, move.until)
-        going: dict[str, list[tuple[int, str]]] = {}
+        going: dict[str, list[tuple[int, str | None]]] = {}
         is_full = False
         for row in rows:
             if moved == may_move:
@@ -75,7 +75,10 @@ async def _step(tx: Transaction, move: Move, unused: list[str], now: int) -> Mov
             message = view(row, now)
             is_wanted = message.state is State.READY and (move.filter is None or matches(move.filter, message))
             if there[target] and is_wanted:
-                going.setdefault(target, []).append((number << 40 | row["sequence"], unused.pop(0)))
+                new_id = unused.pop(0)
+                going.setdefault(target, []).append(
+                    (number << 40 | row["sequence"], None if move.keeps_ids else new_id)
+                )
                 moved += 1
             cursor, looked_at = row["sequence"], looked_at + 1
         for target, moving in going.items():

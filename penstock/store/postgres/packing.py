@@ -8,16 +8,17 @@ import msgspec
 from penstock.core.clock import to_ms
 from penstock.core.effects import NO_EFFECTS, Effects, Record
 from penstock.core.errors import PenstockError
+from penstock.core.lifecycle import told
 from penstock.core.messages import Draft
-from penstock.core.receipts import decode_receipt
+from penstock.core.receipts import Receipt, decode_receipt, decode_receipts
 from penstock.core.settlements import ChangeVisibility, DeadLetter, Delete, GiveBack, Settled, Settlement, SettleOutcome
 from penstock.store.postgres.requests import ApplyRequest, ReceiveRequest, Request, SendRequest, SettleRequest
 from penstock.store.postgres.rows import SEQUENCE_MASK, draft_row
 
 DELETE, CHANGE, GIVE_BACK, DEAD_LETTER, ONLY_EFFECTS = 0, 1, 2, 3, 9
-FENCED, ANY_DELIVERY, PARKS, PLAIN, PLAIN_RECORDS = 1, 2, 4, 8, 16
+FENCED, ANY_DELIVERY, PARKS, PLAIN, PLAIN_RECORDS, COUNTED = 1, 2, 4, 8, 16, 32
 _FLAGS = 4
-_NO_SPANS = (1, 0, 1, 0, 1, 0, 1, 0)
+_NO_EFFECTS_SPANS = (1, 0) * 6
 
 encode_tags = msgspec.json.Encoder().encode
 
@@ -40,6 +41,7 @@ class Packed:
     Attributes:
         settlements: for each settlement that is asked of the database its request and place; ``None``: effects alone.
         drafts: of the effects, with their queues.
+        guards: keys of the effects' guards.
         sends: for each message that is sent its request and place.
         receives: the requests to receive.
         outcomes: of settlements that the database need not be asked about.
@@ -49,6 +51,7 @@ class Packed:
         self.settlements: list[tuple[SettleRequest, int] | tuple[ApplyRequest, None]] = []
         self.outcomes: dict[tuple[SettleRequest, int], SettleOutcome] = {}
         self.drafts: list[tuple[str, Draft]] = []
+        self.guards: list[str] = []
         self.sends: list[tuple[SendRequest, int]] = []
         self.receives: list[ReceiveRequest] = []
         self._settles, self._effect_drafts = Columns(9), Columns(11)
@@ -59,6 +62,9 @@ class Packed:
         self._tag_records: list[int] = []
         self._record_owners: list[int] = []
         self._record_keys: set[str] = set()
+        self._guard_values: list[bytes | None] = []
+        self._forgets: list[bytes] = []
+        self._also: list[Receipt] = []
         self._is_ordered = False
         self._receive_groups: list[int] = []
         sends: dict[str, list[SendRequest]] = {}
@@ -77,6 +83,7 @@ class Packed:
                 self.settlements.append((request, None))
                 self._settles.rows.append((None, 0, b"", ONLY_EFFECTS, 0, 0, None, None, request.now))
                 self._add_effects(request.effects)
+                self._add_also([])
         self._group_receives()
         self._send_queues, self._send_spans, self._sent = list(sends), list[int](), Columns(11)
         for together in sends.values():
@@ -96,6 +103,11 @@ class Packed:
             *self._joins.arrays(),
             *self._arrivals.arrays(),
             *self._records_arguments(),
+            [key.encode() for key in self.guards],
+            self._guard_values,
+            self._forgets,
+            [_sequence_of(each) for each in self._also],
+            [each.token for each in self._also],
             self._send_queues,
             self._send_spans,
             *self._sent.arrays(),
@@ -111,13 +123,10 @@ class Packed:
 
     def _add_settlement(self, request: SettleRequest, at: int, settlement: Settlement) -> None:
         try:
-            receipt = decode_receipt(settlement.queue, settlement.receipt_handle)
+            receipt, *also = decode_receipts(settlement.queue, (settlement.receipt_handle, *settlement.also))
         except PenstockError as error:
             # a queue that is not there comes first; the database says so by the code of a settlement
             self._settle_invalid(request, at, settlement, SettleOutcome(Settled.REFUSED, problem=error.problem))
-            return
-        if receipt.sequence_number > SEQUENCE_MASK:
-            self._settle_invalid(request, at, settlement, SettleOutcome(Settled.GONE))
             return
         action, effects = settlement.action, settlement.effects
         flags = FENCED if settlement.is_fenced else 0
@@ -127,7 +136,7 @@ class Packed:
         hold_ms = most_ms = detail = None
         if type(action) is Delete:
             kind = DELETE
-            if flags & PARKS == 0 and not (has_effects and (effects.sends or effects.joins or effects.arrivals)):
+            if flags & PARKS == 0 and not also and (not has_effects or _only_keeps(effects)):
                 flags |= PLAIN
                 if has_effects and self._may_replace(effects.records):
                     flags |= PLAIN_RECORDS
@@ -138,7 +147,8 @@ class Packed:
             if settlement.any_delivery and flags == 0 and not has_effects:
                 flags |= ANY_DELIVERY
         elif type(action) is GiveBack:
-            kind, detail = GIVE_BACK, b"given back"
+            kind, hold_ms, detail = GIVE_BACK, to_ms(action.delay_seconds), told(action).encode()
+            flags |= COUNTED if action.is_counted else 0
         else:
             assert isinstance(action, DeadLetter)
             kind, detail = DEAD_LETTER, action.reason.encode()
@@ -146,7 +156,7 @@ class Packed:
         self._settles.rows.append(
             (
                 settlement.queue,
-                receipt.sequence_number,
+                _sequence_of(receipt),
                 receipt.token,
                 kind,
                 flags,
@@ -159,7 +169,8 @@ class Packed:
         if has_effects:
             self._add_effects(effects)
         else:
-            self._spans += _NO_SPANS
+            self._spans += _NO_EFFECTS_SPANS
+        self._add_also(also)
 
     def _keep_order(self, first: int) -> None:
         """Where one settlement of a request may depend on another, none goes before the others."""
@@ -179,7 +190,8 @@ class Packed:
         self.outcomes[request, at] = outcome
         self.settlements.append((request, at))
         self._settles.rows.append((settlement.queue, 0, b"", DELETE, 0, None, None, None, request.now))
-        self._spans += _NO_SPANS
+        self._spans += _NO_EFFECTS_SPANS
+        self._add_also([])
 
     def _add_effects(self, effects: Effects) -> None:
         first_draft, first_join = len(self.drafts) + 1, len(self._joins.rows) + 1
@@ -202,7 +214,18 @@ class Packed:
             len(effects.arrivals),
             first_record,
             len(effects.records),
+            len(self.guards) + 1,
+            len(effects.guards),
+            len(self._forgets) + 1,
+            len(effects.forgets),
         )
+        self.guards += [each.key for each in effects.guards]
+        self._guard_values += [each.value for each in effects.guards]
+        self._forgets += [key.encode() for key in effects.forgets]
+
+    def _add_also(self, also: list[Receipt]) -> None:
+        self._spans += (len(self._also) + 1, len(also))
+        self._also += also
 
     def _may_replace(self, records: tuple[Record, ...]) -> bool:
         """Return whether records may be kept in any order beside the others of the batch."""
@@ -217,7 +240,7 @@ class Packed:
         """Let receives that differ in nothing but their tokens lie side by side."""
         groups: dict[tuple[object, ...], list[ReceiveRequest]] = {}
         for at, each in enumerate(self.receives):
-            alone = None if each.attempt_id is None else at
+            alone = None if each.attempt_id is None and each.following is None else at
             groups.setdefault((each.queue, each.timeout_ms, each.owner, alone), []).append(each)
         self.receives = [each for together in groups.values() for each in together]
         first = 1
@@ -258,6 +281,7 @@ class Packed:
     def _receive_arguments(self) -> list[Any]:
         spans: list[int] = []
         tokens: list[bytes] = []
+        followed = [_followed(each) for each in self.receives]
         for each in self.receives:
             spans += (len(tokens) + 1, len(tokens) + len(each.tokens))
             tokens += each.tokens
@@ -270,4 +294,26 @@ class Packed:
             [None if each.owner is None else each.owner.encode() for each in self.receives],
             [None if each.attempt_id is None else each.attempt_id.encode() for each in self.receives],
             self._receive_groups,
+            [sequence for sequence, _ in followed],
+            [token for _, token in followed],
         ]
+
+
+def _sequence_of(receipt: Receipt) -> int:
+    """Return a sequence number that fits in a key; 0, which no message has, for one that no queue can reach."""
+    return receipt.sequence_number if receipt.sequence_number <= SEQUENCE_MASK else 0
+
+
+def _only_keeps(effects: Effects) -> bool:
+    return not (effects.guards or effects.forgets or effects.sends or effects.joins or effects.arrivals)
+
+
+def _followed(request: ReceiveRequest) -> tuple[int | None, bytes | None]:
+    """Return sequence number and token of the delivery that is followed; -1 for what is no receipt handle."""
+    if request.following is None:
+        return None, None
+    try:
+        receipt = decode_receipt(request.queue, request.following)
+    except PenstockError:
+        return -1, None
+    return _sequence_of(receipt), receipt.token

@@ -7,15 +7,16 @@ from penstock.core.errors import PenstockError
 from penstock.core.lifecycle import refusal
 from penstock.core.messages import Delivery, Draft
 from penstock.core.operations import ApplyReply, Refused, SendOutcome, Sent
-from penstock.core.refusals import lease_too_long, queue_not_found
+from penstock.core.receipts import decode_receipt
+from penstock.core.refusals import guard_failed, lease_lost, lease_too_long, nothing_to_follow, queue_not_found
 from penstock.core.settlements import ChangeVisibility, Settled, SettleOutcome
-from penstock.store.contract import Received
+from penstock.store.contract import Received, wakeup_name
 from penstock.store.postgres.packing import Packed
 from penstock.store.postgres.requests import ApplyRequest, ReceiveRequest, Request, SendRequest, SettleRequest
 from penstock.store.postgres.rows import SEQUENCE_MASK, decode_settings, delivery
 
 KIND, OWNER, NUMBER, CODE, KEY, ID, INSTANT, NAME = range(8)
-EXTRAS = 15
+GROUP, EXTRAS = 13, 15
 _SETTLED = {0: Settled.DONE, 1: Settled.GONE, 2: Settled.STALE, 3: Settled.EXPIRED}
 
 Outcome = Any
@@ -27,7 +28,7 @@ class Answers:
 
     Attributes:
         outcomes: by request.
-        wakeups: the queues in which something may be receivable, and from when on.
+        wakeups: the names of wake-ups under which something may be receivable, and from when on.
     """
 
     def __init__(self, requests: Sequence[Request], packed: Packed, rows: Sequence[Any]) -> None:
@@ -98,7 +99,7 @@ class Answers:
     def _settled(self, row: Any) -> None:
         request, at = self._packed.settlements[row[OWNER]]
         if isinstance(request, ApplyRequest):
-            if row[CODE] == 5:
+            if row[CODE] in (5, 7):
                 self.outcomes[request] = self._refusal(row)
             return
         assert at is not None
@@ -122,6 +123,8 @@ class Answers:
 
     def _refusal(self, row: Any) -> PenstockError:
         """Return why the effects that a reply names cannot happen."""
+        if row[CODE] == 7:
+            return guard_failed(self._packed.guards[row[NUMBER] - 1])
         queue, draft = self._packed.drafts[row[NUMBER] - 1]
         return queue_not_found(queue) if row[EXTRAS] is None else _refused(row[EXTRAS], draft)
 
@@ -155,9 +158,7 @@ class Answers:
             self._found[request] = row
 
     def _woken(self, row: Any) -> None:
-        known = self.wakeups.get(row[NAME])
-        if known is None or row[INSTANT] < known:
-            self.wakeups[row[NAME]] = row[INSTANT]
+        note_wakeup(self.wakeups, row[NAME], row[GROUP], row[INSTANT])
 
     # -- whole requests ----------------------------------------------------------------------------------------------
 
@@ -179,7 +180,31 @@ class Answers:
         if deliveries:
             return Received(tuple(deliveries))
         row = self._found[request]
-        return Received((), row[INSTANT], is_over_limit=bool(row[CODE]), wait_ms=row[KEY])
+        if row[CODE] > 1:
+            return _not_followed(row[CODE], request)
+        group_id = None if row[GROUP] is None else row[GROUP].decode()
+        return Received((), row[INSTANT], bool(row[CODE]), row[KEY], group_id)
+
+
+def note_wakeup(wakeups: dict[str, int], queue: str, group_id: bytes | None, at: int) -> None:
+    """Keep the earliest instant of each name of wake-ups."""
+    name = queue if group_id is None else wakeup_name(queue, group_id.decode())
+    known = wakeups.get(name)
+    if known is None or at < known:
+        wakeups[name] = at
+
+
+def _not_followed(code: int, request: ReceiveRequest) -> PenstockError:
+    if code == 2:
+        return nothing_to_follow()
+    if code == 3:
+        return lease_lost("following")
+    assert request.following is not None
+    try:
+        decode_receipt(request.queue, request.following)
+    except PenstockError as error:
+        return error
+    raise AssertionError("the database was told that it is no receipt handle")
 
 
 def _by_number(numbered: tuple[int, Any]) -> int:

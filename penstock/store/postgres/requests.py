@@ -25,7 +25,7 @@ class SendRequest:
 class ReceiveRequest:
     """Lease messages."""
 
-    __slots__ = ("attempt_id", "future", "now", "owner", "queue", "timeout_ms", "tokens")
+    __slots__ = ("attempt_id", "following", "future", "now", "owner", "queue", "timeout_ms", "tokens")
 
     def __init__(
         self,
@@ -35,10 +35,11 @@ class ReceiveRequest:
         now: int,
         owner: str | None,
         attempt_id: str | None,
+        following: str | None,
         future: "asyncio.Future[Received]",
     ) -> None:
         self.queue, self.tokens, self.timeout_ms, self.now = queue, tokens, timeout_ms, now
-        self.owner, self.attempt_id, self.future = owner, attempt_id, future
+        self.owner, self.attempt_id, self.following, self.future = owner, attempt_id, following, future
 
 
 class SettleRequest:
@@ -69,7 +70,7 @@ def size_of_request(request: Request) -> int:
     if type(request) is SendRequest:
         return len(request.drafts)
     if type(request) is SettleRequest:
-        return len(request.settlements)
+        return sum(1 + len(each.also) for each in request.settlements)
     return 1
 
 

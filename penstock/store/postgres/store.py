@@ -17,8 +17,9 @@ from penstock.core.operations import ApplyReply, IdOutcome, SendOutcome
 from penstock.core.queues import GroupView, QueueChanges, QueueDescription
 from penstock.core.refusals import queue_not_found
 from penstock.core.settlements import GiveBack, Settlement, SettleOutcome
-from penstock.store.contract import PEEK_BUDGET, Received, WakeupListener
-from penstock.store.postgres import ids, moving, queues, records, upkeep
+from penstock.store.contract import EVERY_GROUP, PEEK_BUDGET, Received, WakeupListener, wakeup_name
+from penstock.store.examination import Examination
+from penstock.store.postgres import examining, ids, moving, queues, records, upkeep
 from penstock.store.postgres.changes import Changes, Transaction
 from penstock.store.postgres.connecting import LOST, Connections, connect, translate
 from penstock.store.postgres.options import Options, options_from
@@ -40,6 +41,7 @@ class PostgresStore:
 
     def __init__(self, options: Options) -> None:
         sql = statements(options.schema)
+        self._options = options
         lanes = max(1, options.connections // 2)
         own_writers: set[str] = set()
         self._listeners: list[WakeupListener] = []
@@ -72,12 +74,26 @@ class PostgresStore:
         return cls(options)
 
     def _wake(self, wakeups: dict[str, int]) -> None:
-        for queue, at in wakeups.items():
+        for name, at in wakeups.items():
             for listener in self._listeners:
-                listener(queue, at)
+                listener(name, at)
+
+    def _wake_all(self, queue: str, now: int) -> None:
+        self._wake({queue: now, wakeup_name(queue, EVERY_GROUP): now})
 
     async def _told(self, names: list[str]) -> list[str]:
-        return [row[0] for row in await self._changes.read(lambda tx: tx.rows("awaited_no_more", names))]
+        followed = [name.partition("\n")[::2] for name in names if "\n" in name]
+
+        async def ask(tx: Transaction) -> list[str]:
+            told = [row[0] for row in await tx.rows("awaited_no_more", names)]
+            if followed:
+                queues, groups = [queue for queue, _ in followed], [group_id.encode() for _, group_id in followed]
+                told += [
+                    wakeup_name(row[0], row[1].decode()) for row in await tx.rows("followed_no_more", queues, groups)
+                ]
+            return told
+
+        return await self._changes.read(ask)
 
     # -- queues ------------------------------------------------------------------------------------------------------
 
@@ -91,7 +107,7 @@ class PostgresStore:
 
     async def delete_queue(self, name: str, now: int) -> None:
         await self._changes.make(lambda tx: queues.delete_queue(tx, name, now))
-        self._wake({name: now})
+        self._wake_all(name, now)
 
     async def describe_queue(self, name: str, now: int) -> QueueDescription:
         return await self._changes.read(lambda tx: queues.describe(tx, name, now))
@@ -106,7 +122,9 @@ class PostgresStore:
         return await self._changes.read(ask)
 
     async def purge_queue(self, name: str, rest_ms: int, now: int) -> int:
-        return await self._changes.make(lambda tx: queues.purge_queue(tx, name, rest_ms, now))
+        count = await self._changes.make(lambda tx: queues.purge_queue(tx, name, rest_ms, now))
+        self._wake_all(name, now)
+        return count
 
     async def list_groups(self, name: str, after: str, limit: int, only_parked: bool, now: int) -> Sequence[GroupView]:
         async def ask(tx: Transaction) -> list[GroupView]:
@@ -140,9 +158,12 @@ class PostgresStore:
         *,
         owner: str | None = None,
         attempt_id: str | None = None,
+        following: str | None = None,
     ) -> Received:
         future: asyncio.Future[Received] = self._loop.create_future()
-        self._writer.submit(ReceiveRequest(queue, tokens, visibility_timeout_ms, now, owner, attempt_id, future))
+        self._writer.submit(
+            ReceiveRequest(queue, tokens, visibility_timeout_ms, now, owner, attempt_id, following, future)
+        )
         try:
             received = await asyncio.shield(future)
         except asyncio.CancelledError:
@@ -152,7 +173,8 @@ class PostgresStore:
             await asyncio.shield(task)
             raise
         if not received.deliveries:
-            self._wakeups.await_queue(queue)
+            group_id = received.group_id
+            self._wakeups.await_name(queue if group_id is None else wakeup_name(queue, group_id))
         return received
 
     async def _give_back(self, queue: str, future: "asyncio.Future[Received]", now: int) -> None:
@@ -229,8 +251,12 @@ class PostgresStore:
     async def delete_records(self, keys: Sequence[str], now: int) -> None:
         await self._changes.make(lambda tx: tx.rows("delete_records", [key.encode() for key in keys]))
 
-    async def find_records(self, prefix: str, tag: str | None, after: str, limit: int, now: int) -> Sequence[Record]:
-        return await self._changes.read(lambda tx: records.find_records(tx, prefix, tag, after, limit, now))
+    async def find_records(
+        self, prefix: str, tag: str | None, after: str, limit: int, now: int, *, is_descending: bool = False
+    ) -> Sequence[Record]:
+        return await self._changes.read(
+            lambda tx: records.find_records(tx, prefix, tag, after, limit, now, is_descending=is_descending)
+        )
 
     # -- feed --------------------------------------------------------------------------------------------------------
 
@@ -255,6 +281,11 @@ class PostgresStore:
 
     async def check(self) -> None:
         await self._changes.make(upkeep.check)
+        await self._changes.read(upkeep.check_reading)
+
+    async def examine(self) -> Examination:
+        """Return what the server promises, as it is set, and what speaks against it."""
+        return await self._changes.read(lambda tx: examining.examine(tx, self._options))
 
     async def aclose(self) -> None:
         self._listeners.clear()

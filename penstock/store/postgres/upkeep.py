@@ -1,9 +1,20 @@
 """The sweep: forgetting what has expired, a transaction for each queue, so that none is held for long."""
 
+from collections.abc import Callable
+from typing import Any
+
+from penstock.core.errors import StoreDamaged
 from penstock.store.contract import ENDED_MOVES_KEPT_MS, EVENTS_KEPT
 from penstock.store.postgres.changes import Changes, Transaction
+from penstock.store.postgres.moving import decode_move
+from penstock.store.postgres.rows import decode_settings
 
 _NAMES_REST_MS = 3_600_000
+_DECODED: tuple[tuple[str, str, Callable[[bytes], Any]], ...] = (
+    ("The queue", "every_settings", decode_settings),
+    ("The move task", "every_running_move", decode_move),
+    ("The oldest message of the queue", "oldest_bodies", bytes.decode),
+)
 
 
 async def sweep(changes: Changes, limit: int, now: int) -> int:
@@ -28,3 +39,19 @@ async def check(tx: Transaction) -> None:
     """Prove that the store can be written: a row goes in and out in one durable transaction."""
     await tx.rows("rest_name", "", 0)
     await tx.rows("unrest_name", "")
+
+
+async def check_reading(tx: Transaction) -> None:
+    """Read what every queue and every running move needs, and the oldest message of each queue.
+
+    Raises:
+        StoreDamaged: it cannot be understood. Damage to pages PostgreSQL finds itself, if it keeps checksums.
+    """
+    for kind, statement, decode in _DECODED:
+        for name, kept in await tx.rows(statement):
+            try:
+                decode(kept)
+            except ValueError as error:
+                raise StoreDamaged(
+                    f"{kind} {name!r} cannot be read: {error}.", hint="Nothing was replaced. Restore a backup."
+                ) from error

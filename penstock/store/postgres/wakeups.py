@@ -5,11 +5,13 @@ Wake-ups are hints. While the connection that listens is away, the store asks in
 
 import asyncio
 import contextlib
+from base64 import b64decode
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import asyncpg
 
+from penstock.store.contract import wakeup_name
 from penstock.store.postgres.connecting import LOST, Connection, connect
 from penstock.store.postgres.options import Options
 
@@ -25,8 +27,8 @@ class Wakeups:
         options: of the store.
         channel: what is listened to.
         own_writers: the numbers under which this process writes; what they tell is known here already.
-        find_told: asks which of some queues were told of since a receive came up empty there.
-        on_wakeup: told queues and instants, on the event loop.
+        find_told: asks under which of some names was told something since a receive came up empty there.
+        on_wakeup: told names and instants, on the event loop.
     """
 
     def __init__(
@@ -45,10 +47,10 @@ class Wakeups:
         self._awaited: dict[str, None] = {}
         self._task: asyncio.Task[None] | None = None
 
-    def await_queue(self, queue: str) -> None:
+    def await_name(self, name: str) -> None:
         """A receive of this process came up empty: hear of what comes from now on."""
-        self._awaited.pop(queue, None)
-        self._awaited[queue] = None
+        self._awaited.pop(name, None)
+        self._awaited[name] = None
         if len(self._awaited) > _MOST_REMEMBERED:
             del self._awaited[next(iter(self._awaited))]
         if self._task is None:
@@ -91,11 +93,13 @@ class Wakeups:
         if self._awaited:
             with contextlib.suppress(Exception):
                 told = await self._find_told(list(self._awaited))
-                for queue in told:
-                    self._awaited.pop(queue, None)
+                for name in told:
+                    self._awaited.pop(name, None)
                 self._on_wakeup(dict.fromkeys(told, 0))
 
     def _hear(self, connection: Connection | Any, pid: int, channel: str, payload: object) -> None:
-        writer, _, queue = str(payload).partition(" ")
+        writer, queue, *followed = str(payload).split(" ")
         if writer not in self._own_writers:
-            self._on_wakeup({queue: 0})
+            # "g" and the group id, see functions/01_queues.sql
+            name = wakeup_name(queue, b64decode(followed[0][1:]).decode()) if followed else queue
+            self._on_wakeup({name: 0})

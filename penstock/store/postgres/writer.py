@@ -90,7 +90,7 @@ class Writer:
         sql: its statements.
         lanes: how many batches may be under way at once.
         own_writers: gets the numbers under which this writes.
-        on_commit: told the queues and instants of a batch's wake-ups.
+        on_commit: told the names and instants of a batch's wake-ups.
     """
 
     def __init__(

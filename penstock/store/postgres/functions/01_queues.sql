@@ -33,7 +33,7 @@ BEGIN
         message_count = s.message_count, in_flight = s.in_flight, delayed = s.delayed, counted_at = s.counted_at,
         sent_total = s.sent_total, received_total = s.received_total, deleted_total = s.deleted_total,
         busy_period = s.busy_period, busy_current_ms = s.busy_current_ms, busy_previous_ms = s.busy_previous_ms,
-        is_awaited = s.is_awaited, floors = s.floors, head_floors = s.head_floors
+        is_awaited = s.is_awaited, is_followed = s.is_followed, floors = s.floors, head_floors = s.head_floors
     WHERE queue_number = s.queue_number;
 END $$;
 
@@ -68,22 +68,33 @@ END $$;
 -- replies, the others by a notification, and those only if a receive has come up empty since they were last told.
 CREATE OR REPLACE FUNCTION penstock.wake(queue_name text, s penstock.queue_states, at bigint)
 RETURNS penstock.queue_states LANGUAGE plpgsql AS $$
-DECLARE
-    told text;
 BEGIN
     IF s.woken_at IS NULL OR at < s.woken_at THEN
         s.woken_at := at;
-        told := set_config('penstock_store.woken',
-                           coalesce(current_setting('penstock_store.woken', true), '')
-                           || at || ' ' || queue_name || E'\n', true);
+        PERFORM penstock.tell(queue_name, NULL, at, s.is_awaited);
+    ELSIF s.is_awaited THEN
+        PERFORM penstock.tell(queue_name, NULL, NULL, true);
     END IF;
-    IF s.is_awaited THEN
-        -- each of the others looks once, whatever the instant, and those that find nothing ask to be told again
-        PERFORM pg_notify('penstock.',
-                          coalesce(current_setting('penstock_store.writer', true), '') || ' ' || queue_name);
-        s.is_awaited := false;
-    END IF;
+    s.is_awaited := false;
     RETURN s;
+END $$;
+
+-- Purpose: tell of a wake-up: this process from `at` on (NULL: not), the others at once if `tells_others`: each of them
+-- looks once, whatever the instant, and those that find nothing ask to be told again.
+-- Arguments: the group in which somebody follows; empty: any of the queue's; NULL: not who follows, but who receives.
+CREATE OR REPLACE FUNCTION penstock.tell(queue_name text, followed bytea, at bigint, tells_others boolean)
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    name text := queue_name || coalesce(' g' || translate(encode(followed, 'base64'), E'\n', ''), '');
+    told text;
+BEGIN
+    IF at IS NOT NULL THEN
+        told := set_config('penstock_store.woken',
+                           coalesce(current_setting('penstock_store.woken', true), '') || at || ' ' || name || E'\n', true);
+    END IF;
+    IF tells_others THEN
+        PERFORM pg_notify('penstock.', coalesce(current_setting('penstock_store.writer', true), '') || ' ' || name);
+    END IF;
 END $$;
 
 -- Purpose: keep an event if the queue's history wants it. Ids are given out one transaction after the other, so that who

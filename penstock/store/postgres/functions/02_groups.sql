@@ -16,6 +16,33 @@ BEGIN
     RETURN (s, g, true);
 END $$;
 
+-- Purpose: tell who follows in a group of a strict queue; the caller saves the group.
+CREATE OR REPLACE FUNCTION penstock.wake_group(queue_name text, g penstock.groups, at bigint)
+RETURNS penstock.groups LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM penstock.tell(queue_name, g.group_id, at, g.is_followed);
+    g.is_followed := false;
+    RETURN g;
+END $$;
+
+-- Purpose: tell who follows in the group of a message that changes or goes, and under a limit who follows in any group
+-- when a lease ends.
+-- Arguments: the group, all NULL if the message has none; `at`: when it is visible again or gone; `frees_at`: when its
+-- lease ends.
+CREATE OR REPLACE FUNCTION penstock.wake_followers(
+    q penstock.queues, s penstock.queue_states, g penstock.groups, at bigint, frees_at bigint
+) RETURNS penstock.step LANGUAGE plpgsql AS $$
+BEGIN
+    IF q.is_strict AND g.group_key > 0 THEN
+        g := penstock.wake_group(q.name, g, at);
+    END IF;
+    IF q.is_strict AND q.max_in_flight IS NOT NULL THEN
+        PERFORM penstock.tell(q.name, '', frees_at, s.is_followed);
+        s.is_followed := false;
+    END IF;
+    RETURN (s, g, true);
+END $$;
+
 -- Purpose: the message a group hands out next, which it must have.
 -- Returns: message key, visible at, lane.
 CREATE OR REPLACE FUNCTION penstock.head_of(
@@ -102,7 +129,7 @@ BEGIN
     UPDATE penstock.groups SET
         lane = g.lane, ready_at = g.ready_at, turn = g.turn, head_key = g.head_key, head_visible_at = g.head_visible_at,
         floor = g.floor, message_count = g.message_count, in_flight = g.in_flight, is_parked = g.is_parked,
-        is_noisy = g.is_noisy, last_sent_at = g.last_sent_at, busy_period = g.busy_period,
+        is_noisy = g.is_noisy, is_followed = g.is_followed, last_sent_at = g.last_sent_at, busy_period = g.busy_period,
         busy_current_ms = g.busy_current_ms, busy_previous_ms = g.busy_previous_ms
     WHERE group_key = g.group_key;
     RETURN (s, g, true);

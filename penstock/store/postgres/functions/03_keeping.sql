@@ -11,6 +11,7 @@ DECLARE
     stepped penstock.step;
     g penstock.groups;
     lane integer := 2 * (9 - m.priority) + 1;
+    is_behind boolean := false;
 BEGIN
     s.last_sequence := s.last_sequence + 1;
     m.queue_number := s.queue_number;
@@ -41,11 +42,18 @@ BEGIN
     IF m.group_id IS NOT NULL THEN
         g.message_count := g.message_count + 1;
         g.last_sent_at := moment;
+        IF q.is_strict AND g.message_count > 1 THEN
+            -- it stands behind others: nobody but who follows one of them may receive it next
+            is_behind := true;
+            g := penstock.wake_group(q.name, g, m.visible_at);
+        END IF;
         stepped := penstock.reseat(q, s, g, moment);
         s := stepped.s;
         g := stepped.g;
     END IF;
-    s := penstock.wake(q.name, s, m.visible_at);
+    IF NOT is_behind THEN
+        s := penstock.wake(q.name, s, m.visible_at);
+    END IF;
     RETURN (s, g, true);
 END $$;
 
@@ -81,6 +89,11 @@ BEGIN
     IF s.message_count = 0 THEN
         s.lanes := 0;
     END IF;
+    IF q.is_strict THEN
+        stepped := penstock.wake_followers(q, s, g, moment, moment);
+        s := stepped.s;
+        g := stepped.g;
+    END IF;
     IF m.group_key > 0 THEN
         g.message_count := g.message_count - 1;
         RETURN penstock.reseat(q, s, g, moment);
@@ -109,6 +122,9 @@ BEGIN
     WHERE message_key = m.message_key;
     stepped := penstock.count(s, g, was.phase, was.visible_at, -1);
     stepped := penstock.count(stepped.s, stepped.g, m.phase, m.visible_at, 1);
+    IF q.is_strict THEN
+        stepped := penstock.wake_followers(q, stepped.s, stepped.g, m.visible_at, m.visible_at);
+    END IF;
     IF m.group_key > 0 THEN
         stepped := penstock.reseat(q, stepped.s, stepped.g, moment);
     END IF;
@@ -126,6 +142,7 @@ DECLARE
     target_state penstock.queue_states;
     forgotten penstock.step;
     kept penstock.step;
+    kept_in penstock.groups;
 BEGIN
     IF q.dead_letter_queue IS NULL THEN
         RETURN (s, g, false);
@@ -146,8 +163,11 @@ BEGIN
         m.sent_at := moment;
     END IF;
     IF target_state.queue_number = s.queue_number THEN
+        -- it dead-letters into itself: the message goes behind the others of its group
         kept := penstock.keep(q, forgotten.s, m, moment);
-        RETURN (kept.s, forgotten.g, true);
+        kept_in := kept.g;
+        g := forgotten.g;
+        RETURN (kept.s, CASE WHEN kept_in.group_key = g.group_key THEN kept_in ELSE g END, true);
     END IF;
     SELECT * INTO target FROM penstock.queues WHERE queue_number = target_state.queue_number;
     kept := penstock.keep(target, target_state, m, moment);

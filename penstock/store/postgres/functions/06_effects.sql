@@ -1,4 +1,4 @@
--- What happens together with a settlement: records kept, joins opened and arrived at.
+-- What happens together with a settlement: guards looked at, records forgotten and kept, joins opened and arrived at.
 
 -- Purpose: keep a record with its tags.
 -- Arguments: `tag_texts`: name=value of each tag; `only_if_absent`: leave what is there and has not expired.
@@ -58,6 +58,36 @@ CREATE OR REPLACE FUNCTION penstock.delete_records(keys bytea[]) RETURNS void LA
 BEGIN
     DELETE FROM penstock.records WHERE key = ANY (keys);
     DELETE FROM penstock.record_tags WHERE key = ANY (keys);
+END $$;
+
+-- Purpose: keep others from changing records that guards look at, until the end of the transaction. One that is not
+-- there gets a row that has expired, because nothing else could be held.
+CREATE OR REPLACE FUNCTION penstock.hold_records(keys bytea[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO penstock.records AS known (key, value, tags, expires_at)
+    SELECT DISTINCT wanted, ''::bytea, '{}'::bytea, 0 FROM unnest(keys) AS wanted ORDER BY wanted
+    ON CONFLICT (key) DO UPDATE SET expires_at = known.expires_at WHERE false;
+END $$;
+
+-- Purpose: take away the rows that `hold_records` has put in and nobody has used.
+CREATE OR REPLACE FUNCTION penstock.drop_held_records(keys bytea[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM penstock.delete_records(ARRAY(
+        SELECT key FROM penstock.records WHERE key = ANY (keys) AND expires_at = 0));
+END $$;
+
+-- Purpose: the first of some guards that does not hold.
+-- Arguments: the values that their unexpired records must have; NULL: there must be none.
+-- Returns: its place in the arrays; NULL when all hold.
+CREATE OR REPLACE FUNCTION penstock.first_unmet(keys bytea[], wanted bytea[], moment bigint)
+RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+    unmet integer;
+BEGIN
+    SELECT number INTO unmet FROM unnest(keys, wanted) WITH ORDINALITY AS guard(its_key, its_value, number)
+    LEFT JOIN penstock.records AS r ON r.key = guard.its_key AND (r.expires_at IS NULL OR r.expires_at > moment)
+    WHERE r.value IS DISTINCT FROM guard.its_value ORDER BY number LIMIT 1;
+    RETURN unmet;
 END $$;
 
 -- Purpose: forget a join.

@@ -5,7 +5,8 @@
 
 -- Purpose: end one delivery, or say why not.
 -- Arguments: action 0 delete, 1 change visibility, 2 give back, 3 dead-letter; flags 1 is_fenced, 2 any delivery counts,
--- 4 parks the group; `hold_ms` and `most_ms` of a change of visibility; `detail` for the history; `is_refused`: its
+-- 4 parks the group, 32 what is given back counts; `hold_ms` and `most_ms` of a change of visibility, `hold_ms` also the
+-- delay of what is given back; `detail` for the history; `is_refused`: its
 -- effects cannot happen.
 -- Returns: the state after it, the code, the message's id.
 CREATE OR REPLACE FUNCTION penstock.settle_one(
@@ -40,16 +41,30 @@ BEGIN
     END IF;
     IF action IN (1, 2) THEN
         changed := m;
-        changed.visible_at := CASE action WHEN 1 THEN moment + hold_ms ELSE moment END;
+        changed.visible_at := moment + hold_ms;
         IF action = 2 THEN
             -- its token goes, so that it cannot be undone twice
             changed.token := NULL;
             changed.owner := NULL;
-            changed.phase := 0;
-            changed.receive_count := m.receive_count - 1;
+            changed.phase := CASE WHEN hold_ms > 0 THEN 1 ELSE 0 END;
+            IF flags & 32 = 0 THEN
+                changed.receive_count := m.receive_count - 1;
+            ELSE
+                stepped := penstock.count_busy(q, s, g, m, moment);
+                s := stepped.s;
+                g := stepped.g;
+            END IF;
         END IF;
         stepped := penstock.change(q, s, g, m, changed, moment);
         s := stepped.s;
+        IF action = 2 AND hold_ms > 0 THEN
+            -- its lease has ended now, whenever it comes back
+            s := penstock.wake_if_freed(q, s, m, moment);
+            IF q.is_strict THEN
+                stepped := penstock.wake_followers(q, s, NULL, NULL, moment);
+                s := stepped.s;
+            END IF;
+        END IF;
         IF q.history = 2 THEN
             PERFORM penstock.note(q, 'visibility_changed', ARRAY[m.message_id], moment, detail);
         END IF;
@@ -73,7 +88,38 @@ BEGIN
     RETURN (penstock.wake_if_freed(q, s, m, moment), 0, m.message_id, 0::bigint);
 END $$;
 
--- Purpose: wake who waits, if forgetting a message let its group go on or made room under the limit.
+-- Purpose: end several deliveries in one way, all or none.
+-- Arguments: as of settle_one, with a sequence number and a token for each.
+-- Returns: the state after it; the code and the message's id of the first, or of the first that cannot end.
+CREATE OR REPLACE FUNCTION penstock.settle_together(
+    q penstock.queues, s penstock.queue_states, sequences bigint[], tokens bytea[], action integer, flags integer,
+    hold_ms bigint, most_ms bigint, detail bytea, is_refused boolean, moment bigint
+) RETURNS penstock.sending LANGUAGE plpgsql AS $$
+DECLARE
+    outcome penstock.sending;
+    first_id uuid;
+BEGIN
+    FOR each IN 1..cardinality(sequences) LOOP
+        -- being refused is looked at last, and changes nothing
+        outcome := penstock.settle_one(
+            q, s, sequences[each], tokens[each], action, flags, hold_ms, most_ms, detail, true, moment);
+        IF outcome.code <> 5 THEN
+            RETURN (s, outcome.code, outcome.message_id, 0::bigint);
+        END IF;
+        first_id := coalesce(first_id, outcome.message_id);
+    END LOOP;
+    IF is_refused THEN
+        RETURN (s, 5, first_id, 0::bigint);
+    END IF;
+    FOR each IN 1..cardinality(sequences) LOOP
+        outcome := penstock.settle_one(
+            q, s, sequences[each], tokens[each], action, flags, hold_ms, most_ms, detail, false, moment);
+        s := outcome.s;
+    END LOOP;
+    RETURN (s, 0, first_id, 0::bigint);
+END $$;
+
+-- Purpose: wake who waits, if what became of a message let its group go on or made room under the limit.
 CREATE OR REPLACE FUNCTION penstock.wake_if_freed(
     q penstock.queues, s penstock.queue_states, m penstock.messages, moment bigint
 ) RETURNS penstock.queue_states LANGUAGE plpgsql AS $$
@@ -250,7 +296,8 @@ BEGIN
 END $$;
 
 -- Purpose: what `wake` has been told in this transaction so far.
--- Returns: a 'w' each: `name` of the queue, `instant` from which something may be receivable.
+-- Returns: a 'w' each: `name` of the queue, `instant` from which something may be receivable; for who follows the
+-- `group_id`, empty: any.
 CREATE OR REPLACE FUNCTION penstock.woken() RETURNS SETOF penstock.reply LANGUAGE plpgsql AS $$
 DECLARE
     line text;
@@ -261,6 +308,7 @@ BEGIN
         IF line <> '' THEN
             answer.instant := split_part(line, ' ', 1)::bigint;
             answer.name := split_part(line, ' ', 2);
+            answer.group_id := decode(substr(nullif(split_part(line, ' ', 3), ''), 2), 'base64');
             RETURN NEXT answer;
         END IF;
     END LOOP;

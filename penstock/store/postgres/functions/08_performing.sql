@@ -33,7 +33,7 @@ END $$;
 -- Purpose: the replies of the batch that a writer has committed last, once more; of receives, what their tokens hold.
 -- Arguments: those of the receives, as of `perform`.
 CREATE OR REPLACE FUNCTION penstock.repeat_batch(
-    its_writer bigint, receive_queue text[], receive_spans integer[], receive_tokens bytea[]
+    its_writer bigint, receive_queue text[], receive_spans integer[], receive_tokens bytea[], receive_following bigint[]
 ) RETURNS SETOF penstock.reply LANGUAGE plpgsql AS $$
 DECLARE
     answer penstock.reply;
@@ -63,6 +63,9 @@ BEGIN
         answer.code := 0;
         answer.message_key := 0;
         answer.instant := 0;
+        SELECT m.group_id INTO answer.group_id FROM penstock.queues AS queue
+        JOIN penstock.messages AS m ON m.message_key = (queue.queue_number << 40) | receive_following[each]
+        WHERE queue.name = receive_queue[each];
         RETURN NEXT answer;
     END LOOP;
 END $$;
@@ -76,15 +79,18 @@ END $$;
 -- Purpose: perform a batch.
 -- Arguments, each a set of parallel arrays:
 --   settle_*: settlements, by owner 0, 1, ...; action and flags as of settle_one, action 9: effects alone, flag 8: deletes
---     and has no effects but records, 16: these have keys of their own and replace what is there; `spans` has 8 numbers for each: first and count of its drafts, joins, arrivals, records;
+--     and has no effects but records, 16:
+--     these have keys of their own and replace what is there; `spans` has 14 numbers for each: first and count of its drafts,
+--     joins, arrivals, records, guards, forgets, and of what ends also;
 --   draft_*: messages to send as effects, and those of joins;
 --   join_*, arrival_*, record_*: effects; `join_draft` is a place among the drafts, `record_tag_spans` first and count of
 --     the record's `tag_texts`;
+--   guard_*, forget_key: effects; also_*: more deliveries that end with a settlement;
 --   send_*: messages to send, grouped by queue: `send_queues` with first and last of each in `send_spans`;
 --   receive_*: receives; `receive_spans` first and last of each in `receive_tokens`; `receive_groups` first and last of
---     those that differ in nothing but their tokens, and may be done as one.
+--     those that differ in nothing but their tokens, and may be done as one; `receive_following` as of `follow`, or NULL.
 -- Returns: a 'd' for each settlement (`code` as of settle_one, 6: no such queue; 5: `number` is the refused draft, its
--- queue's settings in `extras`), for effects alone an 'e' for each message and a 'k' for each record (`code` 1: kept);
+-- queue's settings in `extras`; 7: `number` is the guard), for effects alone an 'e' for each message and a 'k' for each record (`code` 1: kept);
 -- then what send_batch, receive and woken return. An 'a' first of all: the batch had happened already.
 CREATE OR REPLACE FUNCTION penstock.perform(
     its_writer bigint, its_batch bigint, durability text,
@@ -97,11 +103,13 @@ CREATE OR REPLACE FUNCTION penstock.perform(
     arrival_join bytea[], arrival_part bytea[],
     record_key bytea[], record_value bytea[], record_tags bytea[], record_tag_spans integer[], record_ends bigint[],
     record_only_absent boolean[], record_owner integer[], tag_texts bytea[], tag_record integer[],
+    guard_key bytea[], guard_value bytea[], forget_key bytea[], also_sequence bigint[], also_token bytea[],
     send_queues text[], send_spans integer[], send_id uuid[], send_body bytea[], send_size bigint[], send_group bytea[],
     send_deduplication bytea[], send_extras bytea[], send_priority integer[], send_delay_ms bigint[],
     send_deliver_at bigint[], send_live_ms bigint[], send_moment bigint[],
     receive_queue text[], receive_spans integer[], receive_tokens bytea[], receive_timeout_ms bigint[],
-    receive_moment bigint[], receive_owner bytea[], receive_attempt bytea[], receive_groups integer[]
+    receive_moment bigint[], receive_owner bytea[], receive_attempt bytea[], receive_groups integer[],
+    receive_following bigint[], receive_following_token bytea[]
 ) RETURNS SETOF penstock.reply LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
 SET enable_bitmapscan = off AS $$
 DECLARE
@@ -116,6 +124,7 @@ DECLARE
     plain record;
     settled penstock.sending;
     refused integer;
+    reason integer;
     at integer;
     held text;
     kept boolean;
@@ -123,12 +132,16 @@ BEGIN
     IF penstock.begin_batch(its_writer, its_batch, durability) THEN
         answer.kind := 'a';
         RETURN NEXT answer;
-        RETURN QUERY SELECT * FROM penstock.repeat_batch(its_writer, receive_queue, receive_spans, receive_tokens);
+        RETURN QUERY SELECT * FROM penstock.repeat_batch(
+            its_writer, receive_queue, receive_spans, receive_tokens, receive_following);
         RETURN;
     END IF;
     PERFORM penstock.hold_all(
         settle_queue || draft_queue || send_queues || receive_queue
         || ARRAY(SELECT j.queue FROM penstock.joins AS j WHERE j.join_id = ANY (arrival_join)));
+    IF cardinality(guard_key) > 0 THEN
+        PERFORM penstock.hold_records(guard_key);
+    END IF;
     answer.kind := 'd';
     answer.number := 0;
     -- deliveries that are merely deleted, queue by queue
@@ -175,8 +188,8 @@ BEGIN
                  AS d(a, b, c, d, e, f, g, h, i, j, number);
     END IF;
     FOR each IN 1..cardinality(settle_queue) LOOP
-        CONTINUE WHEN is_done[each] AND (spans[each * 8] = 0 OR settle_flags[each] & 16 <> 0);
-        at := (each - 1) * 8;
+        CONTINUE WHEN is_done[each] AND (spans[each * 14 - 6] = 0 OR settle_flags[each] & 16 <> 0);
+        at := (each - 1) * 14;
         answer.kind := 'd';
         answer.owner := each - 1;
         answer.number := 0;
@@ -185,7 +198,14 @@ BEGIN
         answer.extras := NULL;
         IF is_done[each] IS NULL THEN
             refused := NULL;
-            IF spans[at + 2] + spans[at + 4] > 0 THEN
+            IF spans[at + 10] > 0 THEN
+                reason := 7;
+                refused := spans[at + 9] - 1 + penstock.first_unmet(
+                    guard_key[spans[at + 9]:spans[at + 9] + spans[at + 10] - 1],
+                    guard_value[spans[at + 9]:spans[at + 9] + spans[at + 10] - 1], settle_moment[each]);
+            END IF;
+            IF refused IS NULL AND spans[at + 2] > 0 THEN
+                reason := 5;
                 -- its drafts, then those of its joins
                 refused := spans[at + 1] - 1 + penstock.first_refused(
                     draft_queue[spans[at + 1]:spans[at + 1] + spans[at + 2] - 1],
@@ -209,10 +229,19 @@ BEGIN
                 IF s.queue_number IS NULL THEN
                     answer.code := 6;
                 ELSE
-                    settled := penstock.settle_one(
-                        q, s, settle_sequence[each], settle_token[each], settle_action[each], settle_flags[each],
-                        settle_hold_ms[each], settle_most_ms[each], settle_detail[each], refused IS NOT NULL,
-                        settle_moment[each]);
+                    IF spans[at + 14] > 0 THEN
+                        settled := penstock.settle_together(
+                            q, s,
+                            settle_sequence[each] || also_sequence[spans[at + 13]:spans[at + 13] + spans[at + 14] - 1],
+                            settle_token[each] || also_token[spans[at + 13]:spans[at + 13] + spans[at + 14] - 1],
+                            settle_action[each], settle_flags[each], settle_hold_ms[each], settle_most_ms[each],
+                            settle_detail[each], refused IS NOT NULL, settle_moment[each]);
+                    ELSE
+                        settled := penstock.settle_one(
+                            q, s, settle_sequence[each], settle_token[each], settle_action[each], settle_flags[each],
+                            settle_hold_ms[each], settle_most_ms[each], settle_detail[each], refused IS NOT NULL,
+                            settle_moment[each]);
+                    END IF;
                     s := settled.s;
                     answer.code := settled.code;
                     answer.message_id := settled.message_id;
@@ -224,13 +253,19 @@ BEGIN
                 END IF;
             END IF;
             IF answer.code = 5 THEN
+                answer.code := reason;
                 answer.number := refused;
-                SELECT settings INTO answer.extras FROM penstock.queues WHERE name = draft_queue[refused];
+                IF reason = 5 THEN
+                    SELECT settings INTO answer.extras FROM penstock.queues WHERE name = draft_queue[refused];
+                END IF;
             END IF;
             RETURN NEXT answer;
             outcomes := array_append(array_append(outcomes, penstock.packed(answer)), 0::bigint);
         END IF;
         CONTINUE WHEN answer.code <> 0;
+        IF spans[at + 12] > 0 THEN
+            PERFORM penstock.delete_records(forget_key[spans[at + 11]:spans[at + 11] + spans[at + 12] - 1]);
+        END IF;
         FOR place IN spans[at + 1]..spans[at + 1] + spans[at + 2] - spans[at + 4] - 1 LOOP
             s := penstock.hold(draft_queue[place]);
             SELECT * INTO q FROM penstock.queues WHERE queue_number = s.queue_number;
@@ -301,12 +336,23 @@ BEGIN
                 receive_timeout_ms[at], receive_moment[receive_groups[its_group * 2]], receive_owner[at], NULL, true);
         ELSE
             FOR each IN at..receive_groups[its_group * 2] LOOP
+                IF receive_following[each] IS NOT NULL THEN
+                    RETURN QUERY SELECT * FROM penstock.follow(
+                        receive_queue[each], each - 1,
+                        receive_tokens[receive_spans[each * 2 - 1]:receive_spans[each * 2]], receive_timeout_ms[each],
+                        receive_moment[each], receive_owner[each], receive_following[each],
+                        receive_following_token[each]);
+                    CONTINUE;
+                END IF;
                 RETURN QUERY SELECT * FROM penstock.receive(
                     receive_queue[each], each - 1, receive_tokens[receive_spans[each * 2 - 1]:receive_spans[each * 2]],
                     receive_timeout_ms[each], receive_moment[each], receive_owner[each], receive_attempt[each], false);
             END LOOP;
         END IF;
     END LOOP;
+    IF cardinality(guard_key) > 0 THEN
+        PERFORM penstock.drop_held_records(guard_key);
+    END IF;
     PERFORM penstock.end_batch(its_writer, its_batch, outcomes);
     RETURN QUERY SELECT * FROM penstock.woken();
 END $$;

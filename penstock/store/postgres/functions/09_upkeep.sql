@@ -17,12 +17,12 @@ BEGIN
     stepped := penstock.group_by_id(s, wanted);
     g := stepped.g;
     g.is_parked := parks;
-    stepped := penstock.reseat(q, stepped.s, g, moment);
+    stepped := penstock.reseat(q, stepped.s, penstock.wake_group(queue_name, g, moment), moment);
     PERFORM penstock.save(penstock.wake(queue_name, stepped.s, moment));
     RETURN true;
 END $$;
 
--- Purpose: reseat every group of a queue, whose limit has changed, and wake who waits; the queue is held.
+-- Purpose: reseat every group of a queue, whose limit has changed, and wake who waits or follows; the queue is held.
 CREATE OR REPLACE FUNCTION penstock.settings_changed(queue_name text, reseats boolean, moment bigint)
 RETURNS void LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
 SET enable_bitmapscan = off AS $$
@@ -33,6 +33,11 @@ DECLARE
     stepped penstock.step;
 BEGIN
     SELECT * INTO q FROM penstock.queues WHERE queue_number = s.queue_number;
+    IF q.is_strict THEN
+        UPDATE penstock.groups SET is_followed = false WHERE queue_number = s.queue_number AND is_followed;
+        PERFORM penstock.tell(queue_name, '', moment, true);
+        s.is_followed := false;
+    END IF;
     IF reseats THEN
         s := penstock.advance(s, moment);
         FOR g IN SELECT * FROM penstock.groups WHERE queue_number = s.queue_number LOOP
@@ -44,7 +49,7 @@ BEGIN
 END $$;
 
 -- Purpose: move messages to another queue as messages sent now; both queues are held.
--- Arguments: their keys, and the ids they get.
+-- Arguments: their keys, and the ids they get; NULL: they keep theirs.
 CREATE OR REPLACE FUNCTION penstock.move_messages(
     source_name text, target_name text, keys bigint[], new_ids uuid[], moment bigint
 ) RETURNS void LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
@@ -65,9 +70,9 @@ BEGIN
         stepped := penstock.forget(source, s, penstock.group_of(m), m, moment);
         PERFORM penstock.save(stepped.s);
         PERFORM penstock.note(source, 'moved', ARRAY[m.message_id], moment,
-                              convert_to('to ' || target_name || ' as ' || new_ids[each], 'UTF8'));
+                              convert_to('to ' || target_name || coalesce(' as ' || new_ids[each], ''), 'UTF8'));
         old_id := m.message_id;
-        m.message_id := new_ids[each];
+        m.message_id := coalesce(new_ids[each], old_id);
         m.sent_at := moment;
         m.visible_at := moment;
         m.receive_count := 0;
@@ -82,7 +87,9 @@ BEGIN
         PERFORM penstock.save(stepped.s);
         IF target.history = 2 THEN
             PERFORM penstock.note(target, 'sent', ARRAY[m.message_id], moment,
-                                  convert_to('moved from ' || source_name || ', was ' || old_id, 'UTF8'));
+                                  convert_to('moved from ' || source_name
+                                             || CASE WHEN old_id <> m.message_id THEN ', was ' || old_id ELSE '' END,
+                                             'UTF8'));
         END IF;
     END LOOP;
 END $$;

@@ -57,6 +57,7 @@ CREATE TABLE penstock.queue_states (
     busy_current_ms bigint NOT NULL DEFAULT 0,
     busy_previous_ms bigint NOT NULL DEFAULT 0,
     is_awaited      boolean NOT NULL DEFAULT false,     -- a receive found nothing since the last wake-up was told
+    is_followed     boolean NOT NULL DEFAULT false,     -- the same of a receive that follows, where max_in_flight is set
     woken_at        bigint,                             -- within a transaction: the wake-up told already
     floors          bigint[] NOT NULL,                  -- per lane: no message without a group stands before it
     head_floors     bigint[] NOT NULL                   -- per lane: no group stands before it
@@ -117,6 +118,7 @@ CREATE TABLE penstock.groups (
     in_flight           bigint NOT NULL DEFAULT 0,      -- leased at the queue's counted_at
     is_parked           boolean NOT NULL DEFAULT false,
     is_noisy            boolean NOT NULL DEFAULT false,
+    is_followed         boolean NOT NULL DEFAULT false, -- a receive that follows in it found nothing since it was told of
     last_sent_at        bigint NOT NULL DEFAULT 0,
     busy_period         bigint NOT NULL DEFAULT 0,
     busy_current_ms     bigint NOT NULL DEFAULT 0,

@@ -5,7 +5,7 @@
 SELECT * FROM penstock.perform(
     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
     $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46,
-    $47, $48, $49, $50, $51, $52, $53, $54, $55, $56, $57, $58, $59, $60);
+    $47, $48, $49, $50, $51, $52, $53, $54, $55, $56, $57, $58, $59, $60, $61, $62, $63, $64, $65, $66, $67);
 
 -- name: begin_batch
 -- : writer, batch, durability -> whether it has been done
@@ -25,7 +25,7 @@ SELECT nextval('penstock.writer_numbers');
 
 -- name: woken
 -- -> wake-ups of this transaction
-SELECT name, instant FROM penstock.woken();
+SELECT name, group_id, instant FROM penstock.woken();
 
 -- name: by_id
 -- : action, message ids, only in flight, queue, deliver at, now -> replies

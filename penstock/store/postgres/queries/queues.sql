@@ -87,8 +87,8 @@ SELECT deleted_at FROM penstock.deleted_queues WHERE name = $1;
 DELETE FROM penstock.deleted_queues WHERE name = $1;
 
 -- name: wake_all
--- : name; for whoever waits for a queue that is gone, or has begun anew
-SELECT pg_notify('penstock.', ' ' || $1::text);
+-- : name; for whoever waits for a queue that is gone, or has begun anew, or follows in one of its groups
+SELECT pg_notify('penstock.', ' ' || $1::text), pg_notify('penstock.', ' ' || $1::text || ' g');
 
 -- name: park
 -- : name, group id, whether to park it, now -> whether the queue is there
@@ -108,3 +108,12 @@ WHERE q.name = $1 AND g.group_id > $2 AND (g.is_parked OR NOT $3::boolean) ORDER
 -- : names -> those where something was told since a receive came up empty
 SELECT name FROM penstock.queues JOIN penstock.queue_states USING (queue_number)
 WHERE name = ANY ($1::text[]) AND NOT is_awaited;
+
+-- name: followed_no_more
+-- : names, group ids -> those where something was told since a receive that follows there came up empty
+SELECT wanted.name, wanted.group_id FROM unnest($1::text[], $2::bytea[]) AS wanted(name, group_id)
+WHERE NOT EXISTS (
+    SELECT FROM penstock.queues AS q JOIN penstock.queue_states AS s USING (queue_number)
+    JOIN penstock.groups AS g USING (queue_number)
+    WHERE q.name = wanted.name AND g.group_id = wanted.group_id AND g.is_followed
+        AND (s.is_followed OR q.max_in_flight IS NULL));

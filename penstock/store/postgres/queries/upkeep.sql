@@ -65,3 +65,21 @@ SELECT current_setting('server_version') AS version, current_setting('fsync') AS
        (SELECT count(*)::integer FROM pg_stat_activity WHERE backend_type = 'client backend') AS used_connections,
        coalesce((SELECT extract(epoch FROM max(now() - xact_start)) FROM pg_stat_activity
                  WHERE backend_type = 'client backend'), 0)::float8 AS oldest_seconds;
+
+-- name: every_settings
+-- -> name, settings of each queue
+SELECT name, settings FROM penstock.queues;
+
+-- name: every_running_move
+-- -> move id, move
+SELECT move_id, move FROM penstock.moves WHERE is_running;
+
+-- name: oldest_bodies
+-- -> name of each queue that holds messages, body of its oldest
+SELECT q.name, oldest.body FROM penstock.queues AS q JOIN penstock.queue_states AS s USING (queue_number)
+CROSS JOIN LATERAL (
+    SELECT body FROM penstock.messages AS m
+    WHERE m.message_key > (q.queue_number << 40) | greatest(0, s.first_sequence - 1)
+        AND m.message_key < (q.queue_number + 1) << 40
+    ORDER BY m.message_key LIMIT 1
+) AS oldest;
