@@ -58,7 +58,7 @@ async def sqlite_store(directory: Path) -> AsyncIterator[Store]:
 async def postgres_store(directory: Path) -> AsyncIterator[Store]:
     url, known = postgres.shared_server().url, directory / "postgres"
     if not known.exists():
-        await postgres.wipe(url, postgres.SCHEMA)
+        postgres.wipe(url, postgres.SCHEMA)
         known.touch()
     store = await PostgresStore.open(f"{url}?schema={postgres.SCHEMA}&connections=2")
     try:

@@ -29,7 +29,7 @@ async def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"{redis_server.shared_server().url}?tag={quote(str(tmp_path), safe='')}"
     if request.param == "postgres":
         server = postgres.shared_server()
-        await postgres.wipe(server.url, postgres.SCHEMA)
+        postgres.wipe(server.url, postgres.SCHEMA)
         return f"{server.url}?schema={postgres.SCHEMA}"
     return f"sqlite:///{tmp_path}/penstock.db?durability=os"
 

@@ -30,7 +30,7 @@ WHOLE = Draft(
 
 @pytest.fixture
 async def broker(tmp_path: Path) -> AsyncIterator[LocalBroker]:
-    await wipe(shared_server().url, SCHEMA)
+    wipe(shared_server().url, SCHEMA)
     broker = LocalBroker(await open_store(f"{shared_server().url}?schema={SCHEMA}&connections=2"))
     await broker.perform(CreateQueue("q"))
     await broker.perform(CreateQueue("orders.fifo", QueueChanges(is_fifo=True, max_message_bytes=1024)))

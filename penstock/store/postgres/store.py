@@ -21,7 +21,7 @@ from penstock.store.contract import EVERY_GROUP, PEEK_BUDGET, Received, WakeupLi
 from penstock.store.examination import Examination
 from penstock.store.postgres import examining, ids, moving, queues, records, upkeep
 from penstock.store.postgres.changes import Changes, Transaction
-from penstock.store.postgres.connecting import LOST, Connections, connect, translate
+from penstock.store.postgres.connecting import LOST, Connections, translate
 from penstock.store.postgres.options import Options, options_from
 from penstock.store.postgres.queries import statements
 from penstock.store.postgres.requests import ApplyRequest, ReceiveRequest, SendRequest, SettleRequest
@@ -63,15 +63,14 @@ class PostgresStore:
             StoreTooNew, StoreUnavailable: it cannot be used; it is left as it is.
         """
         options = options_from(url)
+        store = cls(options)
         try:
-            connection = await connect(options)
-            try:
+            async with store._connections.borrowed() as connection:
                 await bring_up_to_date(connection, options)
-            finally:
-                await connection.close(timeout=5)
-        except (asyncpg.PostgresError, *LOST) as error:
+        except (PenstockError, asyncpg.PostgresError, *LOST) as error:
+            await store.aclose()
             raise translate(error, options) from error
-        return cls(options)
+        return store
 
     def _wake(self, wakeups: dict[str, int]) -> None:
         for name, at in wakeups.items():
