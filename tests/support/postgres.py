@@ -142,11 +142,11 @@ _ask_of_types = asyncpg.Connection._introspect_types
 _known_types: dict[frozenset[int], Any] = {}
 
 
-async def _remember_types(connection: Any, numbers: Any, timeout: float) -> Any:
+async def _remember_types(connection: Any, numbers: Any, *more: Any) -> Any:
     """Ask once what PostgreSQL's own types are, not on each connection: that is a third of what a short test costs."""
     key = frozenset(numbers)
     if key not in _known_types:
-        _known_types[key] = await _ask_of_types(connection, numbers, timeout)
+        _known_types[key] = await _ask_of_types(connection, numbers, *more)
     return _known_types[key]
 
 

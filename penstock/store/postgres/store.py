@@ -84,7 +84,7 @@ class PostgresStore:
         followed = [name.partition("\n")[::2] for name in names if "\n" in name]
 
         async def ask(tx: Transaction) -> list[str]:
-            told = [row[0] for row in await tx.rows("awaited_no_more", names)]
+            told = [row[0] for row in await tx.rows("awaited_no_more", [each for each in names if "\n" not in each])]
             if followed:
                 queues, groups = [queue for queue, _ in followed], [group_id.encode() for _, group_id in followed]
                 told += [

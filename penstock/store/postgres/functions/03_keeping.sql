@@ -132,6 +132,14 @@ BEGIN
     RETURN (s, stepped.g, true);
 END $$;
 
+-- Purpose: a message with another end of its lease.
+CREATE OR REPLACE FUNCTION penstock.until(m penstock.messages, until bigint) RETURNS penstock.messages
+LANGUAGE plpgsql AS $$
+BEGIN
+    m.visible_at := until;
+    RETURN m;
+END $$;
+
 -- Purpose: move a message to the dead-letter queue.
 -- Returns: the step; not `done` when there is none, and then nothing changed.
 CREATE OR REPLACE FUNCTION penstock.dead_letter(

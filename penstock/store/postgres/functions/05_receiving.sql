@@ -383,14 +383,6 @@ BEGIN
     END IF;
 END $$;
 
--- Purpose: a message with another end of its lease.
-CREATE OR REPLACE FUNCTION penstock.until(m penstock.messages, until bigint) RETURNS penstock.messages
-LANGUAGE plpgsql AS $$
-BEGIN
-    m.visible_at := until;
-    RETURN m;
-END $$;
-
 -- Purpose: whether receives of a queue may be done as one: nothing but the order of messages decides who gets what.
 CREATE OR REPLACE FUNCTION penstock.receives_together(queue_name text) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
