@@ -1,5 +1,6 @@
 """A real PostgreSQL on a free port, of its own for each test process. It dies with the process that started it."""
 
+import atexit
 import getpass
 import os
 import shutil
@@ -118,7 +119,9 @@ class PostgresServer:
 @cache
 def shared_server() -> PostgresServer:
     """Return the one server of this test process."""
-    return PostgresServer(synchronous_commit="off")
+    server = PostgresServer(synchronous_commit="off")
+    atexit.register(server.stop)
+    return server
 
 
 def wipe(url: str, schema: str) -> None:
@@ -135,7 +138,9 @@ def wipe(url: str, schema: str) -> None:
 
 @cache
 def _wiping(url: str) -> psycopg.Connection:
-    return psycopg.connect(url, autocommit=True)
+    connection = psycopg.connect(url, autocommit=True)
+    atexit.register(connection.close)
+    return connection
 
 
 _ask_of_types = asyncpg.Connection._introspect_types

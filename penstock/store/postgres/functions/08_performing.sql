@@ -267,10 +267,16 @@ BEGIN
             PERFORM penstock.delete_records(forget_key[spans[at + 11]:spans[at + 11] + spans[at + 12] - 1]);
         END IF;
         FOR place IN spans[at + 1]..spans[at + 1] + spans[at + 2] - spans[at + 4] - 1 LOOP
-            s := penstock.hold(draft_queue[place]);
-            SELECT * INTO q FROM penstock.queues WHERE queue_number = s.queue_number;
+            IF held IS DISTINCT FROM draft_queue[place] THEN
+                IF held IS NOT NULL THEN
+                    PERFORM penstock.save(s);
+                END IF;
+                held := draft_queue[place];
+                s := penstock.hold(held);
+                SELECT * INTO q FROM penstock.queues WHERE queue_number = s.queue_number;
+            END IF;
             settled := penstock.send_one(q, s, drafts[place], settle_moment[each]);
-            PERFORM penstock.save(settled.s);
+            s := settled.s;
             IF settle_action[each] = 9 THEN
                 answer.kind := 'e';
                 answer.number := place - spans[at + 1];
@@ -281,6 +287,10 @@ BEGIN
                 outcomes := array_append(array_append(outcomes, penstock.packed(answer)), settled.message_key);
             END IF;
         END LOOP;
+        IF spans[at + 2] > spans[at + 4] THEN
+            PERFORM penstock.save(s);
+            held := NULL;
+        END IF;
         FOR place IN spans[at + 7]..spans[at + 7] + spans[at + 8] - 1 LOOP
             kept := penstock.put_record(
                 record_key[place], record_value[place], record_tags[place],
