@@ -62,16 +62,18 @@ def by_sqlalchemy(queue: str, draft: Draft, *, commits: bool) -> None:
 def by_django(queue: str, draft: Draft, *, commits: bool) -> None:
     import django
     from django.conf import settings
-    from django.db import connection, transaction
+    from django.db.utils import ConnectionHandler
 
-    server = shared_server()
     if not settings.configured:
-        database = {"ENGINE": "django.db.backends.postgresql", "NAME": "postgres", "USER": "penstock"}
-        settings.configure(DATABASES={"default": {**database, "HOST": "127.0.0.1", "PORT": str(server.port)}})
+        settings.configure(USE_TZ=True)
         django.setup()
-    with transaction.atomic(), connection.cursor() as cursor:
+    database = {"ENGINE": "django.db.backends.postgresql", "NAME": "postgres", "USER": "penstock"}
+    place = {"HOST": "127.0.0.1", "PORT": str(shared_server().port)}
+    connection = ConnectionHandler({"default": {**database, **place}})["default"]
+    connection.set_autocommit(False)
+    with connection.cursor() as cursor:
         cursor.execute(*statement(queue, draft, schema=SCHEMA))
-        transaction.set_rollback(not commits)
+    connection.commit() if commits else connection.rollback()
     connection.close()
 
 
