@@ -67,6 +67,7 @@ class Sampler:
         self._look = Look()
         self._cost_ms = 0
         self._watcher_count = 0
+        self._is_asked = False
         self._nudged = asyncio.Event()
         self._looked = asyncio.Condition()
 
@@ -74,6 +75,7 @@ class Sampler:
         """Look until cancelled."""
         while True:
             await self._pause()
+            self._is_asked = False
             began = self._clock.now_ms()
             try:
                 self._look = await self._all(began)
@@ -89,8 +91,10 @@ class Sampler:
         """Yield all queues, now and whenever they were looked at again."""
         with self._watching():
             seen = None
-            if self._look.at + self._interval_ms < self._clock.now_ms():
-                seen = self._look  # too old to be shown
+            if self._look.at + REST_FACTOR * self._cost_ms < self._clock.now_ms():
+                seen = self._look  # who comes sees what is, not what was when nobody looked
+                self._is_asked = True
+                self._nudged.set()
             while True:
                 async with self._looked:
                     await self._looked.wait_for(lambda before=seen: self._look is not before)  # type: ignore[misc]
@@ -110,7 +114,8 @@ class Sampler:
 
     @property
     def _interval_ms(self) -> int:
-        return max(LOOK_MS, REST_FACTOR * self._cost_ms)
+        rest_ms = REST_FACTOR * self._cost_ms
+        return rest_ms if self._is_asked else max(LOOK_MS, rest_ms)
 
     @contextlib.contextmanager
     def _watching(self) -> Iterator[None]:

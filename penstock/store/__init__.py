@@ -14,7 +14,8 @@ async def open_store(url: str) -> Store:
 
     Args:
         url: ``sqlite:///relative/path.db``, ``sqlite:////absolute/path.db``, with ``?durability=full`` (default) or
-            ``os``; ``redis://host:port/database`` or ``rediss://`` (docs/redis.md); or ``memory://``.
+            ``os``; ``redis://host:port/database`` or ``rediss://`` (docs/redis.md);
+            ``postgresql://host:port/database`` (docs/postgresql.md); or ``memory://``.
 
     Raises:
         InvalidRequest: the URL is none of these.
@@ -43,7 +44,17 @@ async def open_store(url: str) -> Store:
         from penstock.store.redis.address import read_address
 
         return await RedisStore.open(read_address(url))
-    hint = "Use sqlite:///path/to/file.db, redis://host:port/0 or memory://."
+    if parts.scheme in ("postgresql", "postgres"):
+        try:
+            from penstock.store.postgres import PostgresStore
+        except ImportError as error:
+            raise InvalidRequest(
+                "The PostgreSQL store needs the package asyncpg.",
+                hint="pip install 'penstock[postgres]'",
+                field="store",
+            ) from error
+        return await PostgresStore.open(url)
+    hint = "Use sqlite:///path/to/file.db, redis://host:port/0, postgresql://host/database or memory://."
     raise InvalidRequest(f"{url!r} is no store.", hint=hint, field="store")
 
 
@@ -54,6 +65,11 @@ async def examine(store: Store, url: str) -> Examination:
         from penstock.store.redis import RedisStore
 
         assert isinstance(store, RedisStore)
+        return await store.examine()
+    if parts.scheme in ("postgresql", "postgres"):
+        from penstock.store.postgres import PostgresStore
+
+        assert isinstance(store, PostgresStore)
         return await store.examine()
     if parts.scheme == "memory":
         return Examination("none")

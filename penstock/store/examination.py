@@ -15,8 +15,9 @@ class Examination(Struct, frozen=True):
 
     Attributes:
         durability: ``full``: it survives the loss of power. ``os``: it survives the end of every process, and of the
-            operating system but for the last moments. ``snapshots``: it survives from the next snapshot on. ``none``:
-            it survives nothing. ``unknown``: the server does not tell.
+            operating system but for the last moments. ``snapshots``: it survives from the next snapshot on.
+            ``delayed``: it survives from a moment later on. ``none``: it survives nothing. ``unknown``: the server does
+            not tell.
         concerns: what speaks against it.
     """
 

@@ -11,7 +11,7 @@ from tests.browser.scene import until
 
 def test_a_queue_is_created_paused_edited_purged_and_deleted(seen: Watched, scene: Scene) -> None:
     page = seen.go("")
-    page.get_by_role("button", name="Create queue").click()
+    page.get_by_role("button", name="Create queue").first.click()
     page.get_by_label("Name", exact=True).fill("fresh")
     page.get_by_label("Visibility timeout (s)").fill("45")
     page.get_by_text("More settings").click()

@@ -15,7 +15,7 @@ from penstock.core.messages import Delivery, Draft
 from penstock.core.operations import CreateQueue, DescribeQueue, Receive, ReleaseLeases, Send
 from penstock.core.queues import QueueChanges, QueueCounts
 from penstock.store import open_store
-from tests.support.redis_server import shared_server
+from tests.support import postgres, redis_server
 from tests.support.turns import until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -23,10 +23,14 @@ PATIENCE_SECONDS = 30
 Start = Callable[..., Awaitable[Process]]
 
 
-@pytest.fixture(params=["sqlite", "redis"])
+@pytest.fixture(params=["sqlite", "redis", "postgres"])
 async def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "redis":
-        return f"{shared_server().url}?tag={quote(str(tmp_path), safe='')}"
+        return f"{redis_server.shared_server().url}?tag={quote(str(tmp_path), safe='')}"
+    if request.param == "postgres":
+        server = postgres.shared_server()
+        postgres.wipe(server.url, postgres.SCHEMA)
+        return f"{server.url}?schema={postgres.SCHEMA}"
     return f"sqlite:///{tmp_path}/penstock.db?durability=os"
 
 

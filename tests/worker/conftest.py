@@ -12,7 +12,7 @@ from penstock.worker import App
 from tests.conformance.implementations import IMPLEMENTATIONS, opened
 from tests.support.world import World
 
-ON = tuple(each for each in IMPLEMENTATIONS if each.name in ("memory", "sqlite", "redis", "http-sqlite"))
+ON = tuple(each for each in IMPLEMENTATIONS if each.name in ("memory", "sqlite", "redis", "postgres", "http-sqlite"))
 
 
 async def nowhere() -> Broker:

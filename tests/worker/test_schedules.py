@@ -16,6 +16,7 @@ from penstock.worker.arguments import WrongArguments
 from penstock.worker.engine.duties import Duties
 from penstock.worker.schedules.records import ScheduleRecord
 from penstock.worker.schedules.schedules import ScheduleNotFound
+from tests.worker.workers import ticked
 
 
 class Ticks:
@@ -288,8 +289,7 @@ async def test_a_running_worker_sends_occurrences_in_time(app: App, under_test: 
         await asyncio.sleep(0)
         schedule = next(iter(await app.async_schedules.list()), None)
     while len(ticks.ran) < 2:
-        under_test.clock.advance(1)
-        await asyncio.sleep(0.001)
+        await ticked(under_test, worker)
     worker.drain()
     await running
     assert {each % 60 for each in ticks.ran} <= {0, 1, 2, 3, 4, 5}

@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from penstock.core.effects import Effects
 from penstock.core.messages import MessageView
-from penstock.core.operations import Find
+from penstock.core.operations import Apply, Find
 from penstock.testing.jobs import AppUnderTest
 from penstock.worker.engine.worker import Worker
 from tests.support.turns import PATIENCE_SECONDS, until
@@ -57,7 +58,9 @@ async def settled(under_test: AppUnderTest, worker: Worker) -> None:
     """Let a worker end what it has begun, so far as no task keeps it waiting."""
     for _ in range(3):
         await until(lambda: True, "turns of the loop")
+        # it waits for what was asked before, of whatever connection or thread a store asks
         await under_test.broker.perform(Find(("00000000-0000-7000-8000-000000000000",)))
+        await under_test.broker.perform(Apply(Effects()))
 
 
 async def message_of(under_test: AppUnderTest, job_id: str) -> MessageView | None:
