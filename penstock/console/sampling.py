@@ -91,7 +91,7 @@ class Sampler:
         """Yield all queues, now and whenever they were looked at again."""
         with self._watching():
             seen = None
-            if self._look.at + REST_FACTOR * self._cost_ms < self._clock.now_ms():
+            if self._look.at + REST_FACTOR * self._cost_ms <= self._clock.now_ms():
                 seen = self._look  # who comes sees what is, not what was when nobody looked
                 self._is_asked = True
                 self._nudged.set()
