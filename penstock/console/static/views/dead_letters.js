@@ -1,7 +1,7 @@
 // Dead letters: why they died, and back with some or all of them, at a rate.
 
 import { first, look, rest } from "../api.js";
-import { every, h, place, put } from "../dom.js";
+import { every, h, latest, place, put } from "../dom.js";
 import { filterForm } from "../filters.js";
 import { clock, count, duration, line, relative } from "../format.js";
 import { act, badge, button, choice, confirm, empty, field, notice, openForm, problemBox, status, table } from "../widgets.js";
@@ -125,19 +125,20 @@ async function one({ main, heading, title, signal, parts }) {
       await load();
     },
   });
-  async function load() {
+  const load = latest(signal, async (mine) => {
     try {
-      const answer = await look("causes", { queue: name, ...form.conditions() }, signal);
+      const answer = await look("causes", { queue: name, ...form.conditions() }, mine);
       causes = answer.causes;
       rows.update(causes);
       rows.element.hidden = !causes.length;
       put(note, answer.next_after ? `By cause, of the first ${count(answer.looked_at)}; a redrive of all takes the others, too.` : `${count(answer.looked_at)} dead letters by cause.`);
       put(said, causes.length ? [] : empty("No dead letters", "Nothing here, or nothing that matches."));
     } catch (problem) {
-      if (!signal.aborted) put(said, problemBox(problem));
+      if (mine.aborted) return;
+      put(said, problemBox(problem));
     }
     drawActions();
-  }
+  });
   drawActions();
   await load();
   async function loadMoves() {
