@@ -6,7 +6,7 @@ import { every, h, latest, place, put, say } from "../dom.js";
 import { filterForm } from "../filters.js";
 import { clock, count, duration, instant, line, rate, relative, since } from "../format.js";
 import { deleteQueue, pauseQueue, purgeQueue, settingsForm } from "../queue_settings.js";
-import { act, badge, button, confirm, empty, facts, problemBox, status, table, tabs, tile } from "../widgets.js";
+import { act, badge, button, confirm, empty, facts, picking, problemBox, status, table, tabs, tile } from "../widgets.js";
 
 const PARTS = { messages: "Messages", groups: "Groups", settings: "Settings" };
 const MOST_POINTS = 300;
@@ -89,10 +89,11 @@ function showMessages(name, content, signal, conditions, described) {
     work: async () => { await rest.deleteMessages([...chosen]); chosen.clear(); load(); },
   }), { class: "danger-quiet" });
   const mark = () => { remove.hidden = !chosen.size; };
+  const picks = picking(chosen, ({ message }) => message.message_id, ({ message }) => message.message_id, () => mark());
   const rows = table({
     caption: `Messages of ${name}`, key: ({ message }) => message.message_id,
     columns: [
-      { name: "Select", node: ({ message }) => h("input", { type: "checkbox", "aria-label": `Select ${message.message_id}`, checked: chosen.has(message.message_id), on: { change: (event) => { event.target.checked ? chosen.add(message.message_id) : chosen.delete(message.message_id); mark(); } } }) },
+      picks.column,
       { label: "Sent", isNumber: true, text: ({ message }) => clock(message.sent_at), title: ({ message }) => instant(message.sent_at) },
       { label: "State", stamp: ({ message }) => message.state, node: ({ message }) => status(message.state) },
       { label: "Body", node: ({ message, characters }) => h("a", { href: place("message", message.message_id), class: "preview" }, line(message.body, 110) || (characters ? "(blank)" : "(empty)")) },
@@ -128,6 +129,8 @@ function showMessages(name, content, signal, conditions, described) {
     next = answer.next_after ?? null;
     put(said);
     rows.update(answer.messages);
+    picks.sync();
+    mark();
     rows.element.hidden = !answer.messages.length;
     const isFiltered = Object.keys(form.conditions()).length > 0;
     put(note, answer.messages.length ? `${count(answer.messages.length)} on this page, looked at ${clock(Date.now())}; looking takes nothing` : "");
