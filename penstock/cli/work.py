@@ -33,10 +33,14 @@ class WorkSettings(Struct, frozen=True, kw_only=True):
     index: int = 0
 
 
+DRAINED = 3
+"""Exit status by which a worker tells its supervisor that it was sent away and shall not be replaced."""
+
 EPILOG = """
 \b
 SIGTERM or Ctrl-C: takes no more jobs, lets those that run end for at most
 --drain-seconds, gives back the rest. A second one gives all back at once.
+`penstock worker drain NAME` and the console do the same from elsewhere.
 With --processes the worker number N (from 0) serves its health at
 --health-port + N.
 

@@ -222,6 +222,16 @@ def test_schedules_are_paused_and_triggered(seen: Watched, scene: Scene) -> None
     expect(page.locator("main .status").first).to_have_text("succeeded")
 
 
+def test_a_worker_is_told_to_drain(seen: Watched, scene: Scene) -> None:
+    page = seen.go("workers")
+    page.get_by_role("button", name="Drain shop-1@host-b").click()
+    page.get_by_role("button", name="Drain", exact=True).click()
+    expect(page.locator(".notices")).to_contain_text("It is told")
+    (mark,) = scene.rest("POST", "/v1/records/get", {"keys": ["drain/shop-1@host-b"]})["records"]
+    assert mark["key"] == "drain/shop-1@host-b"
+    scene.rest("POST", "/v1/records/delete", {"keys": ["drain/shop-1@host-b"]})
+
+
 def test_the_keyboard_suffices(seen: Watched, scene: Scene) -> None:
     page = seen.go("")
     expect(page.locator("tbody tr").first).to_be_visible()
