@@ -2,11 +2,11 @@
 
 import { follow, rest, search } from "../api.js";
 import { chart } from "../charts.js";
-import { every, h, latest, place, put, say } from "../dom.js";
+import { every, h, latest, place, put } from "../dom.js";
 import { filterForm } from "../filters.js";
 import { clock, count, duration, instant, line, rate, relative, since } from "../format.js";
 import { deleteQueue, pauseQueue, purgeQueue, settingsForm } from "../queue_settings.js";
-import { act, badge, button, confirm, empty, facts, picking, problemBox, status, table, tabs, tile } from "../widgets.js";
+import { act, badge, button, choice, confirm, empty, facts, picking, problemBox, status, table, tabs, tile } from "../widgets.js";
 
 const PARTS = { messages: "Messages", groups: "Groups", settings: "Settings" };
 const MOST_POINTS = 300;
@@ -23,12 +23,12 @@ export function queue({ main, heading, title, signal, parts, query, fail, onMove
   const charts = [
     chart("Throughput per second", [{ label: "sent", kind: "a", of: (point) => point[4] }, { label: "done", kind: "b", of: (point) => point[5] }], rate),
     chart("Messages", [{ label: "ready", kind: "a", of: (point) => point[1] }, { label: "in flight", kind: "b", of: (point) => point[3] }, { label: "delayed", kind: "c", of: (point) => point[2] }], count),
-    chart("Age of the oldest", [{ label: "age", kind: "a", of: (point) => point[6] }], duration)];
-  let fine = [];
-  let coarse = [];
-  let isDay = false;
-  const span = button("Show the last day", () => { isDay = !isDay; say(span, isDay ? "Show the last minutes" : "Show the last day"); drawCharts(); }, { class: "link" });
-  const drawCharts = () => charts.forEach((each) => each.update(isDay ? coarse : fine));
+    chart("Age of the oldest", [{ label: "age", kind: "a", of: (point) => point[6] }], duration),
+    chart("Latency, 95 of 100 within", [{ label: "sent to received", kind: "a", of: (point) => point[7] ?? null }, { label: "received to deleted", kind: "b", of: (point) => point[8] ?? null }], duration)];
+  let past = [[], [], []];
+  let wanted = 0;
+  const spans = choice([["0", "Last minutes"], ["1", "Last day"], ["2", "Last week"]], "0", { "aria-label": "Span of the charts", on: { change: () => { wanted = Number(spans.value); drawCharts(); } } });
+  const drawCharts = () => charts.forEach((each) => each.update(past[wanted]));
   const drawSettings = (now) => {
     const settings = now.settings;
     if (JSON.stringify(described?.settings) !== JSON.stringify(settings)) {
@@ -42,7 +42,7 @@ export function queue({ main, heading, title, signal, parts, query, fail, onMove
   const nav = h("div");
   const content = h("div");
   put(main, h("p", { class: "crumbs" }, h("a", { href: "#/" }, "Queues")), h("div", { class: "bar wrap" }, heading, badges, h("span", { class: "grow" }), actions),
-    h("div", { class: "tiles" }, numbers.map((each) => each.element)), h("div", { class: "charts" }, charts.map((each) => each.element)), h("div", { class: "bar" }, h("span", { class: "grow" }), span), nav, content);
+    h("div", { class: "tiles" }, numbers.map((each) => each.element)), h("div", { class: "charts" }, charts.map((each) => each.element)), h("div", { class: "bar" }, h("span", { class: "grow" }), spans), nav, content);
   const open = (wanted, conditions) => {
     if (wanted === part && !conditions?.size) return;
     part = wanted;
@@ -58,11 +58,13 @@ export function queue({ main, heading, title, signal, parts, query, fail, onMove
     return true;
   });
   follow("queue", { queue: name }, signal, {
-    history: (said) => { fine = said.fine; coarse = said.coarse; drawCharts(); },
+    history: (said) => { past = said; drawCharts(); },
     queue: ({ queue: now, point }) => {
       const [at, ready, delayed, inFlight, sent, deleted, age] = point;
-      if (fine.at(-1)?.[0] !== at) fine = [...fine, point].slice(-MOST_POINTS);
-      drawCharts();
+      if (past[0].at(-1)?.[0] !== at) {
+        past[0] = [...past[0], point].slice(-MOST_POINTS);
+        if (!wanted) drawCharts();
+      }
       const faster = deleted - sent;
       const shown = { ready: count(ready), delayed: count(delayed), in_flight: count(inFlight), age: now.oldest_sent_at ? duration(age) : "–", sent: rate(sent), deleted: rate(deleted), drain: ready && faster > 0 ? duration(ready / faster) : ready && faster < 0 ? "grows" : "–" };
       for (const each of numbers) each.set(shown[each.key]);
