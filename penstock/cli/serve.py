@@ -65,7 +65,7 @@ async def _serve(settings: Settings) -> None:
         examination = await examine(store, settings.store_url)
         for concern in examination.concerns:
             log.warning("%s. %s", concern.found, concern.hint)
-        server = _server(broker, local, store, settings, console)
+        server = _server(console.broker, local, store, settings, console)
         await declare_queues(broker, settings)
         await _start(server, settings)
         gc.collect()
@@ -81,7 +81,7 @@ async def _serve(settings: Settings) -> None:
         await broker.aclose()
 
 
-def _server(broker: Sweeping, local: LocalBroker, store: Store, settings: Settings, console: Console) -> Server:
+def _server(broker: Broker, local: LocalBroker, store: Store, settings: Settings, console: Console) -> Server:
     try:
         return Server(
             broker,
