@@ -20,11 +20,13 @@ from penstock.broker.contract import Broker
 from penstock.broker.local import LocalBroker
 from penstock.broker.sweeping import Sweeping
 from penstock.broker.system import SystemClock
+from penstock.broker.timed import timed
 from penstock.cli import logs
 from penstock.config import Settings, check_exposure
 from penstock.console import MOUNT, Console
 from penstock.core.errors import PenstockError, QueueConflict
 from penstock.core.operations import CreateQueue, UpdateQueue
+from penstock.server.counting import Counting
 from penstock.server.mounts import Mount
 from penstock.server.server import Server
 from penstock.store import examine, open_store, without_password
@@ -57,15 +59,17 @@ def serve(settings: Settings) -> None:
 
 
 async def _serve(settings: Settings) -> None:
-    store = await open_store(settings.store_url)
+    counting = Counting()
+    opened = await open_store(settings.store_url)
+    store = timed(opened, counting.of_store)
     local = LocalBroker(store)
     broker = Sweeping(local, store)
     console = Console(broker, SystemClock())
     try:
-        examination = await examine(store, settings.store_url)
+        examination = await examine(opened, settings.store_url)
         for concern in examination.concerns:
             log.warning("%s. %s", concern.found, concern.hint)
-        server = _server(console.broker, local, store, settings, console)
+        server = _server(console.broker, local, store, settings, console, counting)
         await declare_queues(broker, settings)
         await _start(server, settings)
         gc.collect()
@@ -81,7 +85,9 @@ async def _serve(settings: Settings) -> None:
         await broker.aclose()
 
 
-def _server(broker: Broker, local: LocalBroker, store: Store, settings: Settings, console: Console) -> Server:
+def _server(
+    broker: Broker, local: LocalBroker, store: Store, settings: Settings, console: Console, counting: Counting
+) -> Server:
     try:
         return Server(
             broker,
@@ -89,6 +95,7 @@ def _server(broker: Broker, local: LocalBroker, store: Store, settings: Settings
             check_store=store.check,
             waiting_count=lambda: local.waiting_count,
             mounts=(Mount("console", console.dialect, console.pages, home=MOUNT),),
+            counting=counting,
         )
     except OSError as error:
         raise CannotListen(

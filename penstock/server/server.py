@@ -11,11 +11,12 @@ from penstock.core.errors import QueueConflict, QueueNotFound
 from penstock.server.access import Access
 from penstock.server.auth import Gate
 from penstock.server.browsers import Browsers
+from penstock.server.counting import Counting
 from penstock.server.dialects import Dialects
 from penstock.server.dispatch import Dispatch
 from penstock.server.health import Health
 from penstock.server.listener import Listener
-from penstock.server.metrics import Counting, Metrics
+from penstock.server.metrics import Metrics
 from penstock.server.mounts import Mount, Page
 from penstock.server.options import ServerOptions
 
@@ -30,6 +31,7 @@ class Server:
         waiting_count: how many long polls the broker holds.
         clock: tells the ages of messages. Signatures are checked against the machine's clock in any case.
         mounts: what to serve besides.
+        counting: where to count; with what was counted elsewhere, such as calls of the store.
 
     Raises:
         OSError: the TLS files cannot be used.
@@ -44,14 +46,15 @@ class Server:
         waiting_count: Callable[[], int],
         clock: Clock | None = None,
         mounts: Sequence[Mount] = (),
+        counting: Counting | None = None,
     ) -> None:
-        counting = Counting()
+        counting = counting or Counting()
         self._broker = Observed(broker, counting)
         self._options = options
         self._health = Health(check_store)
         self._dialects = Dialects(options, mounts)
         clock = clock or SystemClock()
-        metrics = Metrics(broker, counting, waiting_count, clock)
+        metrics = Metrics(broker, counting, waiting_count, lambda: len(self._listener.connections), clock)
         access = Access(self._broker, account=options.account, region=options.region, now_ms=clock.now_ms)
         open_pages: dict[str, Page] = {"/health/live": self._health.live, "/health/ready": self._health.ready}
         for mount in mounts:
