@@ -25,6 +25,8 @@ from penstock.config import Settings, check_exposure
 from penstock.console import MOUNT, Console
 from penstock.core.errors import PenstockError, QueueConflict
 from penstock.core.operations import CreateQueue, UpdateQueue
+from penstock.server.directory.directory import has_kept_keys
+from penstock.server.directory.masters import masters_of
 from penstock.server.mounts import Mount
 from penstock.server.server import Server
 from penstock.store import examine, open_store, without_password
@@ -49,7 +51,6 @@ def serve(settings: Settings) -> None:
     Raises:
         PenstockError: it could not start.
     """
-    check_exposure(settings)
     logs.set_up(settings.log_format, settings.log_level)
     if settings.store is None:
         Path(settings.data_directory).mkdir(parents=True, exist_ok=True)
@@ -62,6 +63,7 @@ async def _serve(settings: Settings) -> None:
     broker = Sweeping(local, store)
     console = Console(broker, SystemClock())
     try:
+        check_exposure(settings, has_kept_keys=settings.auth is None and await has_kept_keys(local))
         examination = await examine(store, settings.store_url)
         for concern in examination.concerns:
             log.warning("%s. %s", concern.found, concern.hint)
@@ -89,6 +91,7 @@ def _server(broker: Sweeping, local: LocalBroker, store: Store, settings: Settin
             check_store=store.check,
             waiting_count=lambda: local.waiting_count,
             mounts=(Mount("console", console.dialect, console.pages, home=MOUNT),),
+            masters=masters_of(settings.master_keys, settings.store_url),
         )
     except OSError as error:
         raise CannotListen(
@@ -124,7 +127,7 @@ def _announce(server: Server, settings: Settings, durability: str) -> None:
         "store": without_password(settings.store_url),
         "durability": durability,
         "root": settings.dialect,
-        "auth": f"{len(settings.keys)} keys" if settings.needs_keys else "none",
+        "auth": "none" if server.key_count is None else f"{server.key_count} keys",
     }
     if logs.is_json(settings.log_format):
         line = json.dumps({"event": "serving", **said})
