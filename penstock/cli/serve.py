@@ -27,6 +27,8 @@ from penstock.console import MOUNT, Console
 from penstock.core.errors import PenstockError, QueueConflict
 from penstock.core.operations import CreateQueue, UpdateQueue
 from penstock.server.counting import Counting
+from penstock.server.directory.directory import has_kept_keys
+from penstock.server.directory.masters import masters_of
 from penstock.server.mounts import Mount
 from penstock.server.server import Server
 from penstock.store import examine, open_store, without_password
@@ -51,7 +53,6 @@ def serve(settings: Settings) -> None:
     Raises:
         PenstockError: it could not start.
     """
-    check_exposure(settings)
     logs.set_up(settings.log_format, settings.log_level)
     if settings.store is None:
         Path(settings.data_directory).mkdir(parents=True, exist_ok=True)
@@ -66,6 +67,7 @@ async def _serve(settings: Settings) -> None:
     broker = Sweeping(local, store)
     console = Console(broker, SystemClock())
     try:
+        check_exposure(settings, has_kept_keys=settings.auth is None and await has_kept_keys(local))
         examination = await examine(opened, settings.store_url)
         for concern in examination.concerns:
             log.warning("%s. %s", concern.found, concern.hint)
@@ -96,6 +98,7 @@ def _server(
             waiting_count=lambda: local.waiting_count,
             mounts=(Mount("console", console.dialect, console.pages, home=MOUNT),),
             counting=counting,
+            masters=masters_of(settings.master_keys, settings.store_url),
         )
     except OSError as error:
         raise CannotListen(
@@ -131,7 +134,7 @@ def _announce(server: Server, settings: Settings, durability: str) -> None:
         "store": without_password(settings.store_url),
         "durability": durability,
         "root": settings.dialect,
-        "auth": f"{len(settings.keys)} keys" if settings.needs_keys else "none",
+        "auth": "none" if server.key_count is None else f"{server.key_count} keys",
     }
     if logs.is_json(settings.log_format):
         line = json.dumps({"event": "serving", **said})
