@@ -17,7 +17,7 @@ import msgspec
 from msgspec import structs
 
 from penstock.cli import logs
-from penstock.cli.work import WorkSettings
+from penstock.cli.work_settings import WorkSettings
 from penstock.core.errors import PenstockError
 
 log = logging.getLogger("penstock.work")

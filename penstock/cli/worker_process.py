@@ -18,7 +18,7 @@ import msgspec
 from penstock.broker.contract import Broker
 from penstock.cli import logs
 from penstock.cli.output import print_error
-from penstock.cli.work import WorkSettings
+from penstock.cli.work_settings import WorkSettings
 from penstock.cli.worker_health import WorkerHealth
 from penstock.core.errors import PenstockError, StoreUnavailable
 from penstock.worker.app import App

@@ -214,8 +214,9 @@ class Worker:
         ahead = options.slots * options.lookahead_seconds / max(self._handling.mean_seconds, 1e-5)
         most = options.slots + min(int(ahead), MOST_AHEAD * options.slots)
         # those behind others of their key need no slot yet; other keys may have work for it
-        behind = self._handling.lines.behind_count + sum(session.more_count for session in self._handling.sessions)
-        busy = len(self._held) - min(behind, len(self._handling.sessions) * MOST_EVENTS + MOST_AHEAD * options.slots)
+        sessions = self._handling.sessions.values()
+        behind = self._handling.lines.behind_count + sum(session.more_count for session in sessions)
+        busy = len(self._held) - min(behind, len(sessions) * MOST_EVENTS + MOST_AHEAD * options.slots)
         room = most - busy
         # a few free places are not worth an operation while the slots are busy
         return room if room * 4 >= most or busy < options.slots else 0
