@@ -63,7 +63,7 @@ async function one({ main, heading, title, signal, parts }) {
       { label: "Status", stamp: (move) => move.status + (move.failure || ""), node: (move) => [status(move.status), move.failure ? ` ${line(move.failure, 80)}` : null] },
       { label: "Moved", isNumber: true, text: (move) => count(move.moved_count || 0) },
       { label: "Rate", isNumber: true, text: (move) => (move.rate_per_second ? `${move.rate_per_second} / s` : "as fast as it goes") },
-      { name: "Actions", stamp: (move) => move.status, node: (move) => (move.status === "running" ? button("Stop", () => act(() => rest.cancelMove(move.move_id), "Stopped; what was moved stays moved.")) : null) },
+      { name: "Actions", stamp: (move) => move.status, node: (move) => (move.status === "running" ? button("Stop", () => act(() => rest.cancelMove(move.move_id), "Stopped; what was moved stays moved."), { needs: ["operate"] }) : null) },
     ],
   });
   put(main, h("p", { class: "crumbs" }, h("a", { href: place("dead") }, "Dead letters")), h("div", { class: "bar wrap" }, heading, h("span", { class: "grow" }), h("a", { href: place("queue", name) }, "As a queue")), form.element, note, actions, rows.element, said, h("h2", {}, "Moves"), moves, moveRows.element);
@@ -75,9 +75,9 @@ async function one({ main, heading, title, signal, parts }) {
   };
   const chosenText = () => (chosen.size ? `${count(wanted().message_ids.length)} of ${count(chosen.size)} ${chosen.size === 1 ? "cause" : "causes"}` : Object.keys(form.conditions()).length ? "all that match" : "all");
   const drawActions = () => put(actions,
-    button(`Redrive ${chosenText()}…`, redrive, { class: "primary", "data-key": "redrive", disabled: !causes.length }), button("Dry run", dryRun, { "data-key": "dry" , disabled: !causes.length }),
-    chosen.size === 1 ? button("Edit one…", editOne, { "data-key": "edit" }) : null,
-    chosen.size ? button("Delete them…", remove, { class: "danger-quiet", "data-key": "remove" }) : null);
+    button(`Redrive ${chosenText()}…`, redrive, { class: "primary", "data-key": "redrive", disabled: !causes.length, needs: ["operate", name] }), button("Dry run", dryRun, { "data-key": "dry" , disabled: !causes.length }),
+    chosen.size === 1 ? button("Edit one…", editOne, { "data-key": "edit", needs: ["operate", name] }) : null,
+    chosen.size ? button("Delete them…", remove, { class: "danger-quiet", "data-key": "remove", needs: ["operate", name] }) : null);
   async function tally() {
     if (chosen.size) return wanted().message_ids.length;
     let after = 0;

@@ -19,8 +19,8 @@ export function schedules({ main, heading, title, signal }) {
       { label: "Last", stamp: (schedule) => `${schedule.last_job_id} ${Math.floor(Date.now() / 5000)}`, node: (schedule) => (schedule.last_job_id ? h("a", { href: place("job", schedule.last_job_id) }, relative(schedule.last_at)) : "–") },
       { label: "Queue", hides: true, text: (schedule) => schedule.rule.queue || "default" },
       { name: "Actions", stamp: (schedule) => `${schedule.is_paused}`, node: (schedule) => h("div", { class: "bar" },
-        button(schedule.is_paused ? "Resume" : "Pause", () => act(() => pause(schedule.name, !schedule.is_paused), schedule.is_paused ? "It goes on; what was missed is treated as its rule says." : "Nothing is sent until it is resumed.").then(load), { "aria-label": `${schedule.is_paused ? "Resume" : "Pause"} ${schedule.name}` }),
-        button("Trigger", () => act(() => trigger(schedule), "A job is sent; the next runs stay what they are.").then((sent) => { if (sent) location.hash = place("job", sent); }), { "aria-label": `Trigger ${schedule.name}` })) },
+        button(schedule.is_paused ? "Resume" : "Pause", () => act(() => pause(schedule.name, !schedule.is_paused), schedule.is_paused ? "It goes on; what was missed is treated as its rule says." : "Nothing is sent until it is resumed.").then(load), { "aria-label": `${schedule.is_paused ? "Resume" : "Pause"} ${schedule.name}`, needs: ["operate"] }),
+        button("Trigger", () => act(() => trigger(schedule), "A job is sent; the next runs stay what they are.").then((sent) => { if (sent) location.hash = place("job", sent); }), { "aria-label": `Trigger ${schedule.name}`, needs: ["operate"] })) },
     ],
   });
   const said = h("div");
