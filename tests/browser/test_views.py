@@ -21,7 +21,7 @@ PLACES = {
     "jobs-running": ("jobs?status=running", "render_catalogue"),
     "jobs-failed": ("jobs?status=failed", "mail server refused"),
     "job-failed": ("job/{failed}", "Traceback"),
-    "job-running": ("job/{running}", "laying out"),
+    "job-running": ("job/{running}", "page 12 has no picture"),
     "job-succeeded": ("job/{succeeded}", "authorised"),
     "job-unknown": ("job/0000", "Nothing is known"),
     "workflows": ("workflows", "pack"),
