@@ -28,6 +28,8 @@ from penstock.console import MOUNT, Console
 from penstock.core.errors import PenstockError, QueueConflict
 from penstock.core.operations import CreateQueue, UpdateQueue
 from penstock.server.counting import Counting
+from penstock.server.directory.directory import has_kept_keys
+from penstock.server.directory.masters import masters_of
 from penstock.server.mounts import Mount
 from penstock.server.server import Server
 from penstock.store import examine, open_store, without_password
@@ -52,7 +54,6 @@ def serve(settings: Settings) -> None:
     Raises:
         PenstockError: it could not start.
     """
-    check_exposure(settings)
     logs.set_up(settings.log_format, settings.log_level)
     if settings.store is None:
         Path(settings.data_directory).mkdir(parents=True, exist_ok=True)
@@ -67,10 +68,11 @@ async def _serve(settings: Settings) -> None:
     broker = Sweeping(local, store)
     console = Console(broker, SystemClock())
     try:
+        check_exposure(settings, has_kept_keys=settings.auth is None and await has_kept_keys(local))
         examination = await examine(opened, settings.store_url)
         for concern in examination.concerns:
             log.warning("%s. %s", concern.found, concern.hint)
-        server = _server(broker, local, store, settings, console, counting)
+        server = _server(console.broker, local, store, settings, console, counting)
         await declare_queues(broker, settings)
         await _start(server, settings)
         gc.collect()
@@ -90,7 +92,7 @@ async def _serve(settings: Settings) -> None:
 
 
 def _server(
-    broker: Sweeping, local: LocalBroker, store: Store, settings: Settings, console: Console, counting: Counting
+    broker: Broker, local: LocalBroker, store: Store, settings: Settings, console: Console, counting: Counting
 ) -> Server:
     try:
         return Server(
@@ -100,6 +102,7 @@ def _server(
             waiting_count=lambda: local.waiting_count,
             mounts=(Mount("console", console.dialect, console.pages, home=MOUNT),),
             counting=counting,
+            masters=masters_of(settings.master_keys, settings.store_url),
         )
     except OSError as error:
         raise CannotListen(
@@ -135,7 +138,7 @@ def _announce(server: Server, settings: Settings, durability: str) -> None:
         "store": without_password(settings.store_url),
         "durability": durability,
         "root": settings.dialect,
-        "auth": f"{len(settings.keys)} keys" if settings.needs_keys else "none",
+        "auth": "none" if server.key_count is None else f"{server.key_count} keys",
     }
     if logs.is_json(settings.log_format):
         line = json.dumps({"event": "serving", **said})

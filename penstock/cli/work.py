@@ -16,6 +16,7 @@ EPILOG = """
 \b
 SIGTERM or Ctrl-C: takes no more jobs, lets those that run end for at most
 --drain-seconds, gives back the rest. A second one gives all back at once.
+`penstock worker drain NAME` and the console do the same from elsewhere.
 With --processes the worker number N (from 0) serves its health at
 --health-port + N.
 

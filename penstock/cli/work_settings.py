@@ -6,6 +6,9 @@ from msgspec import Struct
 
 LogFormat = Literal["auto", "human", "json"]
 
+DRAINED = 3
+"""Exit status by which a worker tells its supervisor that it was sent away and shall not be replaced."""
+
 
 class WorkSettings(Struct, frozen=True, kw_only=True):
     """What the options say. ``parent_pid``: of the supervisor, if there is one; ``index``: which of its workers."""

@@ -11,9 +11,10 @@ from penstock.console.jobs import One, list_jobs, show_job
 from penstock.console.jobs import Wanted as WantedJobs
 from penstock.console.messages import Wanted, answered, count_messages, list_messages
 from penstock.console.sampling import Sampler
+from penstock.console.schedules import Rule, WantedSchedules, list_schedules, show_occurrences
 from penstock.console.streams import LiveQueue, Overview, live_queue, overview
 from penstock.console.walking import Walk, step
-from penstock.console.workflows import OneFlow, WantedFlows, list_flows, show_flow
+from penstock.console.workflows import OneFlow, WantedFlows, list_blocked, list_flows, show_flow
 from penstock.core.clock import Clock
 from penstock.core.errors import PenstockError
 from penstock.core.operations import DescribeQueue, ListQueues
@@ -41,14 +42,19 @@ class ConsoleDialect:
             yield ListQueues(limit=1)
             return overview(sampler, asked, clock)
 
+        def jobs(asked: WantedJobs) -> Walk:
+            return (list_blocked if asked.status == "blocked" else list_jobs)(asked, clock)
+
         self._routes: dict[str, Callable[[Request], Step]] = {
             "overview": _route(Overview, live_overview),
             "queue": _route(LiveQueue, live),
-            "messages": _route(Wanted, list_messages),
-            "count": _route(Wanted, count_messages),
+            "messages": _route(Wanted, lambda asked: list_messages(asked, clock)),
+            "count": _route(Wanted, lambda asked: count_messages(asked, clock)),
             "causes": _route(Wanted, list_causes),
-            "jobs": _route(WantedJobs, list_jobs),
+            "jobs": _route(WantedJobs, jobs),
             "job": _route(One, show_job),
+            "schedules": _route(WantedSchedules, list_schedules),
+            "occurrences": _route(Rule, lambda asked: show_occurrences(asked, clock.now_ms())),
             "workflows": _route(WantedFlows, list_flows),
             "workflow": _route(OneFlow, show_flow),
             "hello": lambda request: answered({"account": request.account, "user": request.user}),
