@@ -19,6 +19,8 @@ from msgspec import UNSET, Struct, structs
 
 from penstock.core.errors import PenstockError
 from penstock.core.queues import QueueChanges, RedrivePolicy
+from penstock.core.rights import Rights, read_grant
+from penstock.server.directory.masters import SHORTEST
 from penstock.server.options import (
     DEFAULT_ACCOUNT,
     DEFAULT_MAX_BODY_BYTES,
@@ -51,12 +53,15 @@ class KeySettings(Struct, frozen=True, kw_only=True):
         account: twelve digits, the account whose queues the key reaches; the server's by default.
         name: of the user that queue policies know, as ``arn:aws:iam::<account>:user/<name>``; the ``access_key_id``
             where there is none. Several keys may share one.
+        allow: what it may do, a list of ``role`` or ``role:pattern``, the role being ``view``, ``send``, ``receive``,
+            ``operate`` or ``admin``; everything by default.
     """
 
     access_key_id: str
     secret: str
     account: str | None = None
     name: str = ""
+    allow: tuple[str, ...] = ("admin",)
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -70,7 +75,8 @@ class Settings(Struct, frozen=True, kw_only=True):
         store: URL of the store: ``sqlite:///relative.db``, ``sqlite:////absolute.db``, ``memory://``. By default
             ``penstock.db`` in the data directory.
         dialect: who answers at the root of the server: ``sqs``, ``aweq`` or ``wq``.
-        auth: ``keys``: callers need one of the keys; ``none``: everybody may call. By default ``keys`` if any are set.
+        auth: ``keys``: callers need a key; ``none``: everybody may call. By default ``keys`` if any are set, or as soon
+            as the store has one.
         limits: ``strict``: AWS's limits and cool-downs; ``relaxed``: Penstock's own, wider ones.
         public_url: how clients reach the server, such as ``https://queues.example.com``; queue URLs begin with it. By
             default they begin as each request says.
@@ -87,7 +93,9 @@ class Settings(Struct, frozen=True, kw_only=True):
         aweq_checkout_seconds: how long a message that was received through AweQ stays away; 0.001 to 43200. By default
             120 for a new queue, and what it has for one that exists.
         wq_lock_seconds: the same for WQ; by default 1.
-        keys: who may call, see ``KeySettings``.
+        keys: who may call, see ``KeySettings``; beside those that ``penstock key create`` keeps in the store.
+        master_key: 32 characters or more that nobody can guess; the secrets of the store's keys are derived from it.
+            Several, separated by commas, the newest first. By default one in a file beside a SQLite store.
         queues: tables ``[queues.<name>]``, created or updated when the server starts: the settings of a queue, and
             ``dead_letter_queue`` with ``max_receive_count``. In the file only.
     """
@@ -113,6 +121,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     aweq_checkout_seconds: float | None = None
     wq_lock_seconds: float | None = None
     keys: tuple[KeySettings, ...] = ()
+    master_key: str | None = None
     queues: Mapping[str, Mapping[str, Any]] = {}
 
     @property
@@ -129,9 +138,20 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     def server_options(self) -> ServerOptions:
         """Return how the server is to serve."""
-        keys = tuple(Key(key.access_key_id, key.secret, key.account or self.account, key.name) for key in self.keys)
+        keys = tuple(
+            Key(
+                key.access_key_id, key.secret, key.account or self.account, key.name, Rights(map(read_grant, key.allow))
+            )
+            for key in self.keys
+        )
         same = {name: getattr(self, name) for name in Settings.__struct_fields__ if name in _OPTIONS}
-        return ServerOptions(**{**same, "keys": keys if self.needs_keys else ()}, root_dialect=self.dialect)
+        own = {"keys": keys if self.needs_keys else (), "master_keys": self.master_keys}
+        return ServerOptions(**{**same, **own}, root_dialect=self.dialect)
+
+    @property
+    def master_keys(self) -> tuple[str, ...]:
+        """What the secrets of the store's keys are derived from, the newest first."""
+        return tuple(each.strip() for each in (self.master_key or "").split(",") if each.strip())
 
     def queue_changes(self) -> dict[str, QueueChanges]:
         """Return the declared queues and their settings, dead-letter queues first."""
@@ -140,7 +160,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         return dict(sorted(declared.items(), key=lambda item: item[0] not in targets))
 
 
-_OPTIONS = frozenset(ServerOptions.__struct_fields__) - {"keys"}
+_OPTIONS = frozenset(ServerOptions.__struct_fields__) - {"keys", "master_keys"}
 _NAMES = frozenset(Settings.__struct_fields__)
 _IN_FILE_ONLY = frozenset({"queues"})
 _OTHER_VARIABLES = frozenset({"PENSTOCK_CONFIG", "PENSTOCK_URL", "PENSTOCK_KEY"})
@@ -177,16 +197,26 @@ def load(
     return settings
 
 
-def check_exposure(settings: Settings) -> None:
+def _rights(allow: tuple[str, ...]) -> Rights:
+    return Rights(read_grant(each) for each in allow)
+
+
+def check_exposure(settings: Settings, *, has_kept_keys: bool = False) -> None:
     """Refuse to serve everybody on an address that others reach.
+
+    Args:
+        settings: of the server.
+        has_kept_keys: the store has keys.
 
     Raises:
         ConfigurationInvalid: saying what to do.
     """
-    if settings.auth is None and not settings.keys and not is_loopback(settings.host):
+    has_keys = bool(settings.keys) or has_kept_keys
+    if settings.auth is None and not has_keys and not is_loopback(settings.host):
         raise ConfigurationInvalid(
             f"Without keys, everybody who reaches {settings.host} could read and delete every message.",
-            hint="Set keys ([[keys]] in the file, or PENSTOCK_KEYS=id:secret), or say --no-auth to serve everybody.",
+            hint="Make a key (penstock key create --store ...), set keys ([[keys]] in the file, or "
+            "PENSTOCK_KEYS=id:secret), or say --no-auth to serve everybody.",
             field="auth",
         )
 
@@ -272,7 +302,8 @@ def _check(settings: Settings) -> None:
     _require(has_both, "tls_key", "and tls_certificate go together")
     url = settings.public_url
     _require(url is None or re.fullmatch(r"https?://[^/?#\s]+/?", url), "public_url", "must be http(s)://host[:port]")
-    _require(settings.keys or settings.auth != "keys", "keys", 'are missing, though auth is "keys"')
+    for each in settings.master_keys:
+        _require(len(each) >= SHORTEST, "master_key", f"needs {SHORTEST} characters or more")
     ids = [key.access_key_id for key in settings.keys]
     _require(len(ids) == len(set(ids)), "keys", "must have different access key ids")
     for key in settings.keys:
@@ -286,6 +317,11 @@ def _check(settings: Settings) -> None:
         )
         account = key.account or settings.account
         _require(re.fullmatch(r"\d{12}", account), "keys", "have accounts of twelve digits")
+        for grant in key.allow:
+            try:
+                read_grant(grant)
+            except ValueError as error:
+                _require(False, "keys", f"allow what cannot be: {error}")
     settings.queue_changes()
 
 

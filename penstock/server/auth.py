@@ -1,7 +1,7 @@
 """Who is calling: the gate every request goes through, and the keys that open it.
 
-With keys configured a request proves itself by AWS Signature Version 4, or with ``Authorization: Bearer
-<key id>:<secret>``, or by HTTP Basic with the same pair. Without keys everybody may call, on behalf of the account and
+Where keys are asked for, a request proves itself by AWS Signature Version 4, or with ``Authorization: Bearer
+<key id>:<secret>``, or by HTTP Basic with the same pair. Elsewhere everybody may call, on behalf of the account and
 region that the request claims. ``field`` of the NotAuthenticated raised tells what is wrong: ``authorization`` (none
 given), ``signature_form``, ``access_key``, ``signature`` or ``date``.
 """
@@ -9,7 +9,7 @@ given), ``signature_form``, ``access_key``, ``signature`` or ``date``.
 import binascii
 import hmac
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from time import time
 
 from penstock.core.errors import NotAuthenticated
@@ -30,16 +30,47 @@ class Gate:
     """Finds out who is calling.
 
     Args:
-        keys: who may call; none: everybody.
+        keys: who may call in any case; none: everybody, unless the gate is closed.
         account, region: on whose behalf requests are that do not say.
+        is_closed: whether keys are asked for though there are none yet.
         now: the time in seconds since the epoch, against which signatures are checked.
+
+    Attributes:
+        is_open: everybody may call.
     """
 
-    def __init__(self, keys: Iterable[Key], *, account: str, region: str, now: Callable[[], float] = time) -> None:
+    def __init__(
+        self,
+        keys: Iterable[Key],
+        *,
+        account: str,
+        region: str,
+        is_closed: bool = False,
+        now: Callable[[], float] = time,
+    ) -> None:
         self.account = account
         self.region = region
-        self._keys = {key.access_key_id: key for key in keys}
+        self._own = {key.access_key_id: key for key in keys}
+        self._keys = dict(self._own)
         self._sigv4 = SigV4(self._keys, now)
+        self.is_open = not (self._keys or is_closed)
+
+    @property
+    def key_count(self) -> int:
+        """How many keys open it."""
+        return len(self._keys)
+
+    def admit(self, keys: Mapping[str, Key], *, closes: bool) -> None:
+        """Let the holders of these keys call too, and no longer those of the ones before.
+
+        Args:
+            keys: by id; the gate's own count for more.
+            closes: keys are asked for from now on. There is no way back, so that revoking the last key opens nothing.
+        """
+        self._keys.clear()
+        self._keys.update(keys)
+        self._keys.update(self._own)
+        self.is_open = self.is_open and not closes
 
     def identify(self, request: Request, headers: list[tuple[bytes, bytes]]) -> None:
         """Write into a request on whose behalf it is.
@@ -52,15 +83,15 @@ class Gate:
             NotAuthenticated: keys are needed, and the caller did not prove to have one.
         """
         authorization = request.headers.get(b"authorization", b"")
-        if not self._keys:
+        if self.is_open:
             self._believe(request, authorization)
         elif authorization.startswith(ALGORITHM) or b"X-Amz-Signature=" in request.query:
             key, region = self._sigv4.verify(request, headers)
-            request.account, request.user = key.account, key.user
+            request.account, request.user, request.rights = key.account, key.user, key.rights
             request.region = region if _REGION.fullmatch(region) else self.region
         elif authorization:
             key = self._key_of_pair(authorization)
-            request.account, request.user = key.account, key.user
+            request.account, request.user, request.rights = key.account, key.user, key.rights
         else:
             raise NotAuthenticated(
                 "Request is missing Authentication Token",

@@ -18,9 +18,11 @@ from penstock.core.settlements import GiveBack, Settlement
 from penstock.server.access import Access
 from penstock.server.auth import Gate
 from penstock.server.browsers import Browsers
+from penstock.server.desk import Desk
 from penstock.server.dialects import Dialects
 from penstock.server.long_polls import Client, ClientGone, LongPolls
 from penstock.server.mounts import Page
+from penstock.server.reserved import TOUCHES_RECORDS, check_records, without_reserved
 from penstock.wire.http import Call, Dialect, Request, Response
 
 log = logging.getLogger("penstock.server")
@@ -37,8 +39,9 @@ class Dispatch:
         broker: performs the operations.
         dialects: what requests may be written in.
         gate: finds out who is calling.
-        access: decides what they may do; ``None`` where nobody needs a key.
-        browsers: keeps pages of other sites away; ``None`` where keys do.
+        access: decides what they may do, where they need a key.
+        browsers: keeps pages of other sites away, where they do not.
+        desk: answers what is asked about keys.
         open_pages: by path, for everybody.
         closed_pages: by path, for those who may call.
     """
@@ -48,8 +51,9 @@ class Dispatch:
         broker: Broker,
         dialects: Dialects,
         gate: Gate,
-        access: Access | None,
-        browsers: Browsers | None,
+        access: Access,
+        browsers: Browsers,
+        desk: Desk,
         *,
         open_pages: Mapping[str, Page],
         closed_pages: Mapping[str, Page],
@@ -62,6 +66,7 @@ class Dispatch:
         self._gate = gate
         self._access = access
         self._browsers = browsers
+        self._desk = desk
         self._pages = {**open_pages, **closed_pages}
         self._open_paths = frozenset(open_pages)
         self._quiet_until: dict[str, float] = {}
@@ -88,6 +93,8 @@ class Dispatch:
         try:
             if request.method == "OPTIONS":
                 return self._options(dialect, request)
+            if dialect is self._desk:
+                return await self._desk.answer(request, headers)
             self._gate.identify(request, headers)
             try:
                 return await self._walk(dialect, request, client)
@@ -123,9 +130,10 @@ class Dispatch:
         request: Request,
         client: Client,
     ) -> Response:
-        access, browsers = self._access, self._browsers
-        if browsers is not None:
-            browsers = self._watched(browsers, dialect, request)
+        access: Access | None = self._access
+        browsers: Browsers | None = None
+        if self._gate.is_open:
+            access, browsers = None, self._watched(dialect, request)
         step = dialect.decode(request)
         taken: tuple[Delivery, ...] = ()
         while isinstance(step, Call):
@@ -134,6 +142,9 @@ class Dispatch:
                 await access.check(request, operation)
             elif browsers is not None:
                 browsers.check(operation)
+            touches_records = type(operation) in TOUCHES_RECORDS
+            if touches_records:
+                check_records(operation)
             reply: Any
             if type(operation) is Receive:
                 if operation.wait_seconds == 0:
@@ -149,15 +160,18 @@ class Dispatch:
                 reply = await self._perform(operation)
             if access is not None:
                 access.performed(operation)
+                reply = access.seen(request, operation, reply)
+            if touches_records:
+                reply = without_reserved(operation, reply)
             step = step.then(reply)
         return step
 
-    def _watched(self, browsers: Browsers, dialect: Dialect, request: Request) -> Browsers | None:
+    def _watched(self, dialect: Dialect, request: Request) -> Browsers | None:
         """Return who has to look at the operations of a request, if anybody has to."""
         if self._dialects.is_open_to_pages(dialect):
             return None
-        browsers.check_name(request)
-        return browsers if browsers.is_other_site(request) else None
+        self._browsers.check_name(request)
+        return self._browsers if self._browsers.is_other_site(request) else None
 
     async def _give_back(self, queue: str, deliveries: tuple[Delivery, ...]) -> None:
         """Nobody is there to take them."""
@@ -166,9 +180,10 @@ class Dispatch:
     async def _show(self, request: Request, headers: list[tuple[bytes, bytes]]) -> Response:
         try:
             if request.path not in self._open_paths:
-                if self._browsers is not None:
+                if self._gate.is_open:
                     self._browsers.check_name(request)
                 self._gate.identify(request, headers)
+                self._access.check_page(request)
             if request.method not in ("GET", "HEAD"):
                 return Response(405, ((b"allow", b"GET, HEAD"), (b"content-type", b"text/plain")), b"Use GET.\n")
             return await self._pages[request.path](request)

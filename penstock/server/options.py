@@ -5,6 +5,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from penstock.core.rights import FULL, Rights
+
 RootDialect = Literal["sqs", "aweq", "wq"]
 Limits = Literal["strict", "relaxed"]
 
@@ -22,12 +24,14 @@ class Key(Struct, frozen=True):
         secret: the other half, as in ``AWS_SECRET_ACCESS_KEY``.
         account: twelve digits; the account whose queues the key reaches.
         name: of the user that queue policies know; the ``access_key_id`` where it is empty.
+        rights: what it may do with the queues of its account.
     """
 
     access_key_id: str
     secret: str
     account: str = DEFAULT_ACCOUNT
     name: str = ""
+    rights: Rights = FULL
 
     @property
     def user(self) -> str:
@@ -43,7 +47,10 @@ class ServerOptions(Struct, frozen=True, kw_only=True):
         port: TCP port; 0 lets the system choose one.
         root_dialect: who answers at ``/`` what is not plainly for another.
         limits: ``strict``: AWS's limits and cool-downs at the SQS edge; ``relaxed``: Penstock's own.
-        keys: who may call. Empty: everybody.
+        auth: ``keys``: callers need a key; ``none``: everybody may call; ``None``: they need one if there are any, here
+            or in the store.
+        keys: who may call, beside those whose keys the store keeps.
+        master_keys: what the secrets of the store's keys are derived from, the newest first.
         account: twelve digits; whom callers without a key of their own speak for.
         region: AWS region of requests that name none.
         public_url: start of the queue URLs given out; ``None``: as the request's ``Host`` says.
@@ -62,7 +69,9 @@ class ServerOptions(Struct, frozen=True, kw_only=True):
     port: int = DEFAULT_PORT
     root_dialect: RootDialect = "sqs"
     limits: Limits = "strict"
+    auth: Literal["keys", "none"] | None = None
     keys: tuple[Key, ...] = ()
+    master_keys: tuple[str, ...] = ()
     account: str = DEFAULT_ACCOUNT
     region: str = DEFAULT_REGION
     public_url: str | None = None

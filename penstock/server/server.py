@@ -11,11 +11,16 @@ from penstock.core.errors import QueueConflict, QueueNotFound
 from penstock.server.access import Access
 from penstock.server.auth import Gate
 from penstock.server.browsers import Browsers
+from penstock.server.counting import Counting
+from penstock.server.desk import Desk
 from penstock.server.dialects import Dialects
+from penstock.server.directory.directory import Directory
+from penstock.server.directory.masters import Masters
+from penstock.server.directory.roster import Roster
 from penstock.server.dispatch import Dispatch
 from penstock.server.health import Health
 from penstock.server.listener import Listener
-from penstock.server.metrics import Counting, Metrics
+from penstock.server.metrics import Metrics
 from penstock.server.mounts import Mount, Page
 from penstock.server.options import ServerOptions
 
@@ -30,6 +35,8 @@ class Server:
         waiting_count: how many long polls the broker holds.
         clock: tells the ages of messages. Signatures are checked against the machine's clock in any case.
         mounts: what to serve besides.
+        counting: where to count; with what was counted elsewhere, such as calls of the store.
+        masters: what the secrets of the store's keys are derived from; those of the options if not given.
 
     Raises:
         OSError: the TLS files cannot be used.
@@ -44,14 +51,27 @@ class Server:
         waiting_count: Callable[[], int],
         clock: Clock | None = None,
         mounts: Sequence[Mount] = (),
+        counting: Counting | None = None,
+        masters: Masters | None = None,
     ) -> None:
-        counting = Counting()
+        counting = counting or Counting()
         self._broker = Observed(broker, counting)
         self._options = options
         self._health = Health(check_store)
-        self._dialects = Dialects(options, mounts)
         clock = clock or SystemClock()
-        metrics = Metrics(broker, counting, waiting_count, clock)
+        gate = Gate(options.keys, account=options.account, region=options.region, is_closed=options.auth == "keys")
+        directory = Directory(
+            broker,
+            masters or Masters(options.master_keys),
+            account=options.account,
+            now_ms=clock.now_ms,
+        )
+        self._gate = gate
+        self.roster = Roster(directory, gate, may_close=options.auth is None)
+        browsers = Browsers(options)
+        desk = Desk(directory, self.roster, gate, browsers)
+        self._dialects = Dialects(options, desk, mounts)
+        metrics = Metrics(broker, counting, waiting_count, lambda: len(self._listener.connections), clock)
         access = Access(self._broker, account=options.account, region=options.region, now_ms=clock.now_ms)
         open_pages: dict[str, Page] = {"/health/live": self._health.live, "/health/ready": self._health.ready}
         for mount in mounts:
@@ -59,9 +79,10 @@ class Server:
         self._dispatch = Dispatch(
             self._broker,
             self._dialects,
-            Gate(options.keys, account=options.account, region=options.region),
-            access if options.keys else None,
-            None if options.keys else Browsers(options),
+            gate,
+            access,
+            browsers,
+            desk,
             open_pages=open_pages,
             closed_pages={"/metrics": metrics.page},
         )
@@ -69,7 +90,12 @@ class Server:
         self.port = options.port
 
     async def start(self) -> None:
-        """Begin to listen. Raises OSError when the address cannot be had."""
+        """Begin to listen.
+
+        Raises:
+            OSError: the address cannot be had.
+            PenstockError: the store cannot be read.
+        """
         home = self._dialects.home_queue_at_root()
         if home is not None:
             with contextlib.suppress(QueueConflict):  # it is there, with settings of somebody's choice
@@ -77,6 +103,8 @@ class Server:
         for update in self._dialects.home_queue_updates():
             with contextlib.suppress(QueueNotFound):  # it is made with these settings when it is first used
                 await self._broker.perform(update)
+        if self._options.auth != "none":
+            await self.roster.start()
         self.port = await self._listener.start()
 
     async def stop(self) -> None:
@@ -84,6 +112,12 @@ class Server:
         self._health.is_draining = True
         self._dispatch.long_polls.drain()
         await self._listener.stop()
+        await self.roster.stop()
+
+    @property
+    def key_count(self) -> int | None:
+        """How many keys there are; ``None``: everybody may call."""
+        return None if self._gate.is_open else self._gate.key_count
 
     @property
     def url(self) -> str:

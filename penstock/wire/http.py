@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from penstock.core.errors import PenstockError
 from penstock.core.operations import Operation
+from penstock.core.rights import FULL, Rights
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -29,6 +30,7 @@ class Request(Struct, gc=False):
         source_ip: address the connection comes from.
         is_secure: it came over TLS to this server; ``scheme`` believes a proxy, this does not.
         action: what SQS calls it; set by the dialects that know.
+        rights: what the caller may do with the queues of the account.
     """
 
     method: str
@@ -45,6 +47,7 @@ class Request(Struct, gc=False):
     source_ip: str = ""
     is_secure: bool = False
     action: str = ""
+    rights: Rights = FULL
 
 
 Body = bytes | AsyncGenerator[bytes, None]

@@ -131,7 +131,7 @@ async def test_an_unforeseen_failure_is_a_500_without_detail_and_a_log_entry_wit
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     store = MemoryStore()
-    async with running_server(store, local=Broken(store)) as url, client(url) as http:
+    async with running_server(store, local=Broken(store), auth="none") as url, client(url) as http:
         answers = [
             await sqs(http, "ListQueues"),
             await http.post("/", data={"Action": "ListQueues"}),
@@ -155,7 +155,7 @@ async def test_a_store_that_is_away_is_logged_once_in_a_while(caplog: pytest.Log
     broker = Broken(store)
     broker.error = StoreUnavailable("The disk is full.", hint="Make room.")
     with caplog.at_level(logging.INFO):
-        async with running_server(store, local=broker) as url, client(url) as http:
+        async with running_server(store, local=broker, auth="none") as url, client(url) as http:
             for _ in range(5):
                 answer = await http.get("/v1/queues")
                 assert answer.status_code == 503

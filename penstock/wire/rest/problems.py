@@ -46,6 +46,7 @@ STATUS_OF = {
     "not_found": 404,
     "queue_not_found": 404,
     "move_not_found": 404,
+    "key_not_found": 404,
     "method_not_allowed": 405,
     "queue_conflict": 409,
     "queue_deleted_recently": 409,
