@@ -23,10 +23,10 @@ class Terminal:
     """Runs commands on one target."""
 
     def __init__(self, *target: str) -> None:
-        self._target = target
+        self.target = target
 
     def run(self, *arguments: str, stdin: str = "") -> Result:
-        result = CliRunner().invoke(app, [*arguments, *self._target], input=stdin)
+        result = CliRunner().invoke(app, [*arguments, *self.target], input=stdin)
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
         return result
 
