@@ -19,6 +19,7 @@ from penstock.wire.sqs.limits import MOST_ENTRIES
 from penstock.wire.sqs.results import BatchResultErrorEntry
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
+_IDS = re.compile(r"(?:[A-Za-z0-9_-]{1,80} )+")
 
 
 class Entry(Protocol):
@@ -43,6 +44,9 @@ def check_entries(entries: Sequence[Entry] | None, shape: str) -> list[str]:
             f"Maximum number of entries per request are {MOST_ENTRIES}. You have sent {len(entries)}.",
             kind=TOO_MANY_ENTRIES,
         )
+    given = [entry.id or "" for entry in entries]
+    if _IDS.fullmatch(" ".join((*given, ""))) and len(set(given)) == len(given):
+        return given
     ids: list[str] = []
     for number, entry in enumerate(entries, 1):
         if entry.id is None:
