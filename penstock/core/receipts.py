@@ -34,15 +34,16 @@ class Receipt(Struct, frozen=True, gc=False):
 
 def encode_receipt(queue: str, receipt: Receipt) -> str:
     """Return the receipt handle of a delivery from ``queue``."""
-    return _to_text(_pack(_checksum_of(queue), receipt))
-
-
-def encode_receipts(queue: str, receipts: Iterable[Receipt]) -> list[str]:
-    """Return the receipt handles of several deliveries from ``queue``."""
-    checksum = _checksum_of(queue)
-    # a handle is a whole number of base64's groups, so that many are encoded as one
-    text = _to_text(b"".join([_pack(checksum, each) for each in receipts]))
-    return [text[at : at + _HANDLE_CHARACTERS] for at in range(0, len(text), _HANDLE_CHARACTERS)]
+    packed = _LAYOUT.pack(
+        _VERSION,
+        receipt.shard,
+        receipt.epoch >> 16,
+        receipt.epoch & 0xFFFF,
+        _checksum_of(queue),
+        receipt.sequence_number,
+        receipt.token,
+    )
+    return binascii.b2a_base64(packed, newline=False).translate(_TO_URL_SAFE).decode("ascii")
 
 
 def decode_receipt(queue: str, receipt_handle: str) -> Receipt:
@@ -73,22 +74,6 @@ def decode_receipts(queue: str, receipt_handles: Iterable[str]) -> list[Receipt]
     if len({each.sequence_number for each in receipts}) < len(receipts):
         raise InvalidRequest("Two receipt handles are of one message.", hint="Name each message once.", field="also")
     return receipts
-
-
-def _pack(checksum: int, receipt: Receipt) -> bytes:
-    return _LAYOUT.pack(
-        _VERSION,
-        receipt.shard,
-        receipt.epoch >> 16,
-        receipt.epoch & 0xFFFF,
-        checksum,
-        receipt.sequence_number,
-        receipt.token,
-    )
-
-
-def _to_text(packed: bytes) -> str:
-    return binascii.b2a_base64(packed, newline=False).translate(_TO_URL_SAFE).decode("ascii")
 
 
 def _from_text(queue: str, text: str) -> list[Receipt] | None:

@@ -32,6 +32,7 @@ from penstock.store.sqlite.queries import SQL
 from penstock.store.sqlite.rows import (
     GroupRow,
     MessageRow,
+    WholeRow,
     damaged_message,
     deliveries,
     message_of,
@@ -281,30 +282,30 @@ class _Lease:
         if len(rows) < 2 or tx.damaged:
             return 0
         tokens = self._tokens[len(self.deliveries) :]
+        messages: list[WholeRow] = []
+        leases: list[tuple[Any, ...]] = []
         try:
-            messages = []
-            for row in rows[: len(tokens)]:
+            for row, token in zip(rows, tokens, strict=False):
                 message = whole_message_of(row)
                 if message.visible_at > now or self._may_be_over(message):
                     break
                 messages.append(message)
-            tokens = tokens[: len(messages)]
-            self.deliveries += deliveries(tx.execute, queue.name, messages, tokens, until, now)
+                if is_ordered:
+                    leases.append((until, token, self._owner, now, now, message.message_key))
+                else:
+                    lane = lane_of(message.priority, comes_back=queue.comes_back)
+                    leases.append((until, lane, until, token, self._owner, now, now, message.message_key))
+            self.deliveries += deliveries(tx.execute, queue.name, messages, tokens[: len(messages)], until, now)
         except DAMAGE:
             return 0
-        leases: list[tuple[Any, ...]] = []
-        for message, token in zip(messages, tokens, strict=True):
-            if is_ordered:
-                leases.append((until, token, self._owner, now, now, message.message_key))
-            else:
-                lane = lane_of(message.priority, comes_back=queue.comes_back)
-                queue.lanes |= 1 << lane
-                leases.append((until, lane, until, token, self._owner, now, now, message.message_key))
+        tx.execute_many(_LEASE_IN_STRICT_GROUP if is_ordered else _LEASE, leases)
+        for message in messages:
             if message.phase != PLAIN:
                 uncount(queue, None, message.phase, message.visible_at)
+            if not is_ordered:
+                queue.lanes |= 1 << lane_of(message.priority, comes_back=queue.comes_back)
             if queue.keeps_history:
                 tx.note(queue, EventKind.RECEIVED, to_text(message.message_id), now, self._owner)
-        tx.execute_many(_LEASE_IN_STRICT_GROUP if is_ordered else _LEASE, leases)
         count(queue, None, HANDED_OUT, until, len(leases))
         queue.received_total += len(leases)
         return len(leases)

@@ -14,7 +14,7 @@ from penstock.core.errors import StoreDamaged
 from penstock.core.fairness import BusyTime
 from penstock.core.lifecycle import state_of
 from penstock.core.messages import HIGHEST_PRIORITY, Attribute, Delivery, Draft, MessageView
-from penstock.core.receipts import Receipt, encode_receipts
+from penstock.core.receipts import Receipt, encode_receipt
 from penstock.store.sqlite.connection import DAMAGE
 from penstock.store.sqlite.ids import SEQUENCE_MASK, to_text
 from penstock.store.sqlite.queries import SQL
@@ -120,12 +120,10 @@ def deliveries(
 ) -> list[Delivery]:
     """Show messages, as selected before they were leased at ``now``, each with its token. Raises what ``DAMAGE`` names,
     if one of them is damaged."""
-    receipts = [
-        Receipt(message.message_key & SEQUENCE_MASK, token) for message, token in zip(messages, tokens, strict=True)
-    ]
     unpacked: dict[bytes | None, Extras] = {}  # what comes together was often sent by one sender
     shown = []
-    for message, receipt, handle in zip(messages, receipts, encode_receipts(queue, receipts), strict=True):
+    for message, token in zip(messages, tokens, strict=True):
+        sequence_number = message.message_key & SEQUENCE_MASK
         packed, source = message.extras, message.dead_letter_source
         extras = unpacked.get(packed)
         if extras is None:
@@ -134,12 +132,12 @@ def deliveries(
         shown.append(
             Delivery(
                 to_text(message.message_id),
-                handle,
+                encode_receipt(queue, Receipt(sequence_number, token)),
                 body_of(execute, message),
                 message.sent_at,
                 now if first_received_at is None else first_received_at,
                 visible_at,
-                receipt.sequence_number,
+                sequence_number,
                 message.receive_count + 1,
                 extras.attributes,
                 extras.system_attributes,

@@ -36,7 +36,7 @@ class Change(NamedTuple):
 Batch = list[Change]
 _MOST_TOGETHER = 256
 _MOST_WAIT_SECONDS = 0.005
-_QUIET_TURNS = 4
+_QUIET_TURNS = 8
 """Of the event loop, in which nobody asked for anything more, before a transaction begins; some 10 us each."""
 
 

@@ -19,7 +19,6 @@ from penstock.wire.sqs.limits import MOST_ENTRIES
 from penstock.wire.sqs.results import BatchResultErrorEntry
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
-_IDS = re.compile(r"(?:[A-Za-z0-9_-]{1,80} )+")
 
 
 class Entry(Protocol):
@@ -45,7 +44,7 @@ def check_entries(entries: Sequence[Entry] | None, shape: str) -> list[str]:
             kind=TOO_MANY_ENTRIES,
         )
     given = [entry.id or "" for entry in entries]
-    if _IDS.fullmatch(" ".join((*given, ""))) and len(set(given)) == len(given):
+    if all(map(_ID.fullmatch, given)) and len(set(given)) == len(given):
         return given
     ids: list[str] = []
     for number, entry in enumerate(entries, 1):
