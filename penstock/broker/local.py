@@ -170,7 +170,9 @@ class LocalBroker:
 
     async def _send(self, asked: Send) -> SendReply:
         now = self._clock.now_ms()
-        return SendReply(await self._store.send(asked.queue, [self._stamp(each, now) for each in asked.messages], now))
+        mint, replace = self._entropy.message_id, structs.replace
+        drafts = [replace(each, message_id=mint(now)) if each.message_id is None else each for each in asked.messages]
+        return SendReply(await self._store.send(asked.queue, drafts, now))
 
     async def _receive(self, asked: Receive) -> ReceiveReply:
         version = self._waiting.version(asked.queue)

@@ -9,6 +9,7 @@ from typing import Protocol
 from penstock.core.receipts import TOKEN_BYTES
 
 _STOCK_BYTES = 4096
+_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
 class SystemClock:
@@ -41,14 +42,18 @@ class SystemEntropy:
     def __init__(self) -> None:
         self._stock: bytes = b""
         self._used = 0
+        self._minted_at = -1
+        self._id_start = ""
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._forget)
 
     def message_id(self, now: int) -> str:
         # UUID version 7 (RFC 9562): ids of one time lie together, which keeps a store's index of them small and warm
-        digits = now.to_bytes(6, "big").hex()
+        if now != self._minted_at:
+            digits = now.to_bytes(6, "big").hex()
+            self._minted_at, self._id_start = now, f"{digits[:8]}-{digits[8:]}-7"
         tail = self._random(10).hex()
-        return f"{digits[:8]}-{digits[8:]}-7{tail[:3]}-{'89ab'[int(tail[3], 16) & 3]}{tail[4:7]}-{tail[7:19]}"
+        return f"{self._id_start}{tail[:3]}-{_VARIANT[tail[3]]}{tail[4:7]}-{tail[7:19]}"
 
     def tokens(self, count: int) -> list[bytes]:
         return [self._random(TOKEN_BYTES) for _ in range(count)]

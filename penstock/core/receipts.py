@@ -54,14 +54,10 @@ def decode_receipt(queue: str, receipt_handle: str) -> Receipt:
     """
     if len(receipt_handle) != _HANDLE_CHARACTERS:
         raise _invalid(receipt_handle)
-    try:
-        packed = binascii.a2b_base64(receipt_handle.encode("ascii").translate(_FROM_URL_SAFE), strict_mode=True)
-        version, shard, epoch_high, epoch_low, queue_crc, sequence_number, token = _LAYOUT.unpack(packed)
-    except (ValueError, struct.error):
-        raise _invalid(receipt_handle) from None
-    if version != _VERSION or queue_crc != _checksum_of(queue):
+    receipts = _from_text(queue, receipt_handle)
+    if receipts is None:
         raise _invalid(receipt_handle)
-    return Receipt(sequence_number, token, shard, epoch_high << 16 | epoch_low)
+    return receipts[0]
 
 
 def decode_receipts(queue: str, receipt_handles: Iterable[str]) -> list[Receipt]:
@@ -71,9 +67,29 @@ def decode_receipts(queue: str, receipt_handles: Iterable[str]) -> list[Receipt]
         ReceiptHandleInvalid: one is no receipt handle, or was given out by another queue.
         InvalidRequest: two are of one message.
     """
-    receipts = [decode_receipt(queue, each) for each in receipt_handles]
+    handles = list(receipt_handles)
+    receipts = _from_text(queue, "".join(handles)) if set(map(len, handles)) == {_HANDLE_CHARACTERS} else None
+    if receipts is None:
+        receipts = [decode_receipt(queue, each) for each in handles]
     if len({each.sequence_number for each in receipts}) < len(receipts):
         raise InvalidRequest("Two receipt handles are of one message.", hint="Name each message once.", field="also")
+    return receipts
+
+
+def _from_text(queue: str, text: str) -> list[Receipt] | None:
+    """Return what receipt handles of the right length say, one written behind the other; ``None`` if one is invalid."""
+    checksum = _checksum_of(queue)
+    receipts = []
+    try:
+        packed = binascii.a2b_base64(text.encode("ascii").translate(_FROM_URL_SAFE), strict_mode=True)
+        if 4 * len(packed) != 3 * len(text):
+            return None  # some of it was padding
+        for version, shard, epoch_high, epoch_low, queue_crc, sequence_number, token in _LAYOUT.iter_unpack(packed):
+            if version != _VERSION or queue_crc != checksum:
+                return None
+            receipts.append(Receipt(sequence_number, token, shard, epoch_high << 16 | epoch_low))
+    except (ValueError, struct.error):
+        return None
     return receipts
 
 

@@ -347,3 +347,16 @@ async def test_releasing_frees_a_strict_group(world: World) -> None:
     assert await world.receive("q") == ()
     assert await world.release("dead") == 1
     assert await world.receive_bodies("q") == ["a", "b"]
+
+
+@pytest.mark.parametrize("group_id", [None, "g"])
+async def test_what_has_expired_in_the_midst_of_a_batch_is_passed_over(world: World, group_id: str | None) -> None:
+    await world.create("q", group_order="strict")
+    for body, seconds in (("a", None), ("b", 5), ("c", 500), ("d", None), ("e", 5), ("f", None)):
+        await world.send("q", body, time_to_live_seconds=seconds, group_id=group_id)
+    world.advance(5)
+    assert await world.receive_bodies("q") == ["a", "c", "d", "f"]
+    assert await world.counts("q") == QueueCounts(0, 0, 4)
+    world.advance(30)
+    assert await world.receive_bodies("q", 3) == ["a", "c", "d"]
+    assert await world.counts("q") == QueueCounts(1, 0, 3)

@@ -159,6 +159,46 @@ async def test_a_named_message_twice_in_one_batch_is_kept_once(world: World) -> 
     assert await world.counts("orders") == QueueCounts(1, 0, 0)
 
 
+async def test_names_that_are_there_do_not_keep_the_others_of_a_batch_out(world: World) -> None:
+    await world.create("q")
+    names = [own_id(number) for number in range(1, 7)]
+    await world.send_drafts("q", Draft("b", message_id=names[1]), Draft("e", message_id=names[4]))
+    sent = await world.send_drafts(
+        "q", *[Draft(text, message_id=name) for text, name in zip("abcdef", names, strict=True)]
+    )
+    assert sent == (
+        Sent(names[0], 3),
+        Sent(names[1], 1, is_duplicate=True),
+        Sent(names[2], 4),
+        Sent(names[3], 5),
+        Sent(names[4], 2, is_duplicate=True),
+        Sent(names[5], 6),
+    )
+    assert await world.receive_bodies("q", 10) == ["b", "e", "a", "c", "d", "f"]
+    assert await world.counts("q") == QueueCounts(0, 0, 6)
+
+
+async def test_a_batch_of_all_kinds_is_kept_in_order(world: World) -> None:
+    await world.create("q", max_message_bytes=5000)
+    drafts = (
+        Draft("plain"),
+        Draft("\u00fc" * 600),
+        Draft("x" * 5001),
+        Draft("long" * 1000),
+        Draft("urgent", priority=9),
+        Draft("noted", attributes={"a": Attribute("String", "b")}, sender_id="me"),
+        Draft("later", delay_seconds=5),
+        Draft("grouped", group_id="g"),
+    )
+    outcomes = await world.send_drafts("q", *drafts)
+    assert [type(each) for each in outcomes] == [Sent, Sent, Refused, Sent, Sent, Sent, Sent, Sent]
+    assert [each.body for each in await world.peek("q")] == [each.body for each in drafts if each.body != "x" * 5001]
+    assert await world.counts("q") == QueueCounts(6, 1, 0)
+    for draft in drafts[:2]:
+        await world.send_drafts("q", draft, draft)
+    assert await world.counts("q") == QueueCounts(10, 1, 0)
+
+
 async def test_a_deleted_messages_name_is_free_again(world: World) -> None:
     await world.create("orders")
     await world.send("orders", "a", message_id=own_id(1))

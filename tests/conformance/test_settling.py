@@ -3,6 +3,7 @@
 import pytest
 
 from penstock.core.errors import InvalidRequest
+from penstock.core.messages import Draft
 from penstock.core.operations import Settle
 from penstock.core.queues import QueueCounts
 from penstock.core.settlements import (
@@ -153,6 +154,50 @@ async def test_each_settlement_of_a_batch_stands_alone(world: World) -> None:
     ]
     assert await world.receive_bodies("q") == ["b"]
     assert await world.receive_bodies("r") == ["c"]
+
+
+@pytest.mark.parametrize("group_order", ["fair", "strict"])
+async def test_a_batch_of_deletions_forgets_what_is_held_and_nothing_else(world: World, group_order: str) -> None:
+    await world.create("q", group_order=group_order)
+    await world.send("q", *"abcdefghijklmn")
+    await world.send_drafts("q", Draft("grouped", group_id="g"), Draft("long" * 1000))
+    lapsing = await world.receive("q", 2, visibility_timeout_seconds=1)
+    held = await world.receive("q", 20, visibility_timeout_seconds=60)
+    assert len(held) == 14
+    world.advance(1)
+    stale, expired = lapsing
+    again = await world.take("q", visibility_timeout_seconds=60)
+    await world.delete("q", held[3])
+    if again.message_id != stale.message_id:
+        stale, expired = expired, stale
+    is_strict = group_order == "strict"
+    assert await world.delete("q", held[0], stale, *held[1:13], expired, held[13]) == [
+        Settled.DONE,
+        Settled.STALE,
+        *[Settled.DONE] * 2,
+        Settled.GONE,
+        *[Settled.DONE] * 9,
+        Settled.EXPIRED if is_strict else Settled.DONE,
+        Settled.DONE,
+    ]
+    left = {again.message_id, expired.message_id} if is_strict else {again.message_id}
+    assert {each.message_id for each in await world.peek("q")} == left
+    assert await world.counts("q") == QueueCounts(int(is_strict), 0, 1)
+    assert (await world.describe("q")).deleted_total == 16 - len(left)
+
+
+async def test_a_fenced_batch_of_deletions_ends_what_is_held_still(world: World) -> None:
+    await world.create("q")
+    await world.send("q", "a", "b", "c")
+    held = (
+        *await world.receive("q", 1, visibility_timeout_seconds=1),
+        *await world.receive("q", visibility_timeout_seconds=9),
+    )
+    world.advance(1)
+    settlements = tuple(Settlement("q", each.receipt_handle, is_fenced=True) for each in held)
+    outcomes = (await world.perform(Settle(settlements))).outcomes
+    assert [each.result for each in outcomes] == [Settled.EXPIRED, Settled.DONE, Settled.DONE]
+    assert await world.receive_bodies("q") == ["a"]
 
 
 @pytest.mark.parametrize("count", [0, 1001])

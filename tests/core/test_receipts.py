@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.core.errors import ReceiptHandleInvalid
-from penstock.core.receipts import TOKEN_BYTES, Receipt, decode_receipt, encode_receipt
+from penstock.core.receipts import (
+    TOKEN_BYTES,
+    Receipt,
+    decode_receipt,
+    decode_receipts,
+    encode_receipt,
+)
 
 receipts = st.builds(
     Receipt,
@@ -77,3 +83,18 @@ def test_a_spoilt_receipt_is_refused(spoil) -> None:  # type: ignore[no-untyped-
 def test_a_receipt_of_another_queue_is_refused() -> None:
     with pytest.raises(ReceiptHandleInvalid):
         decode_receipt("r", encode_receipt("q", Receipt(1, TOKEN)))
+
+
+@given(queue=st.text(), given=st.lists(receipts, max_size=12, unique_by=lambda each: each.sequence_number))
+def test_several_receipts_are_each_what_it_is_alone(queue: str, given: list[Receipt]) -> None:
+    assert decode_receipts(queue, [encode_receipt(queue, each) for each in given]) == given
+
+
+@pytest.mark.parametrize(
+    "spoilt", ["", "x" * 40, "=" * 40, "A" * 39 + "=", "A" * 38 + "==", "\n" * 40, "A" * 80, "\udcff" * 40]
+)
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_one_spoilt_receipt_among_others_is_refused(spoilt: str, place: int) -> None:
+    handles = [encode_receipt("q", Receipt(number, TOKEN)) for number in (1, 2)]
+    with pytest.raises(ReceiptHandleInvalid):
+        decode_receipts("q", [*handles[:place], spoilt, *handles[place:]])

@@ -14,5 +14,5 @@ def to_blob(message_id: str) -> bytes:
 
 def to_text(blob: bytes) -> str:
     """Return a UUID's text."""
-    digits = blob.hex()
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    digits = blob.hex("-", 2)
+    return f"{digits[:4]}{digits[5:29]}{digits[30:34]}{digits[35:]}"

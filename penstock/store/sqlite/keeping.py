@@ -34,7 +34,7 @@ _REMEMBER_DUPLICATE = SQL["remember_duplicate"]
 _QUEUE_BY_NUMBER = SQL["queue_by_number"]
 _JOIN_BY_MESSAGE = SQL["join_by_message"]
 
-_LONGEST_IN_ROW = 1_000
+LONGEST_IN_ROW = 1_000
 """Bodies up to this length lie in their message's row: a page of the file holds some of them."""
 
 
@@ -103,7 +103,7 @@ def insert(tx: Transaction, queue: QueueState, draft: Draft, visible_at: int, ex
     sequence = queue.last_sequence + 1
     message_key = queue.number << KEY_SHIFT | sequence
     place = place_of(tx, queue, draft.group_id, draft.priority, visible_at, sequence)
-    is_long = len(draft.body) > _LONGEST_IN_ROW
+    is_long = len(draft.body) > LONGEST_IN_ROW
     try:
         tx.execute(
             _INSERT_MESSAGE,
@@ -191,9 +191,9 @@ def uncount(queue: QueueState, group: GroupRow | None, phase: int, visible_at: i
     _count(queue, group, phase, visible_at, -1)
 
 
-def count(queue: QueueState, group: GroupRow | None, phase: int, visible_at: int) -> None:
-    """Put a message into the counts of leased and delayed."""
-    _count(queue, group, phase, visible_at, 1)
+def count(queue: QueueState, group: GroupRow | None, phase: int, visible_at: int, messages: int = 1) -> None:
+    """Put messages into the counts of leased and delayed."""
+    _count(queue, group, phase, visible_at, messages)
 
 
 def _count(queue: QueueState, group: GroupRow | None, phase: int, visible_at: int, by: int) -> None:

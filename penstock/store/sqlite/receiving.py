@@ -30,14 +30,13 @@ from penstock.store.sqlite.ids import KEY_SHIFT, SEQUENCE_MASK, to_text
 from penstock.store.sqlite.keeping import change_visibility, clear, count, group_of, uncount, wake_followers
 from penstock.store.sqlite.queries import SQL
 from penstock.store.sqlite.rows import (
-    COLUMNS,
     GroupRow,
     MessageRow,
-    body_of,
+    WholeRow,
     damaged_message,
-    delivery,
+    deliveries,
     message_of,
-    unpack_extras,
+    whole_message_of,
 )
 from penstock.store.sqlite.transaction import HANDED_OUT, PLAIN, QueueState, Transaction
 
@@ -196,7 +195,7 @@ class _Lease:
             while not self._is_done:
                 wanted = len(self._tokens) - len(self.deliveries) + len(self._tx.damaged)
                 rows = self._tx.execute(_NEXT_IN_LANE, (-self._queue.number, lane, self._now, wanted)).fetchall()
-                for row in rows:
+                for row in rows[self._take_together(rows, is_ordered=False) :]:
                     if not self._is_done and row[0] not in self._tx.damaged:
                         self._take(row, None)
                 if len(rows) < wanted:
@@ -244,7 +243,10 @@ class _Lease:
             wanted = len(self._tokens) - len(self.deliveries)
             rows = self._tx.execute(_NEXT_IN_STRICT_GROUP, (group.group_key, after, wanted)).fetchall()
             goes_on = len(rows) == wanted
-            for row in rows:
+            taken = self._take_together(rows, is_ordered=True)
+            if taken:
+                after = rows[taken - 1][0] & SEQUENCE_MASK
+            for row in rows[taken:]:
                 if self._is_done or not self._take(row, group):
                     goes_on = False
                     break
@@ -268,16 +270,64 @@ class _Lease:
         if not self.deliveries:
             self._tx.damaged.add(message_key)
 
+    def _take_together(self, rows: Sequence[tuple[Any, ...]], *, is_ordered: bool) -> int:
+        """Lease the first of these messages, up to one that may not be leased as it is, and return how many; the others
+        are for ``_take``.
+
+        Args:
+            rows: of messages without a group, or of one strict group.
+            is_ordered: the latter; the caller reseats the group.
+        """
+        tx, queue, now, until = self._tx, self._queue, self._now, self._until
+        if len(rows) < 2 or tx.damaged:
+            return 0
+        tokens = self._tokens[len(self.deliveries) :]
+        messages: list[WholeRow] = []
+        leases: list[tuple[Any, ...]] = []
+        try:
+            for row, token in zip(rows, tokens, strict=False):
+                message = whole_message_of(row)
+                if message.visible_at > now or self._may_be_over(message):
+                    break
+                messages.append(message)
+                if is_ordered:
+                    leases.append((until, token, self._owner, now, now, message.message_key))
+                else:
+                    lane = lane_of(message.priority, comes_back=queue.comes_back)
+                    leases.append((until, lane, until, token, self._owner, now, now, message.message_key))
+            self.deliveries += deliveries(tx.execute, queue.name, messages, tokens[: len(messages)], until, now)
+        except DAMAGE:
+            return 0
+        tx.execute_many(_LEASE_IN_STRICT_GROUP if is_ordered else _LEASE, leases)
+        for message in messages:
+            if message.phase != PLAIN:
+                uncount(queue, None, message.phase, message.visible_at)
+            if not is_ordered:
+                queue.lanes |= 1 << lane_of(message.priority, comes_back=queue.comes_back)
+            if queue.keeps_history:
+                tx.note(queue, EventKind.RECEIVED, to_text(message.message_id), now, self._owner)
+        count(queue, None, HANDED_OUT, until, len(leases))
+        queue.received_total += len(leases)
+        return len(leases)
+
+    def _may_be_over(self, message: MessageRow) -> bool:
+        """Return whether a message has perhaps expired or been received too often: a first look at the rules of
+        ``core.lifecycle``, which nearly every message passes."""
+        spent_at = self._queue.max_receive_count
+        return (
+            message.sent_at + self._queue.retention_ms <= self._now
+            or message.expires_at is not None
+            or (spent_at is not None and message.receive_count - message.carried_count >= spent_at)
+        )
+
     def _take(self, row: tuple[Any, ...], group: GroupRow | None) -> bool:
         """Lease a message, or clear it away; return whether what comes behind it may be taken. A strict group is
         reseated by the caller."""
         tx, queue, now, until = self._tx, self._queue, self._now, self._until
         token = self._tokens[len(self.deliveries)]
         try:
-            message = message_of(row)
-            shown = delivery(
-                queue.name, message, unpack_extras(row[COLUMNS]), body_of(tx.execute, row), token, until, now
-            )
+            message = whole_message_of(row)
+            (shown,) = deliveries(tx.execute, queue.name, (message,), (token,), until, now)
         except DAMAGE as error:
             self._pass_over(row[0], error)
             return False
@@ -285,16 +335,7 @@ class _Lease:
         if is_ordered and message.visible_at > now:
             return False
         seated = None if is_ordered else group
-        # the first look at the rules of core.lifecycle, without a call: nearly every message passes
-        may_be_over = (
-            message.sent_at + queue.retention_ms <= now
-            or message.expires_at is not None
-            or (
-                queue.max_receive_count is not None
-                and message.receive_count - message.carried_count >= queue.max_receive_count
-            )
-        )
-        if may_be_over and clear(tx, queue, seated, message, now):
+        if self._may_be_over(message) and clear(tx, queue, seated, message, now):
             if is_ordered:
                 wake_followers(tx, queue, group, now)
             self._budget -= 1
@@ -324,21 +365,18 @@ def _same_attempt(
     remembered = tx.execute(_ATTEMPT, (queue.number, attempt_id, now)).fetchone()
     if remembered is None:
         return ()
-    held = []
+    held, tokens = [], []
     for sequence, token in _unpack_leases(remembered[0]):
         row = tx.execute(_WHOLE_MESSAGE, (queue.number << KEY_SHIFT | sequence,)).fetchone()
         if row is None:
             return ()
-        message = message_of(row)
+        message = whole_message_of(row)
         if message.token != token or message.visible_at <= now:
             return ()
-        held.append((message, row))
-    again = []
-    for message, row in held:
+        held.append(message)
+        tokens.append(token)
+    for message in held:
         change_visibility(tx, queue, group_of(tx, message), message, until, now)
-        # shown as it was handed out: the count of that delivery, not one more
-        as_it_was = structs.replace(message, receive_count=message.receive_count - 1)
-        extras, body = unpack_extras(row[COLUMNS]), body_of(tx.execute, row)
-        assert message.token is not None
-        again.append(delivery(queue.name, as_it_was, extras, body, message.token, until, message.received_at or now))
-    return tuple(again)
+    # shown as they were handed out: the count of that delivery, not one more
+    as_they_were = [structs.replace(each, receive_count=each.receive_count - 1) for each in held]
+    return tuple(deliveries(tx.execute, queue.name, as_they_were, tokens, until, now))

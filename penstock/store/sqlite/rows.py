@@ -4,7 +4,7 @@ Rows are decoded with their types checked: bytes that were damaged in the file e
 value of another type.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -41,6 +41,13 @@ class MessageRow(Struct, array_like=True, frozen=True, gc=False):
     dead_letter_source: bytes | None
     token: bytes | None
     has_long_body: int
+
+
+class WholeRow(MessageRow, array_like=True, frozen=True, gc=False):
+    """A row of ``messages`` selected with extras and body. ``body`` is ``None`` where it lies apart."""
+
+    extras: bytes | None
+    body: bytes | None
 
 
 class Extras(Struct, frozen=True, array_like=True, omit_defaults=True, gc=False):
@@ -84,11 +91,16 @@ def message_of(row: tuple[Any, ...]) -> MessageRow:
     return convert(row, MessageRow)
 
 
-def body_of(execute: Execute, row: tuple[Any, ...]) -> str:
-    """Return the body that belongs to a message row selected with extras and body. Raises what ``DAMAGE`` names."""
-    body: bytes | None = row[COLUMNS + 1]
+def whole_message_of(row: tuple[Any, ...]) -> WholeRow:
+    """Return a message row selected with extras and body. Raises what ``DAMAGE`` names."""
+    return convert(row, WholeRow)
+
+
+def body_of(execute: Execute, message: WholeRow) -> str:
+    """Return the body that belongs to a message row. Raises what ``DAMAGE`` names."""
+    body = message.body
     if body is None:
-        apart = execute(_BODY_BY_KEY, (row[0],)).fetchone()
+        apart = execute(_BODY_BY_KEY, (message.message_key,)).fetchone()
         if apart is None:
             raise msgspec.ValidationError("its body is not there")
         body = convert(apart[0], bytes)
@@ -103,29 +115,40 @@ def damaged_message(queue: str, message_key: int, error: Exception) -> StoreDama
     )
 
 
-def delivery(
-    queue: str, message: MessageRow, extras: Extras, body: str, token: bytes, visible_at: int, now: int
-) -> Delivery:
-    """Show a message, as selected before it was leased at ``now``."""
-    sequence_number = message.message_key & SEQUENCE_MASK
-    first_received_at, source = message.first_received_at, message.dead_letter_source
-    return Delivery(
-        to_text(message.message_id),
-        encode_receipt(queue, Receipt(sequence_number, token)),
-        body,
-        message.sent_at,
-        now if first_received_at is None else first_received_at,
-        visible_at,
-        sequence_number,
-        message.receive_count + 1,
-        extras.attributes,
-        extras.system_attributes,
-        extras.sender_id,
-        message.priority,
-        extras.group_id,
-        extras.deduplication_id,
-        None if source is None else source.decode(),
-    )
+def deliveries(
+    execute: Execute, queue: str, messages: Sequence[WholeRow], tokens: Sequence[bytes], visible_at: int, now: int
+) -> list[Delivery]:
+    """Show messages, as selected before they were leased at ``now``, each with its token. Raises what ``DAMAGE`` names,
+    if one of them is damaged."""
+    unpacked: dict[bytes | None, Extras] = {}  # what comes together was often sent by one sender
+    shown = []
+    for message, token in zip(messages, tokens, strict=True):
+        sequence_number = message.message_key & SEQUENCE_MASK
+        packed, source = message.extras, message.dead_letter_source
+        extras = unpacked.get(packed)
+        if extras is None:
+            extras = unpacked[packed] = unpack_extras(packed)
+        first_received_at = message.first_received_at
+        shown.append(
+            Delivery(
+                to_text(message.message_id),
+                encode_receipt(queue, Receipt(sequence_number, token)),
+                body_of(execute, message),
+                message.sent_at,
+                now if first_received_at is None else first_received_at,
+                visible_at,
+                sequence_number,
+                message.receive_count + 1,
+                extras.attributes,
+                extras.system_attributes,
+                extras.sender_id,
+                message.priority,
+                extras.group_id,
+                extras.deduplication_id,
+                None if source is None else source.decode(),
+            )
+        )
+    return shown
 
 
 def view(execute: Execute, queue: str, row: tuple[Any, ...], now: int) -> MessageView:
@@ -135,7 +158,8 @@ def view(execute: Execute, queue: str, row: tuple[Any, ...], now: int) -> Messag
         StoreDamaged: it cannot be read.
     """
     try:
-        message, extras, body = message_of(row), unpack_extras(row[COLUMNS]), body_of(execute, row)
+        message = whole_message_of(row)
+        extras, body = unpack_extras(message.extras), body_of(execute, message)
         source = None if message.dead_letter_source is None else message.dead_letter_source.decode()
     except DAMAGE as error:
         raise damaged_message(queue, row[0], error) from error

@@ -25,12 +25,12 @@ from penstock.store.contract import PEEK_BUDGET, Received, WakeupListener
 from penstock.store.sqlite import effects, integrity, moving, queues, records, settling, upkeep
 from penstock.store.sqlite.connection import TRANSLATED, Durability, open_reader, open_writer, translate
 from penstock.store.sqlite.ids import KEY_SHIFT, SEQUENCE_MASK, to_blob, to_text
-from penstock.store.sqlite.keeping import send
 from penstock.store.sqlite.log import Log
 from penstock.store.sqlite.queries import SQL
 from penstock.store.sqlite.receiving import receive
 from penstock.store.sqlite.records import AFTER_ALL_TEXT
 from penstock.store.sqlite.rows import GroupRow, group_from, view
+from penstock.store.sqlite.together import send_all, settle_all
 from penstock.store.sqlite.transaction import Execute, QueueState, Transaction
 from penstock.store.sqlite.turns import Turns
 from penstock.store.sqlite.wakeups import Wakeups
@@ -149,11 +149,7 @@ class SqliteStore:
     # -- messages ----------------------------------------------------------------------------------------------------
 
     async def send(self, queue: str, drafts: Sequence[Draft], now: int) -> tuple[SendOutcome, ...]:
-        def work(tx: Transaction) -> tuple[SendOutcome, ...]:
-            target = tx.queue(queue)
-            return tuple([send(tx, target, draft, now) for draft in drafts])
-
-        return await self._writer.submit(work)
+        return await self._writer.submit(lambda tx: send_all(tx, tx.queue(queue), drafts, now))
 
     async def receive(
         self,
@@ -182,7 +178,7 @@ class SqliteStore:
             raise
 
     async def settle(self, settlements: Sequence[Settlement], now: int) -> tuple[SettleOutcome, ...]:
-        return await self._writer.submit(lambda tx: tuple([settling.settle(tx, each, now) for each in settlements]))
+        return await self._writer.submit(lambda tx: settle_all(tx, settlements, now))
 
     async def release_leases(self, owner: str, now: int) -> int:
         return await self._writer.submit(lambda tx: settling.release_leases(tx, owner, now))

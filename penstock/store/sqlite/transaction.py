@@ -176,7 +176,9 @@ class Transaction:
 
     def __init__(self, connection: apsw.Connection) -> None:
         self._connection = connection
-        self.execute: Execute = connection.cursor().execute
+        cursor = connection.cursor()
+        self.execute: Execute = cursor.execute
+        self.execute_many: Execute = cursor.executemany
         self._queues: dict[str, QueueState] = {}
         self._wakeups: dict[str, int] = {}
         self._data_version: Any = None

@@ -35,6 +35,11 @@ SELECT message_key, message_id, group_key, visible_at, phase, priority, sent_at,
        carried_count, first_received_at, received_at, CAST(dead_letter_source AS BLOB), token, body IS NULL
 FROM messages WHERE message_key = ?;
 
+-- name: ungrouped_by_keys
+-- : 10 message keys -> message key, message id, visible at, token, has a long body; of those without a group
+SELECT message_key, message_id, visible_at, token, body IS NULL
+FROM messages WHERE message_key IN (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) AND group_key < 0;
+
 -- name: message_by_id
 -- : message id -> a message row
 SELECT message_key, message_id, group_key, visible_at, phase, priority, sent_at, expires_at, receive_count,
