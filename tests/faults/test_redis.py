@@ -22,6 +22,7 @@ from penstock.store.contract import Store
 from penstock.store.redis import calls
 from tests.support.cutting_proxy import CuttingProxy, cutting_proxy
 from tests.support.redis_server import RedisServer
+from tests.support.turns import until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 LEASE_MS = 600_000
@@ -240,6 +241,46 @@ async def test_flushed_code_is_loaded_again(start: StartServer, options: str) ->
             (outcome,) = await store.send("q", [draft()], now())
             assert outcome.sequence_number == number + 1  # type: ignore[union-attr]
         assert await delete(store, await take(store, 3)) == [Settled.DONE] * 3
+
+
+@pytest.mark.parametrize("options", ["", "&functions=no"])
+async def test_code_that_is_flushed_under_load_loses_and_doubles_nothing(start: StartServer, options: str) -> None:
+    server = start()
+    wanted, sent, deleted = 600, 0, []
+
+    async def produce(store: Store, count: int) -> None:
+        nonlocal sent
+        for _ in range(count):
+            (outcome,) = await store.send("q", [draft()], now())
+            assert isinstance(outcome, Sent)
+            assert not outcome.is_duplicate
+            sent += 1
+
+    async def consume(store: Store) -> None:
+        while len(deleted) < wanted:
+            received = await store.receive("q", ENTROPY.tokens(4), LEASE_MS, now())
+            settlements = [Settlement("q", each.receipt_handle) for each in received.deliveries]
+            assert set(await delete(store, settlements)) <= {Settled.DONE}
+            deleted.extend(each.message_id for each in received.deliveries)
+            await asyncio.sleep(0)
+
+    async def flush() -> int:
+        flushes = 0
+        while len(deleted) < wanted:
+            before = sent + len(deleted)
+            await asyncio.to_thread(server.ask, *(("SCRIPT", "FLUSH") if options else ("FUNCTION", "FLUSH")))
+            flushes += 1
+            await until(lambda: sent + len(deleted) >= min(before + 30, 2 * wanted), "it goes on")  # noqa: B023
+        return flushes
+
+    async with opened(f"{server.url}?tag=t{options}") as one, opened(f"{server.url}?tag=t{options}") as other:
+        async with asyncio.timeout(60):
+            producing = [produce(store, wanted // 4) for store in (one, other, one, other)]
+            *_, flushes = await asyncio.gather(*producing, consume(one), consume(other), flush())
+        assert flushes > 10
+        assert len(set(deleted)) == len(deleted) == wanted
+        described = await one.describe_queue("q", now())
+        assert (described.sent_total, described.received_total, described.deleted_total) == (wanted,) * 3
 
 
 async def test_redis_before_7_is_given_scripts(start: StartServer) -> None:

@@ -1,9 +1,10 @@
-"""A proxy between a client and a server that cuts connections: at once, or when the next answer is on its way."""
+"""A proxy between a client and a server: cuts connections, at once or in the place of an answer, and delays bytes."""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from random import Random
 
 _MOST_BYTES = 1 << 16
 
@@ -14,11 +15,16 @@ class Proxy:
     Attributes:
         port: where it listens.
         loses_answers: how many answers to lose from now on: the request has arrived, its connection is cut instead.
+        longest_delay_seconds: how long bytes are held up at most; they keep their order.
+        lost, delayed: how often it has done so.
     """
 
-    def __init__(self, target_port: int) -> None:
+    def __init__(self, target_port: int, random: Random | None = None) -> None:
         self.port = 0
         self.loses_answers = 0
+        self.longest_delay_seconds = 0.0
+        self.lost = self.delayed = 0
+        self._random = random or Random(1)
         self._target_port = target_port
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -55,7 +61,11 @@ class Proxy:
         while data := await reader.read(_MOST_BYTES):
             if is_answer and self.loses_answers > 0:
                 self.loses_answers -= 1
+                self.lost += 1
                 raise ConnectionResetError
+            if self.longest_delay_seconds:
+                self.delayed += 1
+                await asyncio.sleep(self.longest_delay_seconds * self._random.random())
             writer.write(data)
             await writer.drain()
         raise ConnectionResetError
@@ -70,9 +80,9 @@ class Proxy:
 
 
 @asynccontextmanager
-async def cutting_proxy(target_port: int) -> AsyncIterator[Proxy]:
+async def cutting_proxy(target_port: int, random: Random | None = None) -> AsyncIterator[Proxy]:
     """Run a proxy in front of a port of this machine."""
-    proxy = Proxy(target_port)
+    proxy = Proxy(target_port, random)
     server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
     proxy.port = server.sockets[0].getsockname()[1]
     try:

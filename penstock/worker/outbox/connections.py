@@ -187,6 +187,8 @@ class _Django(_Cursor):
             self._connection.commit()
 
     def on_commit(self, call: Callable[[], None]) -> bool:
+        if not (self._connection.in_atomic_block or self._connection.get_autocommit()):
+            return False  # Django tells nobody of commits that are made by hand
         self._connection.on_commit(call)
         return True
 
