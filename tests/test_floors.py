@@ -51,6 +51,7 @@ CHANCE_CALLS = {
 MAY_TAKE_CHANCES = {
     "broker/system.py",  # the only clock and the only entropy
     "broker/observed.py",  # how long operations take; no reply depends on it
+    "broker/timed.py",  # how long calls of the store take; no reply depends on it
     "store/sqlite/wakeups.py",  # the name of a socket; no reply depends on it
     "store/redis/calls.py",  # the name under which a process asks; no reply depends on it
 }

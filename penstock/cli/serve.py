@@ -20,11 +20,13 @@ from penstock.broker.contract import Broker
 from penstock.broker.local import LocalBroker
 from penstock.broker.sweeping import Sweeping
 from penstock.broker.system import SystemClock
+from penstock.broker.timed import timed
 from penstock.cli import logs
 from penstock.config import Settings, check_exposure
 from penstock.console import MOUNT, Console
 from penstock.core.errors import PenstockError, QueueConflict
 from penstock.core.operations import CreateQueue, UpdateQueue
+from penstock.server.counting import Counting
 from penstock.server.directory.directory import has_kept_keys
 from penstock.server.directory.masters import masters_of
 from penstock.server.mounts import Mount
@@ -58,16 +60,18 @@ def serve(settings: Settings) -> None:
 
 
 async def _serve(settings: Settings) -> None:
-    store = await open_store(settings.store_url)
+    counting = Counting()
+    opened = await open_store(settings.store_url)
+    store = timed(opened, counting.of_store)
     local = LocalBroker(store)
     broker = Sweeping(local, store)
     console = Console(broker, SystemClock())
     try:
         check_exposure(settings, has_kept_keys=settings.auth is None and await has_kept_keys(local))
-        examination = await examine(store, settings.store_url)
+        examination = await examine(opened, settings.store_url)
         for concern in examination.concerns:
             log.warning("%s. %s", concern.found, concern.hint)
-        server = _server(broker, local, store, settings, console)
+        server = _server(console.broker, local, store, settings, console, counting)
         await declare_queues(broker, settings)
         await _start(server, settings)
         gc.collect()
@@ -83,7 +87,9 @@ async def _serve(settings: Settings) -> None:
         await broker.aclose()
 
 
-def _server(broker: Sweeping, local: LocalBroker, store: Store, settings: Settings, console: Console) -> Server:
+def _server(
+    broker: Broker, local: LocalBroker, store: Store, settings: Settings, console: Console, counting: Counting
+) -> Server:
     try:
         return Server(
             broker,
@@ -91,6 +97,7 @@ def _server(broker: Sweeping, local: LocalBroker, store: Store, settings: Settin
             check_store=store.check,
             waiting_count=lambda: local.waiting_count,
             mounts=(Mount("console", console.dialect, console.pages, home=MOUNT),),
+            counting=counting,
             masters=masters_of(settings.master_keys, settings.store_url),
         )
     except OSError as error:

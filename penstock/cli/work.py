@@ -1,42 +1,22 @@
 """``penstock work``: one worker in this process, or several under a supervisor."""
 
-from typing import Annotated, Literal, cast
+from typing import Annotated, cast
 
 import typer
-from msgspec import Struct
 
 from penstock.cli.target import KeyPair
+from penstock.cli.work_settings import LogFormat, WorkSettings
 from penstock.core.errors import InvalidRequest
 
-LogFormat = Literal["auto", "human", "json"]
 FORMATS = ("auto", "human", "json")
 LEVELS = ("debug", "info", "warning", "error")
-
-
-class WorkSettings(Struct, frozen=True, kw_only=True):
-    """What the options say. ``parent_pid``: of the supervisor, if there is one; ``index``: which of its workers."""
-
-    app: str
-    slots: int
-    processes: int = 1
-    queues: str | None = None
-    is_strict: bool = False
-    is_burst: bool = False
-    reloads: bool = False
-    drain_seconds: float = 30
-    url: str | None = None
-    key: str | None = None
-    log_format: LogFormat = "auto"
-    log_level: str = "info"
-    health_port: int | None = None
-    parent_pid: int = 0
-    index: int = 0
 
 
 EPILOG = """
 \b
 SIGTERM or Ctrl-C: takes no more jobs, lets those that run end for at most
 --drain-seconds, gives back the rest. A second one gives all back at once.
+`penstock worker drain NAME` and the console do the same from elsewhere.
 With --processes the worker number N (from 0) serves its health at
 --health-port + N.
 

@@ -18,7 +18,7 @@ import msgspec
 from penstock.broker.contract import Broker
 from penstock.cli import logs
 from penstock.cli.output import print_error
-from penstock.cli.work import WorkSettings
+from penstock.cli.work_settings import DRAINED, WorkSettings
 from penstock.cli.worker_health import WorkerHealth
 from penstock.core.errors import PenstockError, StoreUnavailable
 from penstock.worker.app import App
@@ -100,7 +100,9 @@ class WorkerProcess:
             if health is not None:
                 health.close()
         log.info("the worker has ended")
-        return SECOND_SIGNAL if self._signal_count > 1 else DONE
+        if self._signal_count > 1:
+            return SECOND_SIGNAL
+        return DRAINED if worker.is_dismissed and self._settings.parent_pid else DONE
 
     def _ask(self) -> None:
         self._signal_count += 1

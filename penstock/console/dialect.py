@@ -13,7 +13,7 @@ from penstock.console.messages import Wanted, count_messages, list_messages
 from penstock.console.sampling import Sampler
 from penstock.console.streams import LiveQueue, Overview, live_queue, overview
 from penstock.console.walking import Walk, step
-from penstock.console.workflows import OneFlow, WantedFlows, list_flows, show_flow
+from penstock.console.workflows import OneFlow, WantedFlows, list_blocked, list_flows, show_flow
 from penstock.core.clock import Clock
 from penstock.core.errors import PenstockError
 from penstock.core.operations import DescribeQueue, ListQueues
@@ -42,13 +42,16 @@ class ConsoleDialect:
             yield ListQueues(limit=1)
             return overview(sampler, asked, clock, rights)
 
+        def jobs(asked: WantedJobs) -> Walk:
+            return (list_blocked if asked.status == "blocked" else list_jobs)(asked, clock)
+
         self._routes: dict[str, Callable[[Request], Step]] = {
             "overview": _route_by_rights(Overview, live_overview),
             "queue": _route(LiveQueue, live),
-            "messages": _route(Wanted, list_messages),
-            "count": _route(Wanted, count_messages),
+            "messages": _route(Wanted, lambda asked: list_messages(asked, clock)),
+            "count": _route(Wanted, lambda asked: count_messages(asked, clock)),
             "causes": _route(Wanted, list_causes),
-            "jobs": _route(WantedJobs, list_jobs),
+            "jobs": _route(WantedJobs, jobs),
             "job": _route(One, show_job),
             "workflows": _route(WantedFlows, list_flows),
             "workflow": _route(OneFlow, show_flow),

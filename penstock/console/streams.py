@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from penstock.console.pages import GUARDS
 from penstock.console.sampling import Look, Row, Sampler
+from penstock.console.series import SPANS
 from penstock.core.clock import Clock
 from penstock.core.errors import PenstockError
 from penstock.core.rights import FULL, Right, Rights
@@ -86,7 +87,7 @@ def live_queue(sampler: Sampler, asked: LiveQueue, clock: Clock) -> Response:
     async def body() -> AsyncGenerator[bytes, None]:
         until = clock.now_ms() + STREAM_SECONDS * 1000
         series = sampler.series(asked.queue)
-        yield event("history", {"fine": series.fine() if series else [], "coarse": series.coarse() if series else []})
+        yield event("history", series.history() if series else [[]] * len(SPANS))
         try:
             async for queue, point in sampler.points(asked.queue):
                 yield event("queue", {"queue": queue, "point": point})
@@ -124,7 +125,7 @@ def summary(sampler: Sampler, asked: Overview, look: Look, rights: Rights = FULL
 
 def _spark(sampler: Sampler, queue: str) -> list[int]:
     series = sampler.series(queue)
-    return [] if series is None else [point.ready + point.delayed for point in series.fine(SPARK_POINTS)]
+    return [] if series is None else [point.ready + point.delayed for point in series.points(0, SPARK_POINTS)]
 
 
 def _is_of(row: Row, kind: str) -> bool:

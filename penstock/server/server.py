@@ -8,13 +8,14 @@ from penstock.broker.observed import Observed
 from penstock.broker.system import SystemClock
 from penstock.core.clock import Clock
 from penstock.core.errors import QueueConflict, QueueNotFound
+from penstock.server.counting import Counting
 from penstock.server.dialects import Dialects
 from penstock.server.directory.masters import Masters
 from penstock.server.dispatch import Dispatch
 from penstock.server.entrance import Entrance
 from penstock.server.health import Health
 from penstock.server.listener import Listener
-from penstock.server.metrics import Counting, Metrics
+from penstock.server.metrics import Metrics
 from penstock.server.mounts import Mount, Page
 from penstock.server.options import ServerOptions
 
@@ -29,6 +30,7 @@ class Server:
         waiting_count: how many long polls the broker holds.
         clock: tells the ages of messages. Signatures are checked against the machine's clock in any case.
         mounts: what to serve besides.
+        counting: where to count; with what was counted elsewhere, such as calls of the store.
         masters: what the secrets of the store's keys are derived from; those of the options if not given.
 
     Attributes:
@@ -47,16 +49,17 @@ class Server:
         waiting_count: Callable[[], int],
         clock: Clock | None = None,
         mounts: Sequence[Mount] = (),
+        counting: Counting | None = None,
         masters: Masters | None = None,
     ) -> None:
-        counting = Counting()
+        counting = counting or Counting()
         self._broker = Observed(broker, counting)
         self._options = options
         self._health = Health(check_store)
         clock = clock or SystemClock()
         self.entrance = entrance = Entrance(broker, options, clock, masters)
         self._dialects = Dialects(options, entrance.desk, mounts)
-        metrics = Metrics(broker, counting, waiting_count, clock)
+        metrics = Metrics(broker, counting, waiting_count, lambda: len(self._listener.connections), clock)
         open_pages: dict[str, Page] = {"/health/live": self._health.live, "/health/ready": self._health.ready}
         for mount in mounts:
             open_pages.update(mount.pages)

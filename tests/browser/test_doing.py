@@ -161,9 +161,18 @@ def test_dead_letters_of_one_cause_go_back(seen: Watched, scene: Scene) -> None:
     expect(page.locator(".notices")).to_contain_text("3 messages would be moved; nothing was")
     page.get_by_label("Select no reason in b").check()
     page.get_by_role("button", name="Redrive 2 of 1 cause…").click()
-    page.get_by_label("Messages per second").fill("100")
+    page.get_by_label("Begins").select_option("In 10 minutes")
     page.get_by_role("button", name="Redrive", exact=True).click()
-    expect(page.locator(".status")).to_have_text("completed")
+    expect(page.locator(".status")).to_have_text("waiting")
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator(".notices")).to_contain_text("Undone; nothing was moved")
+    expect(page.locator(".status")).to_have_text("cancelled")
+    page.get_by_label("Select no reason in b").check()
+    page.get_by_role("button", name="Redrive 2 of 1 cause…").click()
+    page.get_by_label("Messages per second").fill("100")
+    page.get_by_label("Begins").select_option("At once")
+    page.get_by_role("button", name="Redrive", exact=True).click()
+    expect(page.get_by_role("row", name="completed")).to_be_visible()
     assert (scene.rest.counts("spent")["ready"], scene.rest.counts("spent-dead")["ready"]) == (2, 1)
     page.get_by_label("Select no reason in a").check()
     page.get_by_role("button", name="Edit one…").click()
@@ -211,6 +220,16 @@ def test_schedules_are_paused_and_triggered(seen: Watched, scene: Scene) -> None
     page.get_by_role("button", name="Trigger nightly-report").click()
     expect(page.get_by_role("heading", name="charge_card")).to_be_visible()
     expect(page.locator("main .status").first).to_have_text("succeeded")
+
+
+def test_a_worker_is_told_to_drain(seen: Watched, scene: Scene) -> None:
+    page = seen.go("workers")
+    page.get_by_role("button", name="Drain shop-1@host-b").click()
+    page.get_by_role("button", name="Drain", exact=True).click()
+    expect(page.locator(".notices")).to_contain_text("It is told")
+    (mark,) = scene.rest("POST", "/v1/records/get", {"keys": ["drain/shop-1@host-b"]})["records"]
+    assert mark["key"] == "drain/shop-1@host-b"
+    scene.rest("POST", "/v1/records/delete", {"keys": ["drain/shop-1@host-b"]})
 
 
 def test_the_keyboard_suffices(seen: Watched, scene: Scene) -> None:

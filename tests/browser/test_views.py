@@ -7,7 +7,6 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Open, Scene, Watched
-from tests.browser.scene import staff
 
 PLACES = {
     "queues": ("", "orders"),
@@ -38,8 +37,6 @@ AXE = Path(__file__).with_name("js") / "node_modules" / "axe-core" / "axe.min.js
 @pytest.mark.parametrize("name", PLACES)
 def test_a_view_shows_what_there_is_on_every_screen(showing: Watched, scene: Scene, name: str) -> None:
     place, expected = PLACES[name]
-    if name == "workers":
-        staff(scene.rest, scene.ids["running"])  # the real worker buries those whose beat has not changed for 10 s
     page = showing.go(place.format(**scene.ids))
     expect(page.locator("main h1").first).to_be_visible()
     expect(page.locator("main")).to_contain_text(expected)

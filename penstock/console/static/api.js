@@ -100,6 +100,22 @@ export const meet = () => ask("GET", "/access/me").then(know);
 // The console's own questions.
 export const look = (what, query, signal) => ask("GET", `/console/api/${what}`, { query, signal });
 
+const LONGEST_SEARCH_MS = 30000;
+
+// Ask on from where an answer ended until something is found; told(next) hears how far it is. Each answer is of a bounded
+// part; in between, others have their turn.
+export async function search(what, query, signal, found, told) {
+  const until = performance.now() + LONGEST_SEARCH_MS;
+  for (let after = query.after; ; ) {
+    const answer = await look(what, { ...query, after }, signal);
+    after = answer.next_after ?? null;
+    if (found(answer) || after === null || performance.now() > until) return answer;
+    told(after);
+    await new Promise((resolve) => { setTimeout(resolve, 20); });
+    signal.throwIfAborted();
+  }
+}
+
 // Follow a stream of server-sent events until the signal; it is opened again whenever it ends. A reader of fetch rather
 // than EventSource, which cannot send a header.
 export async function follow(what, query, signal, handlers) {

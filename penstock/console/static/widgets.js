@@ -157,6 +157,19 @@ export function table({ columns, key, caption, onSort, sortedBy, rowClass }) {
   return { element: h("div", { class: "scrolls", tabindex: "0", role: "region", "aria-label": caption || "table" }, element), update, drawHead };
 }
 
+// A column of checkboxes for what is chosen, and how to bring them to a set that something else changed.
+export function picking(chosen, key, label, changed) {
+  const boxes = new Map();
+  const node = (item) => {
+    const name = key(item);
+    const box = h("input", { type: "checkbox", "aria-label": `Select ${label(item)}`, checked: chosen.has(name), on: { change: () => { box.checked ? chosen.add(name) : chosen.delete(name); changed(); } } });
+    boxes.set(name, box);
+    return box;
+  };
+  const sync = () => boxes.forEach((box, name) => { if (box.isConnected) box.checked = chosen.has(name); else boxes.delete(name); });
+  return { column: { name: "Select", node }, sync };
+}
+
 // A text that may be large, JSON or not: shown pretty, as it came on request.
 export function bodyBox(text, label = "Body") {
   const laid = text.length <= 2000000 ? pretty(text) : null;

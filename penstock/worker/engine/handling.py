@@ -112,7 +112,7 @@ class Handling:
         self.owner = options.owner
         self.runners: dict[RunsIn, Runner] = dict(runners or {})
         self.lines = Lines()
-        self.sessions: set[Session] = set()
+        self.sessions: dict[Held, Session] = {}
         self.free_slots = asyncio.Semaphore(options.slots)
         self.has_room = asyncio.Event()
         self.has_jobs = asyncio.Event()
@@ -136,9 +136,8 @@ class Handling:
             log.exception("job %s could not be handled and comes back", held.job_id)
         finally:
             self.lines.leave(held, has_ended=has_ended)
-            if held.session is not None:
-                held.session.close()
-                self.sessions.discard(held.session)
+            if (session := self.sessions.pop(held, None)) is not None:
+                session.close()
             # it may have been given back and be here again
             if is_turn is not None and self._held.get(held.job_id) is held:
                 del self._held[held.job_id]
@@ -202,7 +201,7 @@ class Handling:
             log.warning("job %s comes back when its lease ends: %s: %s", held.job_id, error.code, error)
 
     async def _session(self, held: Held, task: SessionTask[Any]) -> Outcome:
-        session = held.session = Session(
+        session = self.sessions[held] = Session(
             task,
             held,
             self.lines.take_behind(held),
@@ -213,7 +212,6 @@ class Handling:
             owner=self.owner,
             waits=not self._options.is_burst,
         )
-        self.sessions.add(session)
         self.has_room.set()
         return session.outcome_of(await self._run(held, session.args()))
 
@@ -250,8 +248,8 @@ class Handling:
     async def _settle(self, held: Held, outcome: Outcome) -> bool:
         """Settle a job; return whether it has ended, so that the next of its key may run."""
         settlement = self._settlement(held, outcome)
-        if held.session is not None:
-            settlement = await held.session.settlement_of(settlement, outcome, self._keep_ms(held))
+        if (session := self.sessions.get(held)) is not None:
+            settlement = await session.settlement_of(settlement, outcome, self._keep_ms(held))
         held.is_settling = True
         settled = await self._settling.settle(settlement)
         if settled.result is Settled.REFUSED and settled.problem is not None:
@@ -291,7 +289,7 @@ class Handling:
         if held.context is not None:
             seconds = (self._app.clock.now_ms() - held.started_at) / 1000
             for each in self._app.middleware:
-                each.settled(held.context, held.task, outcome, seconds)
+                each.settled(held.context, outcome, seconds)
 
     def stop(self, held: Held, reason: type[Cancelled] | type[LeaseLost]) -> None:
         if held.context is None:

@@ -1,7 +1,5 @@
 """The jobs a worker holds: each a delivery under a lease."""
 
-from typing import TYPE_CHECKING
-
 from msgspec import Raw
 
 from penstock.core.messages import Delivery
@@ -12,9 +10,6 @@ from penstock.worker.envelope import Envelope
 from penstock.worker.outcomes import Cancelled, LeaseLost
 from penstock.worker.records import NOTHING, JobRecord, Progress
 from penstock.worker.tasks import Task
-
-if TYPE_CHECKING:
-    from penstock.worker.engine.sessions import Session
 
 
 class Held:
@@ -31,7 +26,6 @@ class Held:
         progress, checkpoint: what the task told; ``has_news``: that has not been written down yet.
         is_settling: its end is under way; nothing is renewed any more.
         stop_reason: why it should not even begin, if it was told so before.
-        session: the session it is the first event of.
         runner, running: what runs it, and the attempt it runs, while it does.
     """
 
@@ -53,7 +47,6 @@ class Held:
         "renewed_at",
         "runner",
         "running",
-        "session",
         "started_at",
         "stop_reason",
         "task",
@@ -78,7 +71,6 @@ class Held:
         self.has_news = False
         self.is_settling = False
         self.stop_reason: type[Cancelled] | type[LeaseLost] | None = None
-        self.session: Session | None = None
         self.runner: Runner | None = None
         self.running: Attempt | None = None
 
