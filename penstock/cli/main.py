@@ -29,6 +29,7 @@ OF_JOBS = {
     "relay": "penstock.cli.relay",
     "key": "penstock.cli.keys",
     "user": "penstock.cli.users",
+    "audit": "penstock.cli.audit",
 }
 """Commands whose modules are imported when asked for: most need the worker framework, which the server does without."""
 
