@@ -22,6 +22,7 @@ from penstock.broker.sweeping import Sweeping
 from penstock.broker.system import SystemClock
 from penstock.broker.timed import timed
 from penstock.cli import logs
+from penstock.cli.notifying import Notifying
 from penstock.config import Settings, check_exposure
 from penstock.console import MOUNT, Console
 from penstock.core.errors import PenstockError, QueueConflict
@@ -60,7 +61,7 @@ def serve(settings: Settings) -> None:
 
 
 async def _serve(settings: Settings) -> None:
-    counting = Counting()
+    counting, notifying = Counting(), Notifying()
     opened = await open_store(settings.store_url)
     store = timed(opened, counting.of_store)
     local = LocalBroker(store)
@@ -79,10 +80,13 @@ async def _serve(settings: Settings) -> None:
         gc.set_threshold(10_000, 20, 20)  # requests make no cycles: looking for them rarely is enough
         console.start()
         _announce(server, settings, examination.durability)
+        notifying.ready(f"serves {server.url}")
         await _signal()
+        notifying.stopping()
         log.info("draining: requests under way are finished; a second signal does not wait")
         await server.stop()
     finally:
+        notifying.close()
         await console.aclose()
         await broker.aclose()
 

@@ -11,6 +11,7 @@ from penstock.console.jobs import One, list_jobs, show_job
 from penstock.console.jobs import Wanted as WantedJobs
 from penstock.console.messages import Wanted, count_messages, list_messages
 from penstock.console.sampling import Sampler
+from penstock.console.schedules import Rule, WantedSchedules, list_schedules, show_occurrences
 from penstock.console.streams import LiveQueue, Overview, live_queue, overview
 from penstock.console.walking import Walk, step
 from penstock.console.workflows import OneFlow, WantedFlows, list_blocked, list_flows, show_flow
@@ -53,6 +54,8 @@ class ConsoleDialect:
             "causes": _route(Wanted, list_causes),
             "jobs": _route(WantedJobs, jobs),
             "job": _route(One, show_job),
+            "schedules": _route(WantedSchedules, list_schedules),
+            "occurrences": _route(Rule, lambda asked: show_occurrences(asked, clock.now_ms())),
             "workflows": _route(WantedFlows, list_flows),
             "workflow": _route(OneFlow, show_flow),
         }

@@ -222,6 +222,31 @@ def test_schedules_are_paused_and_triggered(seen: Watched, scene: Scene) -> None
     expect(page.locator("main .status").first).to_have_text("succeeded")
 
 
+def test_a_schedule_is_made_edited_and_removed(seen: Watched, scene: Scene) -> None:
+    page = seen.go("schedules")
+    page.get_by_role("button", name="Create schedule").click()
+    page.get_by_label("Name", exact=True).fill("fresh")
+    page.get_by_label("Task", exact=True).fill("charge_card")
+    page.get_by_label("Cron", exact=True).fill("0 0 31 2 *")
+    expect(page.get_by_role("dialog")).to_contain_text("Bad day-of-month")
+    page.get_by_label("Cron", exact=True).fill("30 4 1 1 *")
+    expect(page.get_by_role("dialog")).to_contain_text("-01-01 04:30:00")
+    page.get_by_label("Arguments (JSON by name)").fill('{"order": 1, "amount": 12345678901234567890}')
+    page.get_by_role("button", name="Create", exact=True).click()
+    expect(page.get_by_role("row", name="fresh")).to_contain_text("30 4 1 1 * UTC")
+    page.get_by_role("button", name="Edit fresh").click()
+    page.get_by_label("Kind").select_option("Interval")
+    page.get_by_label("Every (s)").fill("7200")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("row", name="fresh")).to_contain_text("every 2 h")
+    kept = scene.jobs.app.schedules.get("fresh")
+    assert (kept.rule.every_seconds, kept.rule.cron) == (7200, None)
+    assert bytes(kept.rule.args["amount"]) == b"12345678901234567890"
+    page.get_by_role("button", name="Remove fresh").click()
+    page.get_by_role("button", name="Remove", exact=True).click()
+    expect(page.get_by_role("row", name="fresh")).to_have_count(0)
+
+
 def test_a_worker_is_told_to_drain(seen: Watched, scene: Scene) -> None:
     page = seen.go("workers")
     page.get_by_role("button", name="Drain shop-1@host-b").click()

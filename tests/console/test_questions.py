@@ -27,6 +27,7 @@ from penstock.core.operations import (
 )
 from penstock.core.queues import QueueChanges, RedrivePolicy
 from penstock.testing import ManualClock
+from penstock.worker.job_logs import JobLog, LogLine
 from penstock.worker.records import JobRecord, Status
 from penstock.worker.status import derive
 from tests.console.conftest import Serve
@@ -132,6 +133,41 @@ async def test_jobs_that_wait_for_others_are_listed(serve: Serve) -> None:
     assert (await served.look("jobs", status="blocked", task="after0"))["jobs"] == []
 
 
+async def test_what_the_latest_attempts_logged_is_shown_with_their_job(serve: Serve) -> None:
+    served = await serve()
+    for attempt in range(1, 13):
+        job_log = JobLog()
+        job_log.add(LogLine(attempt, "INFO", "shop", f"attempt {attempt}"))
+        await served.broker.perform(PutRecords((job_log.to_record("j", attempt, 9_999_999_999_999),)))
+    said = await served.look("job", job_id="j")
+    assert [each["attempt"] for each in said["logs"]] == list(range(3, 13))
+    assert said["logs"][-1]["kept"]["lines"] == [[12, "INFO", "shop", "attempt 12"]]
+
+
+async def test_schedules_are_shown_with_their_next_runs(serve: Serve) -> None:
+    served = await serve()
+    rules = {"a": {"cron": "0 3 * * *", "zone": "Europe/Berlin"}, "b": {"every_seconds": 60}, "c": {"cron": "nonsense"}}
+    for name, rule in rules.items():
+        kept = {"name": name, "rule": {"task": "t", **rule}, "next_at": 1_700_000_000_000, "since": 1_700_000_000_000}
+        await served.broker.perform(PutRecords((Record(f"schedule/{name}", json.dumps(kept).encode()),)))
+    said = (await served.look("schedules"))["schedules"]
+    told = {each["kept"]["name"]: [at - 1_700_000_000_000 for at in each["upcoming"]] for each in said}
+    assert told == {"a": [0, 13_600_000, 100_000_000], "b": [0, 60_000, 120_000], "c": [0]}
+
+
+async def test_the_next_runs_of_a_rule_are_told_while_it_is_written(serve: Serve) -> None:
+    served = await serve()
+    at = 1_700_000_000_000
+    said = await served.look("occurrences", cron="0 3 * * *", zone="Europe/Berlin", at=at, count=2)
+    assert said["upcoming"] == [at + 13_600_000, at + 100_000_000]
+    now = served.clock.now_ms()
+    assert (await served.look("occurrences", every_seconds=30, count=2))["upcoming"] == [now + 30_000, now + 60_000]
+    for wrong in ("", "cron=x", "cron=@daily&zone=Atlantis/Sunk", "cron=@daily&every_seconds=5", "every_seconds=0"):
+        answer = await served.http.get(f"/console/api/occurrences?{wrong}")
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request"), wrong
+    assert (await served.http.get(f"/console/api/occurrences?cron=@daily&at={1 << 61}")).status_code == 400
+
+
 async def test_dead_letters_are_grouped_by_why_they_died(serve: Serve) -> None:
     served = await serve()
     await served.broker.perform(CreateQueue("dead"))
@@ -159,9 +195,11 @@ async def test_records_that_cannot_be_read_harm_nothing(serve: Serve, junk: byte
         Record("flow/x", junk),
         Record("worker/x", junk),
         Record("schedule/x", junk),
+        Record("log/x/000001", junk),
+        Record("log/x/first", b"{}"),
     )
     await served.broker.perform(Apply(Effects(records=records)))
-    for what in ("jobs?status=failed", "job?job_id=x", "workflows"):
+    for what in ("jobs?status=failed", "job?job_id=x", "workflows", "schedules"):
         assert (await served.http.get(f"/console/api/{what}")).status_code == 200
     assert (await served.http.get("/console/api/workflow?workflow_id=x")).status_code == 400
 

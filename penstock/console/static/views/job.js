@@ -20,7 +20,7 @@ export async function job({ main, heading, title, signal, parts }) {
     if (now !== stamp) draw(said);
     stamp = now;
   };
-  const draw = ({ job: short, message, record, history, is_called_off: isCalledOff, expires_at: expiresAt }) => {
+  const draw = ({ job: short, message, record, history, logs, is_called_off: isCalledOff, expires_at: expiresAt }) => {
     if (short.status === "unknown") {
       title("Job");
       put(main, h("p", { class: "crumbs" }, h("a", { href: place("jobs") }, "Jobs")), heading, h("p", { class: "id" }, visible(id)), empty("Nothing is known of this job", "There never was one of this id, or what was known of it has expired."), timeline(history));
@@ -45,6 +45,7 @@ export async function job({ main, heading, title, signal, parts }) {
           record?.progress ? [h("h2", {}, "Progress"), progressBar(record.progress), h("p", {}, `${count(record.progress.done)}${record.progress.total ? ` of ${count(record.progress.total)}` : ""} ${visible(record.progress.note || "")}`)] : null,
           record && "result" in record ? [h("h2", {}, "Result"), jsonBox(record.result, "Result")] : null,
           envelope?.args ? [h("h2", {}, "Arguments"), Object.keys(envelope.args).length ? jsonBox(envelope.args, "Arguments") : h("p", { class: "muted" }, "It takes none.")] : message ? [h("h2", {}, "Body"), bodyBox(message.body)] : h("p", { class: "muted" }, "The message is gone, and its arguments with it."),
+          logs.length ? [h("h2", {}, "Log"), logs.map((each) => logOf(each, logs.length > 1))] : null,
           record && "checkpoint" in record ? [h("h2", {}, "Checkpoint"), jsonBox(record.checkpoint, "Checkpoint")] : null),
         h("section", {}, h("h2", {}, "Facts"), facts([
           ["Queue", short.queue ? h("a", { href: place("queue", short.queue) }, short.queue) : null], ["Attempts", count(record?.attempts ?? 0)], ["Deliveries", message ? count(message.receive_count || 0) : null], ["Key", message?.group_id && visible(message.group_id)], ["Priority", message?.priority || null],
@@ -74,6 +75,14 @@ export async function job({ main, heading, title, signal, parts }) {
     }
     notice(outcome === "done" ? "It is cancelled." : "It runs, and is told to stop.");
   }
+}
+
+// What an attempt logged, a line each; what is not understood is left out.
+function logOf({ attempt, kept }, isNamed) {
+  const lines = Array.isArray(kept?.lines) ? kept.lines.filter(Array.isArray) : [];
+  return [isNamed ? h("p", { class: "muted" }, `Attempt ${attempt}`) : null, kept?.dropped_count ? h("p", { class: "muted" }, `${count(kept.dropped_count)} earlier lines are not kept.`) : null,
+    h("pre", { class: "code log", tabindex: "0", "aria-label": `Log of attempt ${attempt}` }, lines.flatMap(([at, level, logger, text]) => [
+      h("span", { class: "muted" }, `${instant(at).slice(11)} `), h("span", { class: /ERROR|CRITICAL/.test(level) ? "bad" : "v" }, String(level)), h("span", { class: "muted", title: String(logger) }, ` ${visible(String(logger)).slice(0, 40)} `), `${visible(String(text))}\n`]))];
 }
 
 function read(body) {

@@ -25,7 +25,7 @@ export function queue({ main, heading, title, signal, parts, query, fail, onMove
     chart("Throughput per second", [{ label: "sent", kind: "a", of: (point) => point[4] }, { label: "done", kind: "b", of: (point) => point[5] }], rate),
     chart("Messages", [{ label: "ready", kind: "a", of: (point) => point[1] }, { label: "in flight", kind: "b", of: (point) => point[3] }, { label: "delayed", kind: "c", of: (point) => point[2] }], count),
     chart("Age of the oldest", [{ label: "age", kind: "a", of: (point) => point[6] }], duration),
-    chart("Latency, 95 of 100 within", [{ label: "sent to received", kind: "a", of: (point) => point[7] ?? null }, { label: "received to deleted", kind: "b", of: (point) => point[8] ?? null }], duration)];
+    chart("Latency, 95 of 100 within", [{ label: "waited", kind: "a", of: (point) => point[7] ?? null }, { label: "held", kind: "b", of: (point) => point[8] ?? null }], duration)];
   let past = [[], [], []];
   let wanted = 0;
   const spans = choice([["0", "Last minutes"], ["1", "Last day"], ["2", "Last week"]], "0", { "aria-label": "Span of the charts", on: { change: () => { wanted = Number(spans.value); drawCharts(); } } });
