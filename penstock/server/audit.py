@@ -170,7 +170,8 @@ class Audit:
         """Write an entry to the log of the process and to the store. A store that fails is told of and nothing more:
         what is noted has happened."""
         said = {name: getattr(entry, name) for name in Entry.__struct_fields__ if name != "at"}
-        log.info("%s", " ".join(f"{name}={json.dumps(value)}" for name, value in said.items() if value != ""))
+        line = " ".join(f"{name}={json.dumps(value)}" for name, value in said.items() if value != "")
+        log.info("%s", line, extra={"audit": said})
         key = f"{ENTRIES}{entry.at:013d}-{os.urandom(4).hex()}"
         try:
             await self._broker.perform(PutRecords((Record(key, _encode(entry), expires_at=entry.at + KEPT_MS),)))

@@ -31,7 +31,7 @@ export function can(right, queue = "") {
 export const keepsAudit = () => me !== null && !me.is_open && can("admin");
 
 // Why a control cannot be used; empty if it can. `needs` is a right and the queue it is needed for.
-export const lacking = (needs) => (!needs || can(...needs) ? "" : `${me.user} may not do this: it needs the right to ${needs[0]}${needs[1] ? "" : " all queues"}.`);
+export const lacking = (needs) => (!needs || can(...needs) ? "" : `${me.user} may not do this: it needs the right to ${needs[0] === "admin" ? "administer" : needs[0]}${needs[1] ? "" : " all queues"}.`);
 
 async function leave() {
   await fetch("/access/logout", { method: "POST", headers: HEADERS, credentials: "same-origin" });
