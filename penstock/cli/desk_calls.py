@@ -11,6 +11,7 @@ import msgspec
 
 from penstock.cli.target import DEFAULT_URL, Target
 from penstock.core.errors import AccessDenied, InvalidRequest, PenstockError, StoreUnavailable
+from penstock.server.audit import Audit, Entry
 from penstock.server.directory.directory import Directory
 from penstock.server.directory.users import Users
 from penstock.wire.rest.problems import error_in
@@ -19,8 +20,13 @@ BY = "the command line"
 """Who is said to have made what was made in a store directly: there is no telling who may open it."""
 
 
-def in_store(target: Target, work: Callable[[Directory], Coroutine[Any, Any, Any]]) -> Any:
-    """Do some work on the directory of the store that a command names, and return what comes of it.
+def in_store(
+    target: Target,
+    work: Callable[[Directory], Coroutine[Any, Any, Any]],
+    noted: tuple[str, str, str] | None = None,
+) -> Any:
+    """Do some work on the directory of the store that a command names, and return what comes of it; ``noted`` goes into
+    the audit log: action, target and detail.
 
     The master key and the account are those of the configuration, so it is to be run where the servers run.
     """
@@ -33,20 +39,33 @@ def in_store(target: Target, work: Callable[[Directory], Coroutine[Any, Any, Any
     masters = masters_of(settings.master_keys, target.store)
 
     async def with_broker(broker: Any) -> Any:
-        return await work(Directory(broker, masters, account=settings.account, now_ms=SystemClock().now_ms))
+        now_ms = SystemClock().now_ms
+        done = await work(Directory(broker, masters, account=settings.account, now_ms=now_ms))
+        if noted is not None:
+            action, key_id, detail = noted
+            await Audit(broker, now_ms).note(Entry(now_ms(), BY, action, key_id or done.key.key_id, detail))
+        return done
 
     return target.run(with_broker)
 
 
-def users_in_store(target: Target, work: Callable[[Users], Coroutine[Any, Any, Any]]) -> Any:
-    """Do some work on the users of the store that a command names, and return what comes of it."""
+def users_in_store(
+    target: Target,
+    work: Callable[[Users], Coroutine[Any, Any, Any]],
+    noted: tuple[str, str, str] | None = None,
+) -> Any:
+    """The same for users."""
     from penstock import config as configuration
     from penstock.broker.system import SystemClock
 
     settings = configuration.load({"store": target.store})
 
     async def with_broker(broker: Any) -> Any:
-        return await work(Users(broker, account=settings.account, now_ms=SystemClock().now_ms))
+        now_ms = SystemClock().now_ms
+        done = await work(Users(broker, account=settings.account, now_ms=now_ms))
+        if noted is not None:
+            await Audit(broker, now_ms).note(Entry(now_ms(), BY, *noted))
+        return done
 
     return target.run(with_broker)
 

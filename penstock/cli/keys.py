@@ -56,7 +56,9 @@ def create(
     wish = KeyWish(tuple(allow), name=name, account=account, expires_seconds=seconds, note=note)
     where = target(url, store, key)
     if store is not None:
-        made: NewKey = in_store(where, lambda directory: directory.create_key(wish, BY))
+        made: NewKey = in_store(
+            where, lambda directory: directory.create_key(wish, BY), ("key create", "", ", ".join(allow))
+        )
     else:
         made = msgspec.json.decode(call(where, "POST", "keys", wish), type=NewKey)
     _show(made, as_json)
@@ -96,7 +98,9 @@ def rotate(
     """Make a key that may do the same, and let the old one end after a while."""
     wanted, where = Grace(seconds_in(grace, "grace")), target(url, store, key)
     if store is not None:
-        made: NewKey = in_store(where, lambda directory: directory.rotate_key(key_id, wanted, BY))
+        made: NewKey = in_store(
+            where, lambda directory: directory.rotate_key(key_id, wanted, BY), ("key rotate", key_id, "")
+        )
     else:
         made = msgspec.json.decode(call(where, "POST", f"keys/{quote(key_id, safe='')}/rotate", wanted), type=NewKey)
     _show(made, as_json)
@@ -109,7 +113,9 @@ def revoke(key_id: KeyId, as_json: Json = False, url: Url = None, store: StoreUr
     """End a key: servers refuse it within seconds."""
     where = target(url, store, key)
     if store is not None:
-        revoked: KeyView = in_store(where, lambda directory: directory.revoke_key(key_id, BY))
+        revoked: KeyView = in_store(
+            where, lambda directory: directory.revoke_key(key_id, BY), ("key revoke", key_id, "")
+        )
     else:
         revoked = msgspec.json.decode(call(where, "POST", f"keys/{quote(key_id, safe='')}/revoke"), type=KeyView)
     if as_json:

@@ -43,6 +43,9 @@ ELSEWHERE = {
         "keys", "Make, list, rotate and revoke keys: one kind for AWS SDKs, REST, the console and workers."
     ),
     "user": Elsewhere("users", "Make, list, change and delete users of the console."),
+    "audit": Elsewhere(
+        "audit", "Show the audit log, the latest first: administration, and changes by hand in the console."
+    ),
 }
 """They come in this order."""
 

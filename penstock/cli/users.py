@@ -39,7 +39,9 @@ def create(
     """Make a user. Their password is asked for, or read from standard input."""
     wish, where = UserWish(name, tuple(allow), _password()), target(url, store, key)
     if store is not None:
-        made: UserView = users_in_store(where, lambda users: users.create_user(wish, BY))
+        made: UserView = users_in_store(
+            where, lambda users: users.create_user(wish, BY), ("user create", name, ", ".join(allow))
+        )
     else:
         made = msgspec.json.decode(call(where, "POST", "users", wish), type=UserView)
     _tell(made, f"Made {made.name}, who may {', '.join(made.allow)}.", as_json)
@@ -82,7 +84,7 @@ def delete(name: Name, as_json: Json = False, url: Url = None, store: StoreUrl =
     """Delete a user; their logins end."""
     where = target(url, store, key)
     if store is not None:
-        deleted: UserView = users_in_store(where, lambda users: users.delete_user(name))
+        deleted: UserView = users_in_store(where, lambda users: users.delete_user(name), ("user delete", name, ""))
     else:
         deleted = msgspec.json.decode(call(where, "DELETE", f"users/{quote(name, safe='')}"), type=UserView)
     _tell(deleted, f"Deleted {deleted.name}.", as_json)
@@ -91,7 +93,9 @@ def delete(name: Name, as_json: Json = False, url: Url = None, store: StoreUrl =
 def _change(name: str, change: UserChange, url: str | None, store: str | None, key: str | None) -> UserView:
     where = target(url, store, key)
     if store is not None:
-        changed: UserView = users_in_store(where, lambda users: users.change_user(name, change))
+        changed: UserView = users_in_store(
+            where, lambda users: users.change_user(name, change), ("user change", name, "")
+        )
         return changed
     return msgspec.json.decode(call(where, "PATCH", f"users/{quote(name, safe='')}", change), type=UserView)
 

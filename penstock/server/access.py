@@ -150,8 +150,9 @@ def _beyond_rights(request: Request, operation: Operation[Any]) -> AccessDenied:
     lacking = [(queue, right) for queue, right in needs_of(operation) if not request.rights.allows(right, queue)]
     queue, right = min(lacking)
     where = f"queue {queue}" if queue else "all queues"
+    verb = "administer" if right is Right.ADMIN else right
     return AccessDenied(
-        f"{request.user} may not perform {type(operation).__name__}: it needs the right to {right} {where}.",
+        f"{request.user} may not perform {type(operation).__name__}: it needs the right to {verb} {where}.",
         hint="Somebody who may administer this server can grant it: `penstock key create --allow`.",
         field="queue",
     )

@@ -26,7 +26,7 @@ from penstock.core.operations import (
 from penstock.server.options import ServerOptions, is_loopback
 from penstock.wire.http import Request
 
-_LOOKS = frozenset(
+LOOKS = frozenset(
     {
         DescribeQueue,
         Find,
@@ -98,7 +98,7 @@ class Browsers:
         Raises:
             AccessDenied: the operation changes something.
         """
-        if type(operation) not in _LOOKS:
+        if type(operation) not in LOOKS:
             raise AccessDenied(
                 "A page of another site may not do this.",
                 hint="Call from a program, or have keys asked for and send one.",

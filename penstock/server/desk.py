@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from penstock.core.errors import AccessDenied, InvalidRequest, PenstockError
 from penstock.core.rights import ROLES, Right
+from penstock.server.audit import Audit
 from penstock.server.auth import Gate
 from penstock.server.browsers import Browsers
 from penstock.server.directory.directory import Directory
@@ -19,6 +20,7 @@ from penstock.server.directory.users import UserChange, Users, UserWish
 from penstock.server.logins import Logins
 from penstock.wire.http import Request, Response, Step
 from penstock.wire.rest.problems import MethodNotAllowed, NotFound, refusal
+from penstock.wire.rest.shapes import query_reader
 
 MOUNT = "access"
 
@@ -28,6 +30,16 @@ _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
 )
 _encode = msgspec.json.Encoder().encode
+
+
+class _Wanted(Struct, frozen=True):
+    after: str = ""
+    limit: int = 100
+    who: str = ""
+    target: str = ""
+
+
+_read_query = query_reader(_Wanted, _Wanted.__struct_fields__)
 
 
 class _Login(Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,6 +60,7 @@ class Desk:
         gate: knows whether anybody has to prove who they are.
         logins: knows who calls.
         browsers: keep pages of other sites away.
+        audit: notes what is changed.
     """
 
     def __init__(
@@ -58,6 +71,7 @@ class Desk:
         gate: Gate,
         logins: Logins,
         browsers: Browsers,
+        audit: Audit,
     ) -> None:
         self._directory = directory
         self._users = users
@@ -65,6 +79,7 @@ class Desk:
         self._roster = roster
         self._gate = gate
         self._browsers = browsers
+        self._audit = audit
         self._routes: tuple[tuple[str, re.Pattern[str], _Handle], ...] = (
             ("GET", re.compile(r"me"), self._me),
             ("GET", re.compile(r"keys"), self._list_keys),
@@ -75,6 +90,7 @@ class Desk:
             ("POST", re.compile(r"users"), self._create_user),
             ("PATCH", re.compile(r"users/([^/]+)"), self._change_user),
             ("DELETE", re.compile(r"users/([^/]+)"), self._delete_user),
+            ("GET", re.compile(r"audit"), self._read_audit),
         )
 
     async def answer(self, request: Request, headers: list[tuple[bytes, bytes]]) -> Response:
@@ -125,11 +141,21 @@ class Desk:
 
     async def _log_in(self, request: Request) -> Response:
         asked = _read(request, _Login)
-        cookie = await self._logins.begin(request, asked.name, asked.secret)
+        # people type their passwords where a name belongs: one that nobody has is not written down
+        who = asked.name if self._logins.is_known(asked.name) else "nobody known"
+        try:
+            cookie = await self._logins.begin(request, asked.name, asked.secret)
+        except PenstockError as error:
+            await self._audit.did(request, "login", result=error.code, who=who)
+            raise
+        await self._audit.did(request, "login", who=who)
         return Response(204, (*_HEADERS[1:], (b"set-cookie", cookie)), b"")
 
     async def _log_out(self, request: Request) -> Response:
+        who = await self._logins.who(request)
         cookie = await self._logins.end(request)
+        if who is not None:
+            await self._audit.did(request, "logout", who=who)
         return Response(204, (*_HEADERS[1:], (b"set-cookie", cookie)), b"")
 
     # -- keys ----------------------------------------------------------------------------------------------------------
@@ -143,19 +169,19 @@ class Desk:
         wish = _read(request, KeyWish)
         self._check_first(wish.allow)
         made = await self._directory.create_key(wish, _name(request))
-        await self._roster.look()
+        await self._changed(request, "key create", made.key.key_id, ", ".join(made.key.allow))
         return _answered(made, 201)
 
     async def _rotate_key(self, request: Request, key_id: str) -> Response:
         self._check_admin(request)
         made = await self._directory.rotate_key(key_id, _read(request, Grace), _name(request))
-        await self._roster.look()
+        await self._changed(request, "key rotate", key_id, f"to {made.key.key_id}")
         return _answered(made, 201)
 
     async def _revoke_key(self, request: Request, key_id: str) -> Response:
         self._check_admin(request)
         revoked = await self._directory.revoke_key(key_id, _name(request))
-        await self._roster.look()
+        await self._changed(request, "key revoke", key_id)
         return _answered(revoked)
 
     # -- users ---------------------------------------------------------------------------------------------------------
@@ -169,20 +195,36 @@ class Desk:
         wish = _read(request, UserWish)
         self._check_first(wish.allow)
         made = await self._users.create_user(wish, _name(request))
-        await self._roster.look()
+        await self._changed(request, "user create", made.name, ", ".join(made.allow))
         return _answered(made, 201)
 
     async def _change_user(self, request: Request, name: str) -> Response:
         self._check_admin(request)
-        changed = await self._users.change_user(name, _read(request, UserChange))
-        await self._roster.look()
+        change = _read(request, UserChange)
+        changed = await self._users.change_user(name, change)
+        words = ["" if change.password is None else "password", *(change.allow or ())]
+        await self._changed(request, "user change", name, ", ".join(filter(None, words)))
         return _answered(changed)
 
     async def _delete_user(self, request: Request, name: str) -> Response:
         self._check_admin(request)
         deleted = await self._users.delete_user(name)
-        await self._roster.look()
+        await self._changed(request, "user delete", name)
         return _answered(deleted)
+
+    # -- the audit log -------------------------------------------------------------------------------------------------
+
+    async def _read_audit(self, request: Request, _: str) -> Response:
+        self._check_admin(request)
+        asked = _Wanted(**_read_query(request.query))
+        return _answered(
+            await self._audit.read(after=asked.after, limit=asked.limit, who=asked.who, target=asked.target)
+        )
+
+    async def _changed(self, request: Request, action: str, target: str, detail: str = "") -> None:
+        """Let a change take effect here at once, and note it."""
+        await self._roster.look()
+        await self._audit.did(request, action, target, detail)
 
     def _check_first(self, allow: tuple[str, ...]) -> None:
         """Refuse to close the gate behind everybody who could open it again."""

@@ -16,6 +16,7 @@ from penstock.core.messages import Delivery
 from penstock.core.operations import Receive, Settle
 from penstock.core.settlements import GiveBack, Settlement
 from penstock.server.access import Access
+from penstock.server.audit import is_audited
 from penstock.server.browsers import Browsers
 from penstock.server.dialects import Dialects
 from penstock.server.entrance import Entrance
@@ -62,6 +63,7 @@ class Dispatch:
         self._browsers = entrance.browsers
         self._logins = entrance.logins
         self._desk = entrance.desk
+        self._audit = entrance.audit
         self._pages = {**open_pages, **closed_pages}
         self._open_paths = frozenset(open_pages)
         self._quiet_until: dict[str, float] = {}
@@ -136,28 +138,32 @@ class Dispatch:
         taken: tuple[Delivery, ...] = ()
         while isinstance(step, Call):
             operation = step.operation
-            if access is not None and not access.is_plain(request, operation):
-                await access.check(request, operation)
-            elif browsers is not None:
-                browsers.check(operation)
             touches_records = type(operation) in TOUCHES_RECORDS
-            if touches_records:
-                check_records(operation)
             reply: Any
-            if type(operation) is Receive:
-                if operation.wait_seconds == 0:
+            try:
+                if access is not None and not access.is_plain(request, operation):
+                    await access.check(request, operation)
+                elif browsers is not None:
+                    browsers.check(operation)
+                if touches_records:
+                    check_records(operation)
+                if type(operation) is not Receive or operation.wait_seconds == 0:
                     reply = await self._perform(operation)
                 else:
                     reply = await self.long_polls.perform(operation, client)
-                if reply.deliveries:
-                    taken = (*taken, *reply.deliveries)
-                    if client.has_gone:
-                        await self._give_back(operation.queue, taken)
-                        raise ClientGone
-            else:
-                reply = await self._perform(operation)
+            except PenstockError as error:
+                if access is not None:
+                    await self._audit.failed(request, operation, error)
+                raise
+            if type(operation) is Receive and reply.deliveries:
+                taken = (*taken, *reply.deliveries)
+                if client.has_gone:
+                    await self._give_back(operation.queue, taken)
+                    raise ClientGone
             if access is not None:
                 access.performed(operation)
+                if is_audited(request, operation):
+                    await self._audit.performed(request, operation, reply)
                 reply = access.seen(request, operation, reply)
             if touches_records:
                 reply = without_reserved(operation, reply)

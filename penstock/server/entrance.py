@@ -3,6 +3,7 @@
 from penstock.broker.contract import Broker
 from penstock.core.clock import Clock
 from penstock.server.access import Access
+from penstock.server.audit import Audit
 from penstock.server.auth import Gate
 from penstock.server.browsers import Browsers
 from penstock.server.desk import Desk
@@ -34,6 +35,7 @@ class Entrance:
         browsers: keeps pages of other sites away.
         desk: answers what is asked about keys, users and logins.
         roster: follows who may call.
+        audit: notes who changed what.
     """
 
     def __init__(self, broker: Broker, options: ServerOptions, clock: Clock, masters: Masters | None = None) -> None:
@@ -53,7 +55,8 @@ class Entrance:
         self.logins = Logins(
             self.gate, self.roster, users, sessions, self.browsers, Throttle(MOST_WRONG, 10 * MOST_WRONG)
         )
-        self.desk = Desk(directory, users, self.roster, self.gate, self.logins, self.browsers)
+        self.audit = Audit(broker, now_ms)
+        self.desk = Desk(directory, users, self.roster, self.gate, self.logins, self.browsers, self.audit)
         self._is_asked = options.auth != "none"
 
     async def open(self) -> None:

@@ -101,6 +101,16 @@ class Logins:
         token = await self._sessions.begin("key" if user is None else "user", name, stamp)
         return _cookie(request, token, b"")
 
+    def is_known(self, name: str) -> bool:
+        """Return whether there is a user or a key of that name."""
+        return name in self._roster.users or self._gate.find_key(name) is not None
+
+    async def who(self, request: Request) -> str | None:
+        """Return who is logged in with a request's cookie."""
+        token = _token_in(request)
+        session = None if token is None else await self._sessions.find(digest_of(token))
+        return None if session is None else session.name
+
     async def end(self, request: Request) -> bytes:
         """End the session of a request, if it has one, and return the cookie that takes its cookie away."""
         token = _token_in(request)

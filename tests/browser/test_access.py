@@ -55,6 +55,23 @@ def test_somebody_logs_in_is_told_who_they_are_and_logs_out(open_page: Open, gua
     expect(page.get_by_label("User or access key id")).to_be_visible()
 
 
+def test_an_admin_sees_who_changed_what(open_page: Open, guarded: RunningServer) -> None:
+    seen = open_page(guarded.url)
+    page = seen.go("queue/billing")
+    log_in(seen, "ann")
+    with page.expect_response(lambda answer: answer.request.method == "PATCH"):  # the stream may show it before
+        page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_role("button", name="Resume")).to_be_visible()
+    page.get_by_role("link", name="Audit").click()
+    row = page.get_by_role("row").filter(has_text="UpdateQueue")
+    for text in ("ann", "billing", "is_paused", "done", "127.0.0.1"):
+        expect(row).to_contain_text(text)
+    seen.shoot("audit")
+    page.get_by_label("Who").fill("nobody")
+    page.get_by_role("button", name="Search").click()
+    expect(page.locator("main")).to_contain_text("Nothing was noted")
+
+
 def test_who_may_only_look_sees_their_queues_and_why_they_may_do_no_more(
     open_page: Open, guarded: RunningServer
 ) -> None:
@@ -63,6 +80,7 @@ def test_who_may_only_look_sees_their_queues_and_why_they_may_do_no_more(
     log_in(seen, "vera")
     expect(page.get_by_role("link", name="orders-eu")).to_be_visible()
     expect(page.get_by_role("link", name="billing")).to_have_count(0)
+    expect(page.get_by_role("link", name="Audit")).to_have_count(0)
     create = page.get_by_role("button", name="Create queue")
     expect(create).to_be_disabled()
     expect(create).to_have_attribute("title", re.compile("vera may not do this"))

@@ -57,6 +57,15 @@ def test_a_key_is_made_listed_rotated_and_revoked(terminal: Terminal) -> None:
     assert [each["status"] for each in terminal.json("key", "list")] == ["revoked", "active"]
 
 
+def test_what_was_done_with_keys_is_in_the_audit_log(terminal: Terminal) -> None:
+    key_id = terminal.json("key", "create", "--allow", "view", "--name", "shop")["key"]["key_id"]
+    terminal("key", "revoke", key_id)
+    assert [each["action"] for each in terminal.json("audit")] == ["key revoke", "key create"]
+    assert [each["target"] for each in terminal.json("audit", "--on", key_id)] == [key_id] * 2
+    assert "key revoke" in terminal("audit", "--limit", "1")
+    assert terminal("audit", "--who", "nobody") == "Nothing was noted.\n"
+
+
 def test_a_key_may_last_a_while(terminal: Terminal) -> None:
     key = terminal.json("key", "create", "--allow", "send:orders", "--expires", "90d")["key"]
     assert key["expires_at"] - key["created_at"] == 90 * 86_400_000

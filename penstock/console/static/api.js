@@ -97,6 +97,8 @@ export const rest = {
 // Find out who is calling; asks them to log in where that is needed.
 export const meet = () => ask("GET", "/access/me").then(know);
 
+export const auditLog = (query, signal) => ask("GET", "/access/audit", { query, signal });
+
 // The console's own questions.
 export const look = (what, query, signal) => ask("GET", `/console/api/${what}`, { query, signal });
 

@@ -3,8 +3,9 @@
 import { connection, meet, Problem } from "./api.js";
 import { h, place, put, say } from "./dom.js";
 import { clock } from "./format.js";
-import { whoArea } from "./session.js";
+import { keepsAudit, whoArea } from "./session.js";
 import { notice, noticeArea, problemBox, problemText } from "./widgets.js";
+import { audit } from "./views/audit.js";
 import { byHand } from "./views/by_hand.js";
 import { deadLetters } from "./views/dead_letters.js";
 import { job } from "./views/job.js";
@@ -16,7 +17,7 @@ import { schedules } from "./views/schedules.js";
 import { workers } from "./views/workers.js";
 import { workflow, workflows } from "./views/workflows.js";
 
-const VIEWS = { "": overview, queue, message, hand: byHand, dead: deadLetters, jobs, job, workflows, workflow, workers, schedules };
+const VIEWS = { "": overview, queue, message, hand: byHand, dead: deadLetters, jobs, job, workflows, workflow, workers, schedules, audit };
 const PLACES = [["Queues", [], ["", "queue", "message"]], ["By hand", ["hand"], ["hand"]], ["Dead letters", ["dead"], ["dead"]],
   ["Jobs", ["jobs"], ["jobs", "job"]], ["Workflows", ["workflows"], ["workflows", "workflow"]], ["Workers", ["workers"], ["workers"]], ["Schedules", ["schedules"], ["schedules"]]];
 
@@ -62,7 +63,7 @@ function show() {
   current?.stop.abort();
   const stop = new AbortController();
   current = { view, stop };
-  put(nav, PLACES.map(([text, target, names]) => h("a", { href: place(...target), "aria-current": names.includes(name) ? "page" : null, "data-key": `nav-${text}` }, text)));
+  put(nav, [...PLACES, ...(keepsAudit() ? [["Audit", ["audit"], ["audit"]]] : [])].map(([text, target, names]) => h("a", { href: place(...target), "aria-current": names.includes(name) ? "page" : null, "data-key": `nav-${text}` }, text)));
   nav.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
   const heading = h("h1", {}, "");
   const content = h("div", { class: "view" });

@@ -27,8 +27,11 @@ export function can(right, queue = "") {
   return me.grants.some((grant) => grant.rights.includes(right) && (name ? isLike(grant.pattern, name) : grant.pattern === "*"));
 }
 
+// Whether there is an audit log that this caller may read.
+export const keepsAudit = () => me !== null && !me.is_open && can("admin");
+
 // Why a control cannot be used; empty if it can. `needs` is a right and the queue it is needed for.
-export const lacking = (needs) => (!needs || can(...needs) ? "" : `${me.user} may not do this: it needs the right to ${needs[0]}${needs[1] ? "" : " all queues"}.`);
+export const lacking = (needs) => (!needs || can(...needs) ? "" : `${me.user} may not do this: it needs the right to ${needs[0] === "admin" ? "administer" : needs[0]}${needs[1] ? "" : " all queues"}.`);
 
 async function leave() {
   await fetch("/access/logout", { method: "POST", headers: HEADERS, credentials: "same-origin" });
