@@ -51,12 +51,21 @@ def work(
     key: KeyPair = None,
     log_format: Annotated[str, typer.Option(metavar="auto|human|json", help="auto: human on a terminal.")] = "auto",
     log_level: Annotated[str, typer.Option(metavar="debug|info|warning|error")] = "info",
+    job_logs: Annotated[
+        str | None,
+        typer.Option(
+            metavar="debug|info|warning|error",
+            help="Keep what jobs log with them in the store, from this level on: the latest 200 lines of each attempt.",
+        ),
+    ] = None,
     health_port: Annotated[
         int | None,
         typer.Option(min=1, max=65535, help="Serve /health/live, /health/ready and /metrics on this port."),
     ] = None,
 ) -> None:
     """Run the jobs of an app until SIGTERM or Ctrl-C."""
+    if job_logs is not None and job_logs not in LEVELS:
+        raise typer.BadParameter(f"It is one of {', '.join(LEVELS)}.", param_hint="--job-logs")
     if log_format not in FORMATS or log_level not in LEVELS:
         raise typer.BadParameter(f"--log-format is one of {', '.join(FORMATS)}; --log-level of {', '.join(LEVELS)}.")
     if queues is not None:
@@ -79,6 +88,7 @@ def work(
         key=key,
         log_format=cast(LogFormat, log_format),
         log_level=log_level,
+        job_log_level=job_logs,
         health_port=health_port,
     )
     if processes > 1 or reload:

@@ -25,6 +25,7 @@ class WorkSettings(Struct, frozen=True, kw_only=True):
     key: str | None = None
     log_format: LogFormat = "auto"
     log_level: str = "info"
+    job_log_level: str | None = None
     health_port: int | None = None
     parent_pid: int = 0
     index: int = 0

@@ -145,13 +145,14 @@ class WorkerProcess:
         return health
 
     def _options(self) -> WorkerOptions:
-        settings = self._settings
+        settings, level = self._settings, self._settings.job_log_level
         return WorkerOptions(
             queues=parse_queues(settings.queues) if settings.queues is not None else self._all_queues(),
             is_strict=settings.is_strict,
             slots=settings.slots,
             drain_seconds=settings.drain_seconds,
             is_burst=settings.is_burst,
+            job_log_level=None if level is None else logging.getLevelNamesMapping()[level.upper()],
             app_path=settings.app,
             app_url=settings.url,
             app_key=settings.key,

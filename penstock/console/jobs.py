@@ -21,6 +21,8 @@ from penstock.core.operations import Find, FindRecords, GetRecords, ListQueues, 
 
 JOB_PREFIX = "job/"
 CANCEL_PREFIX = "cancel/"
+LOG_PREFIX = "log/"
+MOST_LOGS = 10
 ENDED = ("succeeded", "failed", "cancelled")
 STATES = {
     "waiting": MessageFilter(state=State.READY),
@@ -109,10 +111,12 @@ def list_jobs(asked: Wanted, clock: Clock) -> Walk:
 
 
 def show_job(asked: One) -> Walk:
-    """Answer all that is known of a job: ``status``, ``message``, ``record``, ``history``, ``is_called_off``."""
+    """Answer all that is known of a job: ``status``, ``message``, ``record``, ``history``, ``logs`` of its latest
+    attempts, ``is_called_off``."""
     message = (yield Find((asked.job_id,))).messages[0]
     kept, mark = (yield GetRecords((JOB_PREFIX + asked.job_id, CANCEL_PREFIX + asked.job_id))).records
     events = (yield ReadHistory(asked.job_id)).events
+    logs = (yield FindRecords(f"{LOG_PREFIX}{asked.job_id}/", limit=MOST_LOGS, is_descending=True)).records
     summary = summarise(asked.job_id, message, kept)
     return answered(
         {
@@ -121,6 +125,11 @@ def show_job(asked: One) -> Walk:
             "record": None if kept is None else Raw(kept.value) if _is_json(kept.value) else None,
             "expires_at": None if kept is None else kept.expires_at,
             "history": events,
+            "logs": [
+                {"attempt": int(each.key.rpartition("/")[2]), "kept": Raw(each.value)}
+                for each in reversed(logs)
+                if each.key.rpartition("/")[2].isdigit() and _is_json(each.value)
+            ],
             "is_called_off": mark is not None,
         }
     )

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from penstock.worker.engine.worker import Worker
 from tests.browser.calling import Rest
 
 PATIENCE_SECONDS = 20
+log = logging.getLogger("shop")
 BEAT_SECONDS = 1.5
 
 
@@ -25,6 +27,7 @@ class Jobs:
     def __init__(self, url: str) -> None:
         self.app = app = Penstock(url)
         self.released = threading.Event()
+        log.setLevel(logging.INFO)
         self.url = url
 
         @app.task(name="charge_card")
@@ -42,6 +45,8 @@ class Jobs:
         @app.task(name="render_catalogue")
         def render_catalogue(pages: int) -> int:
             current_job().progress(37, pages, "laying out")
+            log.info("fonts are loaded")
+            log.warning("page 12 has no picture")
             self.released.wait()
             return pages
 
@@ -70,7 +75,11 @@ class Jobs:
             self._loop = asyncio.get_running_loop()
             try:
                 shares = (QueueShare("default"),)
-                self._worker = Worker(self.app, broker, WorkerOptions(queues=shares, slots=4, drain_seconds=0.1))
+                self._worker = Worker(
+                    self.app,
+                    broker,
+                    WorkerOptions(queues=shares, slots=4, drain_seconds=0.1, job_log_level=logging.INFO),
+                )
                 started.set()
                 await self._worker.run()
             finally:

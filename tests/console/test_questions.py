@@ -27,6 +27,7 @@ from penstock.core.operations import (
 )
 from penstock.core.queues import QueueChanges, RedrivePolicy
 from penstock.testing import ManualClock
+from penstock.worker.job_logs import JobLog, LogLine
 from penstock.worker.records import JobRecord, Status
 from penstock.worker.status import derive
 from tests.console.conftest import Serve
@@ -132,6 +133,17 @@ async def test_jobs_that_wait_for_others_are_listed(serve: Serve) -> None:
     assert (await served.look("jobs", status="blocked", task="after0"))["jobs"] == []
 
 
+async def test_what_the_latest_attempts_logged_is_shown_with_their_job(serve: Serve) -> None:
+    served = await serve()
+    for attempt in range(1, 13):
+        job_log = JobLog()
+        job_log.add(LogLine(attempt, "INFO", "shop", f"attempt {attempt}"))
+        await served.broker.perform(PutRecords((job_log.to_record("j", attempt, 9_999_999_999_999),)))
+    said = await served.look("job", job_id="j")
+    assert [each["attempt"] for each in said["logs"]] == list(range(3, 13))
+    assert said["logs"][-1]["kept"]["lines"] == [[12, "INFO", "shop", "attempt 12"]]
+
+
 async def test_schedules_are_shown_with_their_next_runs(serve: Serve) -> None:
     served = await serve()
     rules = {"a": {"cron": "0 3 * * *", "zone": "Europe/Berlin"}, "b": {"every_seconds": 60}, "c": {"cron": "nonsense"}}
@@ -183,6 +195,8 @@ async def test_records_that_cannot_be_read_harm_nothing(serve: Serve, junk: byte
         Record("flow/x", junk),
         Record("worker/x", junk),
         Record("schedule/x", junk),
+        Record("log/x/000001", junk),
+        Record("log/x/first", b"{}"),
     )
     await served.broker.perform(Apply(Effects(records=records)))
     for what in ("jobs?status=failed", "job?job_id=x", "workflows", "schedules"):

@@ -29,6 +29,7 @@ from penstock.worker.engine.options import WorkerOptions
 from penstock.worker.engine.presence import Presence
 from penstock.worker.engine.runners import Runner
 from penstock.worker.engine.tending import Tending
+from penstock.worker.job_logs import JobLogs
 from penstock.worker.outcomes import (
     LeaseLost,
 )
@@ -128,10 +129,16 @@ class Worker:
             await self._duties.once()
         else:
             caring.append(asyncio.create_task(self._duties.run()))
+        taking_down = None
+        if self._options.job_log_level is not None:
+            taking_down = JobLogs(self._handling.logs, self._options.job_log_level)
+            logging.getLogger().addHandler(taking_down)
         try:
             await self._until_drained(self._fetch_and_start())
             await self._finish()
         finally:
+            if taking_down is not None:
+                logging.getLogger().removeHandler(taking_down)
             for each in caring:
                 each.cancel()
             await asyncio.gather(*caring, return_exceptions=True)
