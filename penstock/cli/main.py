@@ -121,7 +121,7 @@ _SERVE_EPILOG = """
 Settings come from the configuration file, then from PENSTOCK_<SETTING> in the
 environment, then from these flags; the later wins. Only in the first two:
 max_body_bytes, read_seconds, idle_seconds, drain_seconds, log_level,
-access_log, aweq_checkout_seconds, wq_lock_seconds, and keys
+access_log, traces, aweq_checkout_seconds, wq_lock_seconds, and keys
 (PENSTOCK_KEYS=id:secret,id:secret:account). Only in the file: queues.
 docs/configuration.md has all of it.
 

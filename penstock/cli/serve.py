@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvloop
 
@@ -22,6 +23,7 @@ from penstock.broker.sweeping import Sweeping
 from penstock.broker.system import SystemClock
 from penstock.broker.timed import timed
 from penstock.cli import logs
+from penstock.cli.exporting import open_provider
 from penstock.cli.notifying import Notifying
 from penstock.config import Settings, check_exposure
 from penstock.console import MOUNT, Console
@@ -34,6 +36,9 @@ from penstock.server.mounts import Mount
 from penstock.server.server import Server
 from penstock.store import examine, open_store, without_password
 from penstock.store.contract import Store
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
 
 log = logging.getLogger("penstock.serve")
 
@@ -66,6 +71,7 @@ def serve(settings: Settings) -> None:
 
 async def _serve(settings: Settings) -> None:
     counting, notifying = Counting(), Notifying()
+    tracers = open_provider() if settings.traces == "otlp" else None
     opened = await open_store(settings.store_url)
     store = timed(opened, counting.of_store)
     local = LocalBroker(store)
@@ -76,7 +82,7 @@ async def _serve(settings: Settings) -> None:
         examination = await examine(opened, settings.store_url)
         for concern in examination.concerns:
             log.warning("%s. %s", concern.found, concern.hint)
-        server = _server(console.broker, local, store, settings, console, counting)
+        server = _server(console.broker, local, store, settings, console, counting, tracers)
         await declare_queues(broker, settings)
         await _start(server, settings)
         gc.collect()
@@ -93,10 +99,18 @@ async def _serve(settings: Settings) -> None:
         notifying.close()
         await console.aclose()
         await broker.aclose()
+        if tracers is not None:
+            await asyncio.to_thread(tracers.shutdown)  # what has not been sent yet is sent now
 
 
 def _server(
-    broker: Broker, local: LocalBroker, store: Store, settings: Settings, console: Console, counting: Counting
+    broker: Broker,
+    local: LocalBroker,
+    store: Store,
+    settings: Settings,
+    console: Console,
+    counting: Counting,
+    tracers: "TracerProvider | None",
 ) -> Server:
     try:
         return Server(
@@ -107,6 +121,7 @@ def _server(
             mounts=(Mount("console", console.dialect, console.pages, home=MOUNT),),
             counting=counting,
             masters=masters_of(settings.master_keys, settings.store_url),
+            tracers=tracers,
         )
     except OSError as error:
         raise CannotListen(

@@ -11,6 +11,7 @@ import msgspec
 from penstock.broker.system import Entropy, SystemClock, SystemEntropy
 from penstock.broker.validation import validate
 from penstock.client.connection import Answer, ConnectionLost, Pool
+from penstock.client.propagation import trace_headers
 from penstock.client.repeating import as_if_once, may_repeat, named
 from penstock.core.clock import Clock
 from penstock.core.errors import InvalidRequest, StoreUnavailable
@@ -99,7 +100,10 @@ class HttpBroker:
     def _request(self, asked: Ask) -> bytes:
         body = asked.body
         about_body = f"content-type: application/json\r\ncontent-length: {len(body)}\r\n" if body else ""
-        return f"{asked.method} {self._path}{asked.target}{self._headers}{about_body}\r\n".encode("ascii") + body
+        return (
+            f"{asked.method} {self._path}{asked.target}{self._headers}{trace_headers()}{about_body}\r\n".encode("ascii")
+            + body
+        )
 
     def _limit(self, operation: Operation[Any]) -> float | None:
         """Return how long to wait for an answer; not limited where the queue's own setting says how long it takes."""

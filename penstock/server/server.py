@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING
 
 from penstock.broker.contract import Broker
 from penstock.broker.observed import Observed
@@ -20,6 +21,9 @@ from penstock.server.mounts import Mount, Page
 from penstock.server.options import ServerOptions
 from penstock.server.watching import AccessLog, Watcher, Watching
 
+if TYPE_CHECKING:
+    from opentelemetry.trace import TracerProvider
+
 
 class Server:
     """Serves a broker over HTTP. Make it on the event loop it will run on.
@@ -33,6 +37,7 @@ class Server:
         mounts: what to serve besides.
         counting: where to count; with what was counted elsewhere, such as calls of the store.
         masters: what the secrets of the store's keys are derived from; those of the options if not given.
+        tracers: what makes spans of requests and operations; without it there are none.
 
     Attributes:
         entrance: whom it lets in.
@@ -52,9 +57,17 @@ class Server:
         mounts: Sequence[Mount] = (),
         counting: Counting | None = None,
         masters: Masters | None = None,
+        tracers: "TracerProvider | None" = None,
     ) -> None:
         counting = counting or Counting()
-        self._broker = Observed(broker, counting)
+        self._broker: Broker = Observed(broker, counting)
+        watchers: list[Watcher] = [AccessLog()] if options.access_log else []
+        if tracers is not None:
+            from penstock.server.tracing import RequestSpans, Traced
+
+            tracer = tracers.get_tracer("penstock")
+            self._broker = Traced(self._broker, tracer)
+            watchers.append(RequestSpans(tracer))
         self._options = options
         self._health = Health(check_store)
         clock = clock or SystemClock()
@@ -71,7 +84,6 @@ class Server:
             open_pages=open_pages,
             closed_pages={"/metrics": metrics.page},
         )
-        watchers: list[Watcher] = [AccessLog()] if options.access_log else []
         self._listener = Listener(Watching(self._dispatch, *watchers) if watchers else self._dispatch, options)
         self.port = options.port
 

@@ -47,6 +47,7 @@ async def serving(
     entropy: Entropy | None = None,
     local: LocalBroker | None = None,
     counting: Counting | None = None,
+    tracers: Any = None,
     **options: Any,
 ) -> AsyncIterator[Server]:
     """As ``running_server``, but yield the server itself."""
@@ -60,6 +61,7 @@ async def serving(
         waiting_count=lambda: broker.waiting_count,
         clock=clock,
         counting=counting,
+        tracers=tracers,
     )
     await server.start()
     try:

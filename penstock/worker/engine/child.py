@@ -4,6 +4,7 @@ It ends with its worker, and holds no broker: a task that sends opens one throug
 """
 
 import asyncio
+import atexit
 import contextvars
 import logging
 import os
@@ -44,6 +45,9 @@ PROGRESS_SECONDS = 0.1
 
 LOOK_SECONDS = 0.5
 """How long progress may wait that nobody else sends."""
+
+EXIT_SECONDS = 5.0
+"""How long what runs at exit may take."""
 
 REASONS: dict[str, type[Interrupted]] = {each.__name__: each for each in (Cancelled, LeaseLost, TimeLimitExceeded)}
 
@@ -191,7 +195,7 @@ class Process:
                 continue
             said = read_from_worker(self._line.connection)
             if said is None:
-                os._exit(0)
+                end()
             if isinstance(said, Run):
                 self._work.put(said)
             elif isinstance(said, Stop):
@@ -203,6 +207,15 @@ class Process:
         running = self._running
         if running is not None and self._loop is not None:
             self._loop.call_soon_threadsafe(running.cancel)
+
+
+def end() -> None:
+    """End this process from any thread, after what is registered to run at exit, such as sending the last spans."""
+    insisting = threading.Timer(EXIT_SECONDS, os._exit, (0,))
+    insisting.daemon = True
+    insisting.start()
+    atexit._run_exitfuncs()
+    os._exit(0)
 
 
 def main() -> None:
