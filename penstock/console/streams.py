@@ -1,6 +1,7 @@
 """Server-sent events: what a page that is open sees change. Each stream ends after a while, so that the page asks again
 and whether it may is decided anew."""
 
+from asyncio import to_thread
 from collections.abc import AsyncGenerator
 from enum import StrEnum
 from typing import Any
@@ -9,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from penstock.console.pages import GUARDS
-from penstock.console.sampling import Look, Row, Sampler
+from penstock.console.sampling import FEW_QUEUES, Look, Row, Sampler
 from penstock.console.series import SPANS
 from penstock.core.clock import Clock
 from penstock.core.errors import PenstockError
@@ -71,7 +72,9 @@ def overview(sampler: Sampler, asked: Overview, clock: Clock) -> Response:
     async def body() -> AsyncGenerator[bytes, None]:
         until = clock.now_ms() + STREAM_SECONDS * 1000
         async for look in sampler.looks():
-            yield event("overview", summary(sampler, asked, look))
+            is_small = len(look.rows) <= FEW_QUEUES
+            said = summary(sampler, asked, look) if is_small else await to_thread(summary, sampler, asked, look)
+            yield event("overview", said)
             if look.problem is not None:
                 yield event("problem", look.problem)
             if clock.now_ms() >= until:
@@ -107,15 +110,8 @@ def summary(sampler: Sampler, asked: Overview, look: Look) -> dict[str, Any]:
     offset, limit = max(0, asked.offset), max(1, min(200, asked.limit))
     return {
         "at": look.at,
-        "totals": {
-            "queues": len(look.rows),
-            "ready": sum(row.ready for row in look.rows),
-            "delayed": sum(row.delayed for row in look.rows),
-            "in_flight": sum(row.in_flight for row in look.rows),
-            "dead": sum(row.ready + row.delayed for row in look.rows if row.takes_dead_letters),
-            "sent_per_second": sum(row.sent_per_second for row in look.rows),
-            "deleted_per_second": sum(row.deleted_per_second for row in look.rows),
-        },
+        "totals": look.totals,
+        "is_whole": look.is_whole,
         "matching": len(rows),
         "rows": [{"queue": row, "spark": _spark(sampler, row.name)} for row in rows[offset : offset + limit]],
     }
