@@ -154,7 +154,7 @@ function showGroups(name, content, signal) {
       { label: "Group", node: ({ group }) => h("a", { href: `${place("queue", name, "messages")}?group=${encodeURIComponent(group.group_id)}` }, line(group.group_id, 60)) },
       { label: "Waiting", isNumber: true, text: ({ group }) => count(group.waiting) },
       { label: "In flight", isNumber: true, text: ({ group }) => count(group.in_flight) },
-      { label: "Next", stamp: ({ group }) => `${group.is_parked} ${group.is_noisy} ${group.ready_at} ${Math.floor(Date.now() / 5000)}`, node: ({ group }) => [group.is_parked ? badge("parked", "warn") : group.ready_at === null ? "–" : group.ready_at <= Date.now() ? (group.in_flight ? "when its turn comes" : "now") : `${relative(group.ready_at)} at the latest`, " ", group.is_noisy ? badge("noisy") : null] },
+      { label: "Next", isLine: true, stamp: ({ group }) => `${group.is_parked} ${group.is_noisy} ${group.ready_at} ${Math.floor(Date.now() / 5000)}`, node: ({ group }) => [group.is_parked ? badge("parked", "warn") : group.ready_at === null ? "–" : group.ready_at <= Date.now() ? (group.in_flight ? "when its turn comes" : "now") : `${relative(group.ready_at)} at the latest`, " ", group.is_noisy ? badge("noisy") : null] },
       { label: "Held up by", stamp: ({ head }) => JSON.stringify(head && [head.job_id, head.status, head.record?.failure]), node: ({ head }) => (head ? [h("a", { href: place(head.task ? "job" : "message", head.job_id) }, line(head.task || head.message.message.body, 40) || "(empty)"), " ", status(head.task ? head.status : head.message.message.state), head.record?.failure ? h("span", { class: "muted" }, ` ${line(head.record.failure.kind || "", 30)}`) : null] : "–") },
       { name: "Actions", stamp: ({ group }) => `${group.is_parked}`, node: ({ group }) => button(group.is_parked ? "Unpark" : "Park", async () => { await act(() => rest.updateGroup(name, group.group_id, !group.is_parked), group.is_parked ? "It goes on." : "Nothing of it is received until it is unparked."); load(); }, { "aria-label": `${group.is_parked ? "Unpark" : "Park"} ${group.group_id}`, "data-key": `park-${group.group_id}` }) },
     ],
@@ -162,7 +162,7 @@ function showGroups(name, content, signal) {
   const said = h("div");
   const bar = h("div", { class: "bar" });
   const kinds = choice([["", "All groups"], ["blocked", "Blocked"], ["parked", "Parked"]], "", { "aria-label": "Which groups", on: { change: () => { asked.kind = kinds.value; asked.after = ""; load(); } } });
-  put(content, h("div", { class: "bar" }, kinds), said, rows.element, bar);
+  put(content, h("div", { class: "bar spaced" }, kinds), said, rows.element, bar);
   const load = latest(signal, async (mine) => {
     const answer = await search("groups", asked, mine, ({ groups }) => groups.length, () => {});
     rows.update(answer.groups);
