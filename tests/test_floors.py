@@ -17,6 +17,7 @@ FLOORS = (
     ("store", "wire"),
     ("broker",),
     ("server", "client", "worker", "console"),
+    ("queue_tables",),
     ("config", "connect"),  # what the composition roots read and open: they know the edges
     ("app",),  # a composition root that users write their tasks against
     ("cli", "testing"),

@@ -12,6 +12,7 @@ import msgspec
 from penstock.cli.target import DEFAULT_URL, Target
 from penstock.core.errors import AccessDenied, InvalidRequest, PenstockError, StoreUnavailable
 from penstock.server.directory.directory import Directory
+from penstock.server.directory.users import Users
 from penstock.wire.rest.problems import error_in
 
 BY = "the command line"
@@ -37,6 +38,19 @@ def in_store(target: Target, work: Callable[[Directory], Coroutine[Any, Any, Any
     return target.run(with_broker)
 
 
+def users_in_store(target: Target, work: Callable[[Users], Coroutine[Any, Any, Any]]) -> Any:
+    """Do some work on the users of the store that a command names, and return what comes of it."""
+    from penstock import config as configuration
+    from penstock.broker.system import SystemClock
+
+    settings = configuration.load({"store": target.store})
+
+    async def with_broker(broker: Any) -> Any:
+        return await work(Users(broker, account=settings.account, now_ms=SystemClock().now_ms))
+
+    return target.run(with_broker)
+
+
 def call(target: Target, method: str, path: str, body: Any = None) -> bytes:
     """Ask a server and return the body of its answer.
 
@@ -52,7 +66,7 @@ def call(target: Target, method: str, path: str, body: Any = None) -> bytes:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise InvalidRequest(f"{url!r} is no address of a server.", hint="Write http://host:port.", field="url")
-    headers = {"content-type": "application/json"}
+    headers = {"content-type": "application/json", "user-agent": "penstock"}
     key = target.key or (f"{parts.username}:{parts.password}" if parts.username else None)
     if key is not None:
         headers["authorization"] = f"Bearer {key}"

@@ -28,6 +28,7 @@ OF_JOBS = {
     "monitor": "penstock.cli.monitor",
     "relay": "penstock.cli.relay",
     "key": "penstock.cli.keys",
+    "user": "penstock.cli.users",
 }
 """Commands whose modules are imported when asked for: most need the worker framework, which the server does without."""
 

@@ -10,7 +10,7 @@ from penstock.console.dead_letters import list_causes
 from penstock.console.groups import WantedGroups, list_groups
 from penstock.console.jobs import One, list_jobs, show_job
 from penstock.console.jobs import Wanted as WantedJobs
-from penstock.console.messages import Wanted, answered, count_messages, list_messages
+from penstock.console.messages import Wanted, count_messages, list_messages
 from penstock.console.sampling import Sampler
 from penstock.console.schedules import Rule, WantedSchedules, list_schedules, show_occurrences
 from penstock.console.streams import LiveQueue, Overview, live_queue, overview
@@ -19,6 +19,7 @@ from penstock.console.workflows import OneFlow, WantedFlows, list_blocked, list_
 from penstock.core.clock import Clock
 from penstock.core.errors import PenstockError
 from penstock.core.operations import DescribeQueue, ListQueues
+from penstock.core.rights import Rights
 from penstock.wire.http import Request, Response, Step
 from penstock.wire.rest.problems import MethodNotAllowed, NotFound, refusal
 from penstock.wire.rest.shapes import query_reader
@@ -39,15 +40,15 @@ class ConsoleDialect:
             yield DescribeQueue(asked.queue)  # may they?
             return live_queue(sampler, asked, clock)
 
-        def live_overview(asked: Overview) -> Walk:
+        def live_overview(asked: Overview, rights: Rights) -> Walk:
             yield ListQueues(limit=1)
-            return overview(sampler, asked, clock)
+            return overview(sampler, asked, clock, rights)
 
         def jobs(asked: WantedJobs) -> Walk:
             return (list_blocked if asked.status == "blocked" else list_jobs)(asked, clock)
 
         self._routes: dict[str, Callable[[Request], Step]] = {
-            "overview": _route(Overview, live_overview),
+            "overview": _route_by_rights(Overview, live_overview),
             "queue": _route(LiveQueue, live),
             "messages": _route(Wanted, lambda asked: list_messages(asked, clock)),
             "count": _route(Wanted, lambda asked: count_messages(asked, clock)),
@@ -59,7 +60,6 @@ class ConsoleDialect:
             "occurrences": _route(Rule, lambda asked: show_occurrences(asked, clock.now_ms())),
             "workflows": _route(WantedFlows, list_flows),
             "workflow": _route(OneFlow, show_flow),
-            "hello": lambda request: answered({"account": request.account, "user": request.user}),
         }
 
     def decode(self, request: Request) -> Step:
@@ -77,3 +77,9 @@ class ConsoleDialect:
 def _route(asked: type[Any], walk: Callable[[Any], Walk]) -> Callable[[Request], Step]:
     read = query_reader(asked, asked.__struct_fields__)
     return lambda request: step(walk(asked(**read(request.query))))
+
+
+def _route_by_rights(asked: type[Any], walk: Callable[[Any, Rights], Walk]) -> Callable[[Request], Step]:
+    """The same for what tells of many queues at once: only of those that may be seen."""
+    read = query_reader(asked, asked.__struct_fields__)
+    return lambda request: step(walk(asked(**read(request.query)), request.rights))

@@ -7,7 +7,7 @@ often.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 
 from msgspec import Struct, structs
 
@@ -215,7 +215,12 @@ def _look(now: int, seen: list[tuple[QueueDescription, float, float]]) -> Look:
     held = {queue.name: queue.counts.ready + queue.counts.delayed + queue.counts.in_flight for queue, *_ in seen}
     targets = {queue.settings.redrive.dead_letter_queue for queue, *_ in seen if queue.settings.redrive}
     rows = tuple([_row(*each, held, targets) for each in seen])
-    totals = Totals(
+    return Look(now, rows, totals_of(rows))
+
+
+def totals_of(rows: Sequence[Row]) -> Totals:
+    """Return the sums over some queues."""
+    return Totals(
         queues=len(rows),
         ready=sum(row.ready for row in rows),
         delayed=sum(row.delayed for row in rows),
@@ -224,7 +229,6 @@ def _look(now: int, seen: list[tuple[QueueDescription, float, float]]) -> Look:
         sent_per_second=sum(row.sent_per_second for row in rows),
         deleted_per_second=sum(row.deleted_per_second for row in rows),
     )
-    return Look(now, rows, totals)
 
 
 def _row(queue: QueueDescription, sent: float, deleted: float, held: dict[str, int], targets: set[str]) -> Row:

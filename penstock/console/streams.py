@@ -10,10 +10,11 @@ import msgspec
 from msgspec import Struct
 
 from penstock.console.pages import GUARDS
-from penstock.console.sampling import FEW_QUEUES, Look, Row, Sampler
+from penstock.console.sampling import FEW_QUEUES, Look, Row, Sampler, totals_of
 from penstock.console.series import SPANS
 from penstock.core.clock import Clock
 from penstock.core.errors import PenstockError
+from penstock.core.rights import FULL, Right, Rights
 from penstock.wire.http import Response
 
 STREAM_SECONDS = 120
@@ -66,15 +67,15 @@ def event(kind: str, data: Any) -> bytes:
     return b"event: %b\ndata: %b\n\n" % (kind.encode(), _encode(data))
 
 
-def overview(sampler: Sampler, asked: Overview, clock: Clock) -> Response:
-    """Return a stream of the overview."""
+def overview(sampler: Sampler, asked: Overview, clock: Clock, rights: Rights = FULL) -> Response:
+    """Return a stream of the overview, of the queues that rights let see."""
 
     async def body() -> AsyncGenerator[bytes, None]:
         until = clock.now_ms() + STREAM_SECONDS * 1000
         async for look in sampler.looks():
             is_small = len(look.rows) <= FEW_QUEUES
-            said = summary(sampler, asked, look) if is_small else await to_thread(summary, sampler, asked, look)
-            yield event("overview", said)
+            parts = (sampler, asked, look, rights)
+            yield event("overview", summary(*parts) if is_small else await to_thread(summary, *parts))
             if look.problem is not None:
                 yield event("problem", look.problem)
             if clock.now_ms() >= until:
@@ -101,16 +102,17 @@ def live_queue(sampler: Sampler, asked: LiveQueue, clock: Clock) -> Response:
     return Response(200, _HEADERS, body())
 
 
-def summary(sampler: Sampler, asked: Overview, look: Look) -> dict[str, Any]:
+def summary(sampler: Sampler, asked: Overview, look: Look, rights: Rights = FULL) -> dict[str, Any]:
     """Return what the overview shows of a look."""
     wanted = asked.text.lower()
-    rows = [row for row in look.rows if wanted in row.name.lower() and _is_of(row, asked.kind)]
+    visible = look.rows if rights.is_full else [row for row in look.rows if rights.allows(Right.DESCRIBE, row.name)]
+    rows = [row for row in visible if wanted in row.name.lower() and _is_of(row, asked.kind)]
     key = _KEYS[asked.sort]
     rows.sort(key=lambda row: (key(row), row.name), reverse=asked.is_descending)
     offset, limit = max(0, asked.offset), max(1, min(200, asked.limit))
     return {
         "at": look.at,
-        "totals": look.totals,
+        "totals": look.totals if len(visible) == len(look.rows) else totals_of(visible),
         "is_whole": look.is_whole,
         "matching": len(rows),
         "rows": [{"queue": row, "spark": _spark(sampler, row.name)} for row in rows[offset : offset + limit]],

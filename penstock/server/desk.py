@@ -1,18 +1,22 @@
-"""Where keys are made, shown, rotated and revoked: JSON under ``/access/``, for those who administer all queues."""
+"""Where people log in, and where keys and users are made, shown and changed by those who administer all queues: JSON
+under ``/access/``."""
 
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from penstock.core.errors import AccessDenied, InvalidRequest, PenstockError
-from penstock.core.rights import Right
+from penstock.core.rights import ROLES, Right
 from penstock.server.auth import Gate
 from penstock.server.browsers import Browsers
 from penstock.server.directory.directory import Directory
 from penstock.server.directory.roster import Roster
 from penstock.server.directory.shapes import Grace, KeyWish
+from penstock.server.directory.users import UserChange, Users, UserWish
+from penstock.server.logins import Logins
 from penstock.wire.http import Request, Response, Step
 from penstock.wire.rest.problems import MethodNotAllowed, NotFound, refusal
 
@@ -25,6 +29,12 @@ _HEADERS = (
 )
 _encode = msgspec.json.Encoder().encode
 
+
+class _Login(Struct, frozen=True, forbid_unknown_fields=True):
+    name: str
+    secret: str
+
+
 _Handle = Callable[[Request, str], Awaitable[Response]]
 
 
@@ -33,13 +43,25 @@ class Desk:
 
     Args:
         directory: the keys of the store.
+        users: the users of the store.
         roster: takes changes over at once.
-        gate: knows who calls.
+        gate: knows whether anybody has to prove who they are.
+        logins: knows who calls.
         browsers: keep pages of other sites away.
     """
 
-    def __init__(self, directory: Directory, roster: Roster, gate: Gate, browsers: Browsers) -> None:
+    def __init__(
+        self,
+        directory: Directory,
+        users: Users,
+        roster: Roster,
+        gate: Gate,
+        logins: Logins,
+        browsers: Browsers,
+    ) -> None:
         self._directory = directory
+        self._users = users
+        self._logins = logins
         self._roster = roster
         self._gate = gate
         self._browsers = browsers
@@ -49,6 +71,10 @@ class Desk:
             ("POST", re.compile(r"keys"), self._create_key),
             ("POST", re.compile(r"keys/([^/]+)/rotate"), self._rotate_key),
             ("POST", re.compile(r"keys/([^/]+)/revoke"), self._revoke_key),
+            ("GET", re.compile(r"users"), self._list_users),
+            ("POST", re.compile(r"users"), self._create_user),
+            ("PATCH", re.compile(r"users/([^/]+)"), self._change_user),
+            ("DELETE", re.compile(r"users/([^/]+)"), self._delete_user),
         )
 
     async def answer(self, request: Request, headers: list[tuple[bytes, bytes]]) -> Response:
@@ -61,12 +87,14 @@ class Desk:
             raise AccessDenied("A page of another site may not do this.", hint="Call from a program.")
         self._browsers.check_name(request)
         place = request.path.removeprefix(f"/{MOUNT}/")
+        if request.method == "POST" and place in ("login", "logout"):
+            return await (self._log_in(request) if place == "login" else self._log_out(request))
         matches = [(method, handle, found) for method, path, handle in self._routes if (found := path.fullmatch(place))]
         if not matches:
             raise NotFound(f"There is nothing at {request.path[:200]!r}.", hint="See docs/security.md.")
         for method, handle, found in matches:
             if method == request.method:
-                self._gate.identify(request, headers)
+                await self._logins.identify(request, headers)
                 return await handle(request, found[1] if found.re.groups else "")
         allowed = ", ".join(sorted(method for method, _, _ in matches))
         raise MethodNotAllowed(
@@ -85,9 +113,24 @@ class Desk:
                 "account": request.account,
                 "user": request.user,
                 "allow": [str(each) for each in request.rights.grants],
+                "grants": [
+                    {"rights": sorted(ROLES[each.role]), "pattern": each.pattern} for each in request.rights.grants
+                ],
                 "is_open": self._gate.is_open,
+                "is_login": bool(request.session),
             }
         )
+
+    # -- logins --------------------------------------------------------------------------------------------------------
+
+    async def _log_in(self, request: Request) -> Response:
+        asked = _read(request, _Login)
+        cookie = await self._logins.begin(request, asked.name, asked.secret)
+        return Response(204, (*_HEADERS[1:], (b"set-cookie", cookie)), b"")
+
+    async def _log_out(self, request: Request) -> Response:
+        cookie = await self._logins.end(request)
+        return Response(204, (*_HEADERS[1:], (b"set-cookie", cookie)), b"")
 
     # -- keys ----------------------------------------------------------------------------------------------------------
 
@@ -98,12 +141,7 @@ class Desk:
     async def _create_key(self, request: Request, _: str) -> Response:
         self._check_admin(request)
         wish = _read(request, KeyWish)
-        if self._gate.is_open and not {"admin", "admin:*"} & set(wish.allow):
-            raise InvalidRequest(
-                "The first key makes this server ask for keys, and this one could make no others.",
-                hint="Make one with --allow admin first.",
-                field="allow",
-            )
+        self._check_first(wish.allow)
         made = await self._directory.create_key(wish, _name(request))
         await self._roster.look()
         return _answered(made, 201)
@@ -119,6 +157,41 @@ class Desk:
         revoked = await self._directory.revoke_key(key_id, _name(request))
         await self._roster.look()
         return _answered(revoked)
+
+    # -- users ---------------------------------------------------------------------------------------------------------
+
+    async def _list_users(self, request: Request, _: str) -> Response:
+        self._check_admin(request)
+        return _answered({"users": await self._users.list_users()})
+
+    async def _create_user(self, request: Request, _: str) -> Response:
+        self._check_admin(request)
+        wish = _read(request, UserWish)
+        self._check_first(wish.allow)
+        made = await self._users.create_user(wish, _name(request))
+        await self._roster.look()
+        return _answered(made, 201)
+
+    async def _change_user(self, request: Request, name: str) -> Response:
+        self._check_admin(request)
+        changed = await self._users.change_user(name, _read(request, UserChange))
+        await self._roster.look()
+        return _answered(changed)
+
+    async def _delete_user(self, request: Request, name: str) -> Response:
+        self._check_admin(request)
+        deleted = await self._users.delete_user(name)
+        await self._roster.look()
+        return _answered(deleted)
+
+    def _check_first(self, allow: tuple[str, ...]) -> None:
+        """Refuse to close the gate behind everybody who could open it again."""
+        if self._gate.is_open and not {"admin", "admin:*"} & set(allow):
+            raise InvalidRequest(
+                "The first key or user makes this server ask for one, and this one could make no others.",
+                hint="Make one with --allow admin first.",
+                field="allow",
+            )
 
     def _check_admin(self, request: Request) -> None:
         if request.account != self._gate.account and not self._gate.is_open:

@@ -16,10 +16,9 @@ from penstock.core.messages import Delivery
 from penstock.core.operations import Receive, Settle
 from penstock.core.settlements import GiveBack, Settlement
 from penstock.server.access import Access
-from penstock.server.auth import Gate
 from penstock.server.browsers import Browsers
-from penstock.server.desk import Desk
 from penstock.server.dialects import Dialects
+from penstock.server.entrance import Entrance
 from penstock.server.long_polls import Client, ClientGone, LongPolls
 from penstock.server.mounts import Page
 from penstock.server.reserved import TOUCHES_RECORDS, check_records, without_reserved
@@ -38,10 +37,7 @@ class Dispatch:
     Args:
         broker: performs the operations.
         dialects: what requests may be written in.
-        gate: finds out who is calling.
-        access: decides what they may do, where they need a key.
-        browsers: keeps pages of other sites away, where they do not.
-        desk: answers what is asked about keys.
+        entrance: finds out who is calling, and what they may do.
         open_pages: by path, for everybody.
         closed_pages: by path, for those who may call.
     """
@@ -50,23 +46,21 @@ class Dispatch:
         self,
         broker: Broker,
         dialects: Dialects,
-        gate: Gate,
-        access: Access,
-        browsers: Browsers,
-        desk: Desk,
+        entrance: Entrance,
         *,
         open_pages: Mapping[str, Page],
         closed_pages: Mapping[str, Page],
     ) -> None:
-        self.account = gate.account
-        self.region = gate.region
+        self.account = entrance.gate.account
+        self.region = entrance.gate.region
         self.long_polls = LongPolls(broker)
         self._perform = broker.perform
         self._dialects = dialects
-        self._gate = gate
-        self._access = access
-        self._browsers = browsers
-        self._desk = desk
+        self._gate = entrance.gate
+        self._access = entrance.access
+        self._browsers = entrance.browsers
+        self._logins = entrance.logins
+        self._desk = entrance.desk
         self._pages = {**open_pages, **closed_pages}
         self._open_paths = frozenset(open_pages)
         self._quiet_until: dict[str, float] = {}
@@ -95,7 +89,10 @@ class Dispatch:
                 return self._options(dialect, request)
             if dialect is self._desk:
                 return await self._desk.answer(request, headers)
-            self._gate.identify(request, headers)
+            if b"cookie" in request.headers:
+                await self._logins.identify(request, headers)
+            else:
+                self._gate.identify(request, headers)
             try:
                 return await self._walk(dialect, request, client)
             except QueueNotFound:
@@ -182,7 +179,7 @@ class Dispatch:
             if request.path not in self._open_paths:
                 if self._gate.is_open:
                     self._browsers.check_name(request)
-                self._gate.identify(request, headers)
+                await self._logins.identify(request, headers)
                 self._access.check_page(request)
             if request.method not in ("GET", "HEAD"):
                 return Response(405, ((b"allow", b"GET, HEAD"), (b"content-type", b"text/plain")), b"Use GET.\n")

@@ -13,6 +13,8 @@ Limits = Literal["strict", "relaxed"]
 DEFAULT_ACCOUNT = "000000000000"
 DEFAULT_REGION = "us-east-1"
 DEFAULT_PORT = 3000
+DEFAULT_SESSION_IDLE_SECONDS = 3600
+DEFAULT_SESSION_SECONDS = 43_200
 DEFAULT_MAX_BODY_BYTES = 4 << 20
 
 
@@ -51,9 +53,12 @@ class ServerOptions(Struct, frozen=True, kw_only=True):
             or in the store.
         keys: who may call, beside those whose keys the store keeps.
         master_keys: what the secrets of the store's keys are derived from, the newest first.
+        session_idle_seconds: a login of which nothing is heard for so long ends.
+        session_seconds: every login ends after so long.
         account: twelve digits; whom callers without a key of their own speak for.
         region: AWS region of requests that name none.
         public_url: start of the queue URLs given out; ``None``: as the request's ``Host`` says.
+        trusted_proxies: networks of proxies whose ``X-Forwarded-For``, ``-Proto`` and ``-Host`` are believed.
         max_body_bytes: largest request body taken. The default holds an SQS batch of 1 MiB, form-encoded.
         read_seconds: a request must have arrived whole so long after its first byte.
         idle_seconds: a connection on which nothing happens is closed after so long.
@@ -72,9 +77,12 @@ class ServerOptions(Struct, frozen=True, kw_only=True):
     auth: Literal["keys", "none"] | None = None
     keys: tuple[Key, ...] = ()
     master_keys: tuple[str, ...] = ()
+    session_idle_seconds: float = DEFAULT_SESSION_IDLE_SECONDS
+    session_seconds: float = DEFAULT_SESSION_SECONDS
     account: str = DEFAULT_ACCOUNT
     region: str = DEFAULT_REGION
     public_url: str | None = None
+    trusted_proxies: tuple[str, ...] = ()
     max_body_bytes: int = DEFAULT_MAX_BODY_BYTES
     read_seconds: float = 30
     idle_seconds: float = 75

@@ -8,16 +8,11 @@ from penstock.broker.observed import Observed
 from penstock.broker.system import SystemClock
 from penstock.core.clock import Clock
 from penstock.core.errors import QueueConflict, QueueNotFound
-from penstock.server.access import Access
-from penstock.server.auth import Gate
-from penstock.server.browsers import Browsers
 from penstock.server.counting import Counting
-from penstock.server.desk import Desk
 from penstock.server.dialects import Dialects
-from penstock.server.directory.directory import Directory
 from penstock.server.directory.masters import Masters
-from penstock.server.directory.roster import Roster
 from penstock.server.dispatch import Dispatch
+from penstock.server.entrance import Entrance
 from penstock.server.health import Health
 from penstock.server.listener import Listener
 from penstock.server.metrics import Metrics
@@ -37,6 +32,9 @@ class Server:
         mounts: what to serve besides.
         counting: where to count; with what was counted elsewhere, such as calls of the store.
         masters: what the secrets of the store's keys are derived from; those of the options if not given.
+
+    Attributes:
+        entrance: whom it lets in.
 
     Raises:
         OSError: the TLS files cannot be used.
@@ -59,30 +57,16 @@ class Server:
         self._options = options
         self._health = Health(check_store)
         clock = clock or SystemClock()
-        gate = Gate(options.keys, account=options.account, region=options.region, is_closed=options.auth == "keys")
-        directory = Directory(
-            broker,
-            masters or Masters(options.master_keys),
-            account=options.account,
-            now_ms=clock.now_ms,
-        )
-        self._gate = gate
-        self.roster = Roster(directory, gate, may_close=options.auth is None)
-        browsers = Browsers(options)
-        desk = Desk(directory, self.roster, gate, browsers)
-        self._dialects = Dialects(options, desk, mounts)
+        self.entrance = entrance = Entrance(broker, options, clock, masters)
+        self._dialects = Dialects(options, entrance.desk, mounts)
         metrics = Metrics(broker, counting, waiting_count, lambda: len(self._listener.connections), clock)
-        access = Access(self._broker, account=options.account, region=options.region, now_ms=clock.now_ms)
         open_pages: dict[str, Page] = {"/health/live": self._health.live, "/health/ready": self._health.ready}
         for mount in mounts:
             open_pages.update(mount.pages)
         self._dispatch = Dispatch(
             self._broker,
             self._dialects,
-            gate,
-            access,
-            browsers,
-            desk,
+            entrance,
             open_pages=open_pages,
             closed_pages={"/metrics": metrics.page},
         )
@@ -103,8 +87,7 @@ class Server:
         for update in self._dialects.home_queue_updates():
             with contextlib.suppress(QueueNotFound):  # it is made with these settings when it is first used
                 await self._broker.perform(update)
-        if self._options.auth != "none":
-            await self.roster.start()
+        await self.entrance.open()
         self.port = await self._listener.start()
 
     async def stop(self) -> None:
@@ -112,12 +95,12 @@ class Server:
         self._health.is_draining = True
         self._dispatch.long_polls.drain()
         await self._listener.stop()
-        await self.roster.stop()
+        await self.entrance.aclose()
 
     @property
     def key_count(self) -> int | None:
         """How many keys there are; ``None``: everybody may call."""
-        return None if self._gate.is_open else self._gate.key_count
+        return self.entrance.key_count
 
     @property
     def url(self) -> str:

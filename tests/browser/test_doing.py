@@ -287,6 +287,6 @@ def test_a_server_with_keys_asks_for_one(open_page: Open, closed_server: str) ->
     page.keyboard.press("Enter")
     expect(page.locator("main")).to_contain_text("No queues yet")
     page.reload()
-    expect(page.locator("main")).to_contain_text("No queues yet")  # it is kept in this tab
+    expect(page.locator("main")).to_contain_text("No queues yet")  # the browser has a login
     page.get_by_role("button", name="Log out").click()
     expect(page.get_by_label("Access key id")).to_be_visible()

@@ -108,11 +108,16 @@ async def test_every_answer_of_sqs_names_its_own_request() -> None:
     assert all(len(each) == 36 for each in ids)
 
 
-async def test_a_proxy_may_say_that_the_client_spoke_https() -> None:
-    async with running_server(MemoryStore()) as url, client(url) as http:
-        http.headers.update({"x-forwarded-proto": "https", "host": "queues.example.com"})
+@pytest.mark.parametrize(
+    ("trusted", "url_start"), [(("127.0.0.0/8",), "https://queues.example.com"), (("10.0.0.0/8",), "http://127.0.0.1:")]
+)
+async def test_a_proxy_that_is_trusted_tells_how_the_client_calls_the_server(
+    trusted: tuple[str, ...], url_start: str
+) -> None:
+    async with running_server(MemoryStore(), trusted_proxies=trusted) as url, client(url) as http:
+        http.headers.update({"x-forwarded-proto": "https", "x-forwarded-host": "queues.example.com"})
         answer = await sqs(http, "CreateQueue", QueueName="orders")
-    assert answer.json()["QueueUrl"] == "https://queues.example.com/000000000000/orders"
+    assert answer.json()["QueueUrl"].startswith(url_start)
 
 
 # -- errors --------------------------------------------------------------------------------------------------------

@@ -55,7 +55,7 @@ class Place:
     def __init__(self, server: Server, http: httpx.AsyncClient) -> None:
         self.server = server
         self.http = http
-        self.look = server.roster.look
+        self.look = server.entrance.roster.look
 
     async def status(self, made: NewKey, path: str = "/v1/queues") -> int:
         """Return how the server answers somebody with a key."""

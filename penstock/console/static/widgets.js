@@ -2,6 +2,7 @@
 
 import { h, put, say } from "./dom.js";
 import { pretty, size, visible } from "./format.js";
+import { lacking } from "./session.js";
 
 const SHOWN_CHARACTERS = 200000;
 const COLOURED_CHARACTERS = 60000;
@@ -26,7 +27,11 @@ export const badge = (text, kind = "") => h("span", { class: `badge ${kind}` }, 
 
 export const status = (name) => h("span", { class: `status s-${name}` }, name.replace("_", " "));
 
-export const button = (text, click, props = {}) => h("button", { type: "button", ...props, on: { click } }, text);
+// A button; `needs`: the right, and the queue, without which it cannot be used and says why.
+export function button(text, click, { needs, ...props } = {}) {
+  const why = lacking(needs);
+  return h("button", { type: "button", ...props, ...(why ? { disabled: true, title: why } : {}), on: { click } }, text);
+}
 
 let ids = 0;
 export const newId = () => `f${++ids}`;

@@ -9,10 +9,10 @@ import msgspec
 from msgspec import Struct, structs
 
 from penstock.broker.contract import Broker
-from penstock.core.effects import Effects, Guard, Record
-from penstock.core.errors import GuardFailed, InvalidRequest, PenstockError
-from penstock.core.operations import Apply, FindRecords, GetRecords
+from penstock.core.errors import InvalidRequest, PenstockError
+from penstock.core.operations import GetRecords
 from penstock.core.rights import read_grant
+from penstock.server.directory.keeping import Change, all_records, keep
 from penstock.server.directory.masters import Masters
 from penstock.server.directory.shapes import (
     KEYS,
@@ -32,7 +32,6 @@ LONGEST_SECONDS = 10 * 366 * 86_400
 _ID_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 _NAME = re.compile(r"[\w.@+=,-]{1,64}", re.ASCII)
 _ACCOUNT = re.compile(r"\d{12}", re.ASCII)
-_PAGE = 1000
 
 _read_key = msgspec.json.Decoder(KeptKey).decode
 _encode = msgspec.json.Encoder().encode
@@ -179,15 +178,11 @@ class Directory:
 
     async def _keys(self) -> tuple[KeptKey, ...]:
         found: list[KeptKey] = []
-        after: str | None = ""
-        while after is not None:
-            page = await self._broker.perform(FindRecords(KEYS, after=after, limit=_PAGE))
-            for record in page.records:
-                try:
-                    found.append(_read_key(record.value))
-                except msgspec.MsgspecError:
-                    continue  # of a newer Penstock, or damaged: nobody is let in by it
-            after = page.next_after
+        async for record in all_records(self._broker, KEYS):
+            try:
+                found.append(_read_key(record.value))
+            except msgspec.MsgspecError:
+                continue  # of a newer Penstock, or damaged: nobody is let in by it
         return tuple(found)
 
     async def _find(self, key_id: str) -> tuple[KeptKey, bytes]:
@@ -208,14 +203,11 @@ class Directory:
         return NewKey(key_view(key, self.now_ms()), master.secret_of(key.key_id), is_first)
 
     async def _apply(self, changes: Sequence[tuple[bytes | None, KeptKey]]) -> None:
-        """Keep keys in place of what was read of them, all or none, and let every server see the change."""
-        records = tuple(Record(KEYS + key.key_id, _encode(key), expires_at=_forgotten_at(key)) for _, key in changes)
-        guards = tuple(Guard(KEYS + key.key_id, before) for before, key in changes)
-        version = Record(VERSION, secrets.token_hex(8).encode())
-        try:
-            await self._broker.perform(Apply(Effects(guards=guards, records=(*records, version))))
-        except GuardFailed:
-            raise InvalidRequest("Somebody else changed this key just now.", hint="Look at it and try again.") from None
+        """Keep keys in place of what was read of them."""
+        await keep(
+            self._broker,
+            [Change(KEYS + key.key_id, before, _encode(key), _forgotten_at(key)) for before, key in changes],
+        )
 
 
 def _forgotten_at(key: KeptKey) -> int | None:

@@ -1,4 +1,4 @@
-"""The keys that open a server's gate: those of its configuration and those of the store, followed as they change.
+"""Who may call a server: the keys of its configuration, and the keys and users of the store, followed as they change.
 
 A change is seen at once by the server that made it and by the others when they next look, every two seconds. While the
 store cannot be read, what was last known holds.
@@ -13,6 +13,7 @@ from penstock.core.rights import Rights, read_grant
 from penstock.server.auth import Gate
 from penstock.server.directory.directory import Directory
 from penstock.server.directory.shapes import KeptKey
+from penstock.server.directory.users import KeptUser, Users
 from penstock.server.options import Key
 
 log = logging.getLogger("penstock.access")
@@ -25,12 +26,19 @@ class Roster:
 
     Args:
         directory: the keys of the store.
+        users: the users of the store.
         gate: what they open.
         may_close: whether the gate is closed as soon as the store has keys; else it stays as it is.
+
+    Attributes:
+        users: those who may log in, by name.
     """
 
-    def __init__(self, directory: Directory, gate: Gate, *, may_close: bool) -> None:
+    def __init__(self, directory: Directory, users: Users, gate: Gate, *, may_close: bool) -> None:
+        self.users: dict[str, KeptUser] = {}
         self._directory = directory
+        self._users = users
+        self._rights: dict[str, Rights] = {}
         self._gate = gate
         self._may_close = may_close
         self._version: bytes | None = None
@@ -61,6 +69,7 @@ class Roster:
         if version == self._version and not self._is_due():
             return
         kept = await self._directory.load()
+        users = await self._users.load()
         now = self._directory.now_ms()
         valid: dict[str, Key] = {}
         ends = []
@@ -73,10 +82,19 @@ class Roster:
                 continue
             if each.expires_at is not None:
                 ends.append(each.expires_at)
-            valid[each.key_id] = Key(each.key_id, secret, each.account, each.name, _rights(each))
+            valid[each.key_id] = Key(each.key_id, secret, each.account, each.name, _rights(each.allow))
         self._gate.admit(valid, closes=self._may_close and kept.version is not None)
+        self.users = users
+        self._rights = {}
         self._version = kept.version
         self._next_change_at = min(ends, default=None)
+
+    def rights_of_user(self, name: str) -> Rights:
+        """Return what a user may do."""
+        rights = self._rights.get(name)
+        if rights is None:
+            rights = self._rights[name] = _rights(self.users[name].allow)
+        return rights
 
     def _is_due(self) -> bool:
         return self._next_change_at is not None and self._directory.now_ms() >= self._next_change_at
@@ -100,9 +118,9 @@ class Roster:
             log.warning("key %s was made with master key %s, which is not known here", key.key_id, key.master_id)
 
 
-def _rights(key: KeptKey) -> Rights:
+def _rights(allow: tuple[str, ...]) -> Rights:
     grants = []
-    for each in key.allow:
+    for each in allow:
         with contextlib.suppress(ValueError):  # of a newer Penstock: what is not understood gives nothing
             grants.append(read_grant(each))
     return Rights(grants)

@@ -65,7 +65,7 @@ async function one({ main, heading, title, signal, parts }) {
       { label: "Moved", isNumber: true, text: (move) => count(move.moved_count || 0) },
       { label: "Rate", isNumber: true, text: (move) => (move.rate_per_second ? `${move.rate_per_second} / s` : "as fast as it goes") },
       { name: "Actions", stamp: (move) => isPending(move) + move.status, node: (move) => (move.status !== "running" ? null
-        : button(isPending(move) ? "Undo" : "Stop", () => act(() => rest.cancelMove(move.move_id), ({ move: now }) => (now.moved_count ? `Stopped; the ${count(now.moved_count)} that were moved stay moved.` : "Undone; nothing was moved.")).then(loadMoves), { "data-key": move.move_id })) },
+        : button(isPending(move) ? "Undo" : "Stop", () => act(() => rest.cancelMove(move.move_id), ({ move: now }) => (now.moved_count ? `Stopped; the ${count(now.moved_count)} that were moved stay moved.` : "Undone; nothing was moved.")).then(loadMoves), { "data-key": move.move_id, needs: ["operate"] })) },
     ],
   });
   put(main, h("p", { class: "crumbs" }, h("a", { href: place("dead") }, "Dead letters")), h("div", { class: "bar wrap" }, heading, h("span", { class: "grow" }), h("a", { href: place("queue", name) }, "As a queue")), form.element, note, actions, rows.element, said, h("h2", {}, "Moves"), moves, moveRows.element);
@@ -78,9 +78,9 @@ async function one({ main, heading, title, signal, parts }) {
   };
   const chosenText = () => (chosen.size ? `${count(wanted().message_ids.length)} of ${count(chosen.size)} ${chosen.size === 1 ? "cause" : "causes"}` : Object.keys(form.conditions()).length ? "all that match" : "all");
   const drawActions = () => put(actions,
-    button(`Redrive ${chosenText()}…`, redrive, { class: "primary", "data-key": "redrive", disabled: !causes.length }), button("Dry run", dryRun, { "data-key": "dry" , disabled: !causes.length }),
-    chosen.size === 1 ? button("Edit one…", editOne, { "data-key": "edit" }) : null,
-    chosen.size ? button("Delete them…", remove, { class: "danger-quiet", "data-key": "remove" }) : null);
+    button(`Redrive ${chosenText()}…`, redrive, { class: "primary", "data-key": "redrive", disabled: !causes.length, needs: ["operate", name] }), button("Dry run", dryRun, { "data-key": "dry" , disabled: !causes.length }),
+    chosen.size === 1 ? button("Edit one…", editOne, { "data-key": "edit", needs: ["operate", name] }) : null,
+    chosen.size ? button("Delete them…", remove, { class: "danger-quiet", "data-key": "remove", needs: ["operate", name] }) : null);
   async function tally() {
     if (chosen.size) return wanted().message_ids.length;
     let after = 0;

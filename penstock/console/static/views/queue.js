@@ -5,6 +5,7 @@ import { chart } from "../charts.js";
 import { every, h, latest, place, put } from "../dom.js";
 import { filterForm } from "../filters.js";
 import { clock, count, duration, instant, line, rate, relative, since } from "../format.js";
+import { lacking } from "../session.js";
 import { deleteQueue, pauseQueue, purgeQueue, settingsForm } from "../queue_settings.js";
 import { act, badge, button, choice, confirm, empty, facts, picking, problemBox, status, table, tabs, tile } from "../widgets.js";
 
@@ -34,8 +35,8 @@ export function queue({ main, heading, title, signal, parts, query, fail, onMove
     if (JSON.stringify(described?.settings) !== JSON.stringify(settings)) {
       put(badges, settings.is_paused ? badge("paused", "warn") : null, settings.is_fifo ? badge("FIFO") : settings.group_order === "strict" ? badge("strict order") : null,
         settings.redrive ? h("a", { href: place("dead", settings.redrive.dead_letter_queue) }, "dead letters") : null);
-      put(actions, button("By hand", () => { location.hash = place("hand", name); }), button(settings.is_paused ? "Resume" : "Pause", () => pauseQueue(name, !settings.is_paused).then((reply) => reply && drawSettings(reply.queue)), { "data-key": "pause" }),
-        button("Purge…", () => purgeQueue(name), { class: "danger-quiet" }), button("Delete…", () => deleteQueue(name), { class: "danger-quiet" }));
+      put(actions, button("By hand", () => { location.hash = place("hand", name); }), button(settings.is_paused ? "Resume" : "Pause", () => pauseQueue(name, !settings.is_paused).then((reply) => reply && drawSettings(reply.queue)), { "data-key": "pause", needs: ["operate", name] }),
+        button("Purge…", () => purgeQueue(name), { class: "danger-quiet", needs: ["operate", name] }), button("Delete…", () => deleteQueue(name), { class: "danger-quiet", needs: ["admin", name] }));
     }
     described = now;
   };
@@ -88,8 +89,8 @@ function showMessages(name, content, signal, conditions, described) {
   const said = h("div");
   const remove = button("Delete selected…", () => confirm({
     title: `Delete ${count(chosen.size)} messages`, about: "Whatever their state; who holds one cannot finish it any more.", action: "Delete",
-    work: async () => { await rest.deleteMessages([...chosen]); chosen.clear(); load(); },
-  }), { class: "danger-quiet" });
+    work: async () => { await rest.deleteMessages([...chosen], name); chosen.clear(); load(); },
+  }), { class: "danger-quiet", needs: ["operate", name] });
   const mark = () => { remove.hidden = !chosen.size; };
   const picks = picking(chosen, ({ message }) => message.message_id, ({ message }) => message.message_id, () => mark());
   const rows = table({
@@ -156,7 +157,7 @@ function showGroups(name, content, signal) {
       { label: "In flight", isNumber: true, text: ({ group }) => count(group.in_flight) },
       { label: "Next", isLine: true, stamp: ({ group }) => `${group.is_parked} ${group.is_noisy} ${group.ready_at} ${Math.floor(Date.now() / 5000)}`, node: ({ group }) => [group.is_parked ? badge("parked", "warn") : group.ready_at === null ? "–" : group.ready_at <= Date.now() ? (group.in_flight ? "when its turn comes" : "now") : `${relative(group.ready_at)} at the latest`, " ", group.is_noisy ? badge("noisy") : null] },
       { label: "Held up by", stamp: ({ head }) => JSON.stringify(head && [head.job_id, head.status, head.record?.failure]), node: ({ head }) => (head ? [h("a", { href: place(head.task ? "job" : "message", head.job_id) }, line(head.task || head.message.message.body, 40) || "(empty)"), " ", status(head.task ? head.status : head.message.message.state), head.record?.failure ? h("span", { class: "muted" }, ` ${line(head.record.failure.kind || "", 30)}`) : null] : "–") },
-      { name: "Actions", stamp: ({ group }) => `${group.is_parked}`, node: ({ group }) => button(group.is_parked ? "Unpark" : "Park", async () => { await act(() => rest.updateGroup(name, group.group_id, !group.is_parked), group.is_parked ? "It goes on." : "Nothing of it is received until it is unparked."); load(); }, { "aria-label": `${group.is_parked ? "Unpark" : "Park"} ${group.group_id}`, "data-key": `park-${group.group_id}` }) },
+      { name: "Actions", stamp: ({ group }) => `${group.is_parked}`, node: ({ group }) => button(group.is_parked ? "Unpark" : "Park", async () => { await act(() => rest.updateGroup(name, group.group_id, !group.is_parked), group.is_parked ? "It goes on." : "Nothing of it is received until it is unparked."); load(); }, { "aria-label": `${group.is_parked ? "Unpark" : "Park"} ${group.group_id}`, "data-key": `park-${group.group_id}`, needs: ["operate", name] }) },
     ],
   });
   const said = h("div");
@@ -189,7 +190,7 @@ async function showSettings(name, content, signal) {
     } catch (problem) {
       put(said, problemBox(problem));
     }
-  } } }, form.element, said, h("div", { class: "actions" }, h("button", { class: "primary" }, "Save"))),
+  } } }, form.element, said, h("div", { class: "actions" }, h("button", { class: "primary", disabled: Boolean(lacking(["admin", name])), title: lacking(["admin", name]) || null }, "Save"))),
     facts([["Created", instant(described.created_at)], ["Changed", instant(described.modified_at)], ["Purged", described.purged_at ? instant(described.purged_at) : null],
       ["Order", described.settings.is_fifo ? "FIFO" : described.settings.group_order], ["Sent ever", count(described.sent_total)], ["Received ever", count(described.received_total)], ["Deleted ever", count(described.deleted_total)], ["Oldest message", described.oldest_sent_at ? `${since(described.oldest_sent_at)} old` : null]]));
 }

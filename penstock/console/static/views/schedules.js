@@ -19,16 +19,16 @@ export function schedules({ main, heading, title, signal }) {
       { label: "Last", isLine: true, stamp: ({ kept }) => `${kept.last_job_id} ${Math.floor(Date.now() / 5000)}`, node: ({ kept }) => (kept.last_job_id ? h("a", { href: place("job", kept.last_job_id) }, relative(kept.last_at)) : "–") },
       { label: "Queue", hides: true, text: ({ kept }) => kept.rule.queue || "default" },
       { name: "Actions", stamp: ({ kept }) => JSON.stringify([kept.is_paused, kept.rule]), node: ({ kept }) => h("div", { class: "bar" },
-        button(kept.is_paused ? "Resume" : "Pause", () => act(() => pause(kept.name, !kept.is_paused), kept.is_paused ? "It goes on with its next run." : "Nothing is sent until it is resumed.").then(load), { "aria-label": `${kept.is_paused ? "Resume" : "Pause"} ${kept.name}`, "data-key": `pause-${kept.name}` }),
-        button("Trigger", () => act(() => trigger(kept), "A job is sent; the next runs stay what they are.").then((sent) => { if (sent) location.hash = place("job", sent); }), { "aria-label": `Trigger ${kept.name}` }),
-        button("Edit", () => edit(kept).then(load), { "aria-label": `Edit ${kept.name}` }),
-        button("Remove…", () => confirm({ title: `Remove ${line(String(kept.name), 60)}`, action: "Remove", about: kept.home ? "Jobs that were sent stay. Its app declares it in its code: it comes back when a worker starts." : "Jobs that were sent stay.", work: () => rest.deleteRecords([`schedule/${kept.name}`]) }).then(load), { class: "danger-quiet", "aria-label": `Remove ${kept.name}` })) },
+        button(kept.is_paused ? "Resume" : "Pause", () => act(() => pause(kept.name, !kept.is_paused), kept.is_paused ? "It goes on with its next run." : "Nothing is sent until it is resumed.").then(load), { "aria-label": `${kept.is_paused ? "Resume" : "Pause"} ${kept.name}`, "data-key": `pause-${kept.name}`, needs: ["operate"] }),
+        button("Trigger", () => act(() => trigger(kept), "A job is sent; the next runs stay what they are.").then((sent) => { if (sent) location.hash = place("job", sent); }), { "aria-label": `Trigger ${kept.name}`, needs: ["operate"] }),
+        button("Edit", () => edit(kept).then(load), { "aria-label": `Edit ${kept.name}`, needs: ["operate"] }),
+        button("Remove…", () => confirm({ title: `Remove ${line(String(kept.name), 60)}`, action: "Remove", about: kept.home ? "Jobs that were sent stay. Its app declares it in its code: it comes back when a worker starts." : "Jobs that were sent stay.", work: () => rest.deleteRecords([`schedule/${kept.name}`]) }).then(load), { class: "danger-quiet", "aria-label": `Remove ${kept.name}`, needs: ["operate"] })) },
     ],
   });
   const said = h("div");
   const bar = h("div", { class: "bar" });
   const pages = [""];
-  put(main, h("div", { class: "bar" }, heading, h("span", { class: "grow" }), button("Create schedule", () => edit(null).then(load), { class: "primary" })), rows.element, said, bar);
+  put(main, h("div", { class: "bar" }, heading, h("span", { class: "grow" }), button("Create schedule", () => edit(null).then(load), { class: "primary", needs: ["operate"] })), rows.element, said, bar);
   const load = latest(signal, async (mine) => {
     const { schedules: all, next_after: next } = await look("schedules", { after: pages.at(-1) }, mine);
     all.sort((one, other) => Boolean(one.kept.is_paused) - Boolean(other.kept.is_paused) || one.upcoming[0] - other.upcoming[0]);

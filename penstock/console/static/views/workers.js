@@ -44,7 +44,7 @@ function card(worker, isSilent) {
   const running = worker.jobs || [];
   return h("section", { class: "card" },
     h("div", { class: "bar" }, h("h2", {}, line(worker.owner, 48)), h("span", { class: "grow" }), isSilent ? badge("not heard of", "bad") : worker.is_draining ? badge("draining", "warn") : badge("live", "good"),
-      isSilent || worker.is_draining ? null : button("Drain…", () => drain(worker.owner), { "aria-label": `Drain ${worker.owner}`, "data-key": `drain-${worker.owner}` })),
+      isSilent || worker.is_draining ? null : button("Drain…", () => drain(worker.owner), { "aria-label": `Drain ${worker.owner}`, "data-key": `drain-${worker.owner}`, needs: ["operate"] })),
     h("p", { class: "muted" }, `process ${worker.pid} on ${line(String(worker.machine || "?"), 40)}, for ${since(worker.started_at)}`),
     h("p", {}, "Takes from ", (worker.queues || []).map((name, at) => [at ? ", " : "", h("a", { href: place("queue", name), "data-key": `${worker.owner}-${name}` }, name)])),
     h("div", { class: "bar" }, h("meter", { min: 0, max: worker.slots || 1, value: Math.min(running.length, worker.slots || 1), "aria-label": "Slots in use" }), h("span", { class: "muted" }, `${running.length} of ${worker.slots} slots, ${worker.held_count || 0} in hand`)),
