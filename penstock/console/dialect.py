@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from penstock.console.dead_letters import list_causes
+from penstock.console.groups import WantedGroups, list_groups
 from penstock.console.jobs import One, list_jobs, show_job
 from penstock.console.jobs import Wanted as WantedJobs
 from penstock.console.messages import Wanted, count_messages, list_messages
@@ -51,6 +52,7 @@ class ConsoleDialect:
             "queue": _route(LiveQueue, live),
             "messages": _route(Wanted, lambda asked: list_messages(asked, clock)),
             "count": _route(Wanted, lambda asked: count_messages(asked, clock)),
+            "groups": _route(WantedGroups, lambda asked: list_groups(asked, clock)),
             "causes": _route(Wanted, list_causes),
             "jobs": _route(WantedJobs, jobs),
             "job": _route(One, show_job),

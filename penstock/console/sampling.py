@@ -7,13 +7,13 @@ often.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from penstock.broker.contract import Broker
 from penstock.console.latencies import Times
-from penstock.console.series import COARSE_MS, Point, Series
+from penstock.console.series import COARSE_MS, Point, Series, bare_point
 from penstock.core.clock import Clock
 from penstock.core.errors import PenstockError, Problem
 from penstock.core.operations import DescribeQueue, ListQueues
@@ -24,6 +24,12 @@ log = logging.getLogger("penstock.console")
 LOOK_MS = 2000
 PAGE = 500
 REST_FACTOR = 20
+QUICK_MS = 100
+"""If a look takes longer, who comes is shown the last one until there is another."""
+
+FEW_QUEUES = 5000
+"""What is worked out of more of them is worked out in a thread, so that nobody else waits for it."""
+
 MOST_SERIES = 1000
 """Of so many queues a history is kept, 100 kB each at most; those that come first."""
 
@@ -45,11 +51,26 @@ class Row(Struct, frozen=True, gc=False):
     takes_dead_letters: bool
 
 
+class Totals(Struct, frozen=True):
+    """Sums over all queues; ``dead``: what waits in those that take dead letters."""
+
+    queues: int = 0
+    ready: int = 0
+    delayed: int = 0
+    in_flight: int = 0
+    dead: int = 0
+    sent_per_second: float = 0
+    deleted_per_second: float = 0
+
+
 class Look(Struct, frozen=True):
-    """All queues at an instant; ``problem`` where they could not be seen, then the rows are those of before."""
+    """All queues at an instant; ``problem`` where they could not be seen, then the rows are those of before. One that
+    is not whole has the first of very many, until the first look at all of them is done."""
 
     at: int = 0
     rows: tuple[Row, ...] = ()
+    totals: Totals = Totals()
+    is_whole: bool = True
     problem: Problem | None = None
 
 
@@ -67,6 +88,7 @@ class Sampler:
         self._clock = clock
         self._take_times = take_times
         self._series: dict[str, Series] = {}
+        self._totals: dict[str, tuple[int, int, int]] = {}
         self._look = Look()
         self._cost_ms = 0
         self._watcher_count = 0
@@ -83,19 +105,19 @@ class Sampler:
             try:
                 self._look = await self._all(began)
             except PenstockError as error:
-                self._look = Look(began, self._look.rows, error.problem)
+                self._look = structs.replace(self._look, at=began, problem=error.problem)
             except Exception:
                 log.exception("the queues could not be looked at")
             self._cost_ms = self._clock.now_ms() - began
-            async with self._looked:
-                self._looked.notify_all()
+            await self._tell()
 
     async def looks(self) -> AsyncGenerator[Look, None]:
         """Yield all queues, now and whenever they were looked at again."""
         with self._watching():
             seen = None
             if self._look.at + REST_FACTOR * self._cost_ms <= self._clock.now_ms():
-                seen = self._look  # who comes sees what is, not what was when nobody looked
+                if self._cost_ms <= QUICK_MS:
+                    seen = self._look  # who comes sees what is, not what was when nobody looked
                 self._is_asked = True
                 self._nudged.set()
             while True:
@@ -118,7 +140,9 @@ class Sampler:
     @property
     def _interval_ms(self) -> int:
         rest_ms = REST_FACTOR * self._cost_ms
-        return rest_ms if self._is_asked else max(LOOK_MS, rest_ms)
+        if self._watcher_count and self._is_asked:
+            return rest_ms
+        return max(LOOK_MS if self._watcher_count else COARSE_MS, rest_ms)
 
     @contextlib.contextmanager
     def _watching(self) -> Iterator[None]:
@@ -132,7 +156,7 @@ class Sampler:
     async def _pause(self) -> None:
         """Wait until it is time for a look: soon if somebody watches."""
         while True:
-            due = self._look.at + (self._interval_ms if self._watcher_count else COARSE_MS)
+            due = self._look.at + self._interval_ms
             if self._clock.now_ms() >= due:
                 return
             self._nudged.clear()
@@ -141,6 +165,10 @@ class Sampler:
                 await self._nudged.wait()
             finally:
                 cancel()
+
+    async def _tell(self) -> None:
+        async with self._looked:
+            self._looked.notify_all()
 
     async def _sleep(self, ms: int) -> None:
         rung = asyncio.Event()
@@ -159,22 +187,48 @@ class Sampler:
                 point = self._note(queue, now)
                 seen.append((queue, point.sent_per_second, point.deleted_per_second))
             after = reply.next_after
-        held = {queue.name: queue.counts.ready + queue.counts.delayed + queue.counts.in_flight for queue, *_ in seen}
-        for gone in self._series.keys() - held.keys():
-            del self._series[gone]
-        targets = {queue.settings.redrive.dead_letter_queue for queue, *_ in seen if queue.settings.redrive}
-        return Look(now, tuple(_row(*each, held, targets) for each in seen))
+            if after is not None and not self._look.at:
+                self._look = structs.replace(_look(now, seen), is_whole=False)
+                await self._tell()
+        look = await asyncio.to_thread(_look, now, seen) if len(seen) > FEW_QUEUES else _look(now, seen)
+        names = {row.name for row in look.rows}
+        for kept in (self._series, self._totals):
+            for gone in kept.keys() - names:
+                del kept[gone]
+        return look
 
     def _note(self, queue: QueueDescription, now: int) -> Point:
         series = self._series.get(queue.name)
         if series is None:
-            series = Series()
-            if len(self._series) < MOST_SERIES:
-                self._series[queue.name] = series
+            if len(self._series) >= MOST_SERIES:
+                point = bare_point(queue, now, self._totals.get(queue.name))
+                self._totals[queue.name] = (now, queue.sent_total, queue.deleted_total)
+                return point
+            series = self._series[queue.name] = Series()
         latest = series.latest
         if latest is not None and now - latest.at < LOOK_MS // 2:
             return latest
         return series.note(queue, now, self._take_times(queue.name))
+
+
+def _look(now: int, seen: list[tuple[QueueDescription, float, float]]) -> Look:
+    held = {queue.name: queue.counts.ready + queue.counts.delayed + queue.counts.in_flight for queue, *_ in seen}
+    targets = {queue.settings.redrive.dead_letter_queue for queue, *_ in seen if queue.settings.redrive}
+    rows = tuple([_row(*each, held, targets) for each in seen])
+    return Look(now, rows, totals_of(rows))
+
+
+def totals_of(rows: Sequence[Row]) -> Totals:
+    """Return the sums over some queues."""
+    return Totals(
+        queues=len(rows),
+        ready=sum(row.ready for row in rows),
+        delayed=sum(row.delayed for row in rows),
+        in_flight=sum(row.in_flight for row in rows),
+        dead=sum(row.ready + row.delayed for row in rows if row.takes_dead_letters),
+        sent_per_second=sum(row.sent_per_second for row in rows),
+        deleted_per_second=sum(row.deleted_per_second for row in rows),
+    )
 
 
 def _row(queue: QueueDescription, sent: float, deleted: float, held: dict[str, int], targets: set[str]) -> Row:

@@ -147,6 +147,17 @@ class Series:
         return [self.points(span, most) for span, (_, most) in enumerate(SPANS)]
 
 
+def bare_point(queue: QueueDescription, now: int, before: tuple[int, int, int] | None) -> Point:
+    """Return how a queue is at an instant, of which no history is kept.
+
+    Args:
+        queue: how it is.
+        now: ms since the epoch.
+        before: an instant, and how many had been sent and deleted by then.
+    """
+    return _point(queue, now, before, (now, queue.sent_total, queue.deleted_total), Times())
+
+
 def _point(
     queue: QueueDescription,
     now: int,

@@ -1,6 +1,7 @@
 """Server-sent events: what a page that is open sees change. Each stream ends after a while, so that the page asks again
 and whether it may is decided anew."""
 
+from asyncio import to_thread
 from collections.abc import AsyncGenerator
 from enum import StrEnum
 from typing import Any
@@ -9,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from penstock.console.pages import GUARDS
-from penstock.console.sampling import Look, Row, Sampler
+from penstock.console.sampling import FEW_QUEUES, Look, Row, Sampler, totals_of
 from penstock.console.series import SPANS
 from penstock.core.clock import Clock
 from penstock.core.errors import PenstockError
@@ -72,7 +73,9 @@ def overview(sampler: Sampler, asked: Overview, clock: Clock, rights: Rights = F
     async def body() -> AsyncGenerator[bytes, None]:
         until = clock.now_ms() + STREAM_SECONDS * 1000
         async for look in sampler.looks():
-            yield event("overview", summary(sampler, asked, look, rights))
+            is_small = len(look.rows) <= FEW_QUEUES
+            parts = (sampler, asked, look, rights)
+            yield event("overview", summary(*parts) if is_small else await to_thread(summary, *parts))
             if look.problem is not None:
                 yield event("problem", look.problem)
             if clock.now_ms() >= until:
@@ -109,15 +112,8 @@ def summary(sampler: Sampler, asked: Overview, look: Look, rights: Rights = FULL
     offset, limit = max(0, asked.offset), max(1, min(200, asked.limit))
     return {
         "at": look.at,
-        "totals": {
-            "queues": len(visible),
-            "ready": sum(row.ready for row in visible),
-            "delayed": sum(row.delayed for row in visible),
-            "in_flight": sum(row.in_flight for row in visible),
-            "dead": sum(row.ready + row.delayed for row in visible if row.takes_dead_letters),
-            "sent_per_second": sum(row.sent_per_second for row in visible),
-            "deleted_per_second": sum(row.deleted_per_second for row in visible),
-        },
+        "totals": look.totals if len(visible) == len(look.rows) else totals_of(visible),
+        "is_whole": look.is_whole,
         "matching": len(rows),
         "rows": [{"queue": row, "spark": _spark(sampler, row.name)} for row in rows[offset : offset + limit]],
     }

@@ -128,7 +128,7 @@ def fill(rest: Rest) -> dict[str, str]:
     """Make queues in all conditions; return ids of some messages."""
     rest.create("orders-dead", history="all")
     redrive = {"dead_letter_queue": "orders-dead", "max_receive_count": 1}
-    rest.create("orders", history="all", redrive=redrive, visibility_timeout_seconds=60, tags={"team": "shop"})
+    rest.create("orders", history="all", redrive=redrive, visibility_timeout_seconds=3600, tags={"team": "shop"})
     rest.create("emails", delay_seconds=0, group_max_in_flight=10)
     rest.create("payments", group_order="strict")
     rest.create("imports", is_paused=True)
@@ -148,7 +148,7 @@ def fill(rest: Rest) -> dict[str, str]:
     rest.send("orders", *({"body": f"later {number}", "delay_seconds": 900} for number in range(4)))
     rest.send("emails", *(f"To: customer {number}\nSubject: your order\n\nIt is on its way." for number in range(25)))
     rest.send("payments", *({"body": f"payment {n}", "group_id": f"account-{n % 3}"} for n in range(12)))
-    rest.receive("payments", 1)
+    rest.receive("payments", 1, visibility_timeout_seconds=3600)  # whatever a slow machine takes
     rest("PATCH", "/v1/queues/payments/groups/account-1", {"is_parked": True})
     rest.send("imports", *(f'{{"row": {number}}}' for number in range(7)))
     rest.send("audit.fifo", *({"body": f"entry {n}", "group_id": "ledger"} for n in range(3)))

@@ -142,6 +142,9 @@ def test_a_message_is_edited_rescheduled_and_deleted(seen: Watched, scene: Scene
 
 def test_a_parked_group_is_let_go_on(seen: Watched, scene: Scene) -> None:
     page = seen.go("queue/payments/groups")
+    page.get_by_label("Which groups").select_option("Blocked")
+    expect(page.get_by_role("row", name="account-0")).to_contain_text("payment 0 in flight")
+    page.get_by_label("Which groups").select_option("All groups")
     page.get_by_role("button", name="Unpark account-1").click()
     expect(page.get_by_role("button", name="Park account-1", exact=True)).to_be_visible()
     (group,) = [g for g in scene.rest("GET", "/v1/queues/payments/groups")["groups"] if g["group_id"] == "account-1"]

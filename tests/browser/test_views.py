@@ -11,7 +11,7 @@ from tests.browser.conftest import Open, Scene, Watched
 PLACES = {
     "queues": ("", "orders"),
     "queue": ("queue/orders", "customer-"),
-    "groups": ("queue/payments/groups", "account-1"),
+    "groups": ("queue/payments/groups", "payment 0"),
     "settings": ("queue/orders/settings", "Visibility timeout"),
     "message": ("message/{order}", '"order"'),
     "gone": ("message/0000", "no such message"),

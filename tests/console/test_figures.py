@@ -1,5 +1,6 @@
 """What the pages are told of queues, over time and as it changes."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -8,6 +9,7 @@ import httpx
 import pytest
 
 from penstock.broker.local import LocalBroker
+from penstock.console import sampling
 from penstock.console.latencies import MOST_HELD, MOST_TIMES, Timed
 from penstock.console.sampling import LOOK_MS, Sampler
 from penstock.console.series import COARSE_MS, FINE_POINTS, Point, Ring, Series
@@ -119,6 +121,58 @@ async def test_how_long_messages_wait_and_are_held_is_told(serve: Serve) -> None
         assert said["point"][7:] == [None, None]
 
 
+async def test_of_very_many_queues_rates_are_told_though_no_history_is_kept(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sampling, "MOST_SERIES", 1)
+    monkeypatch.setattr(sampling, "FEW_QUEUES", 2)
+    served = await serve()
+    for name in ("a", "b", "c"):
+        await served.broker.perform(CreateQueue(name))
+    async with served.http.stream("GET", "/console/api/overview") as answer:
+        told = events(answer)
+        await anext(told)
+        await send(served, "c", 6)
+        served.clock.advance(LOOK_MS / 1000)
+        _, said = await anext(told)
+    assert [row["queue"]["sent_per_second"] for row in said["rows"]] == [0, 0, 3]
+    assert [len(row["spark"]) for row in said["rows"]] == [1, 0, 0]
+
+
+class Slow:
+    """A broker that lists the first queues at once, and the others when it is told to."""
+
+    def __init__(self, broker: LocalBroker) -> None:
+        self._broker = broker
+        self.may_go_on = asyncio.Event()
+
+    async def perform(self, operation: Operation[Any]) -> Any:
+        if isinstance(operation, ListQueues) and operation.after:
+            await self.may_go_on.wait()
+        return await self._broker.perform(operation)
+
+    async def aclose(self) -> None:
+        await self._broker.aclose()
+
+
+async def test_of_very_many_queues_the_first_are_shown_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampling, "PAGE", 2)
+    broker = Slow(LocalBroker(MemoryStore()))
+    for name in ("a", "b", "c"):
+        await broker.perform(CreateQueue(name))
+    sampler = Sampler(broker, ManualClock(), lambda queue: None)
+    looks = sampler.looks()
+    running = asyncio.create_task(sampler.run())
+    first = await anext(looks)
+    assert ([row.name for row in first.rows], first.is_whole) == (["a", "b"], False)
+    broker.may_go_on.set()
+    whole = await anext(looks)
+    assert ([row.name for row in whole.rows], whole.is_whole) == (["a", "b", "c"], True)
+    await looks.aclose()
+    running.cancel()
+    await broker.aclose()
+
+
 async def test_what_is_timed_is_bounded() -> None:
     broker, clock = LocalBroker(MemoryStore()), ManualClock()
     timed = Timed(broker, clock)
@@ -164,8 +218,6 @@ class Counting:
 
 
 async def test_while_nobody_watches_it_looks_every_two_minutes_only() -> None:
-    import asyncio
-
     broker, clock = Counting(), ManualClock()
     sampler = Sampler(broker, clock, lambda queue: None)
     running = asyncio.create_task(sampler.run())

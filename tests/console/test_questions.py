@@ -24,6 +24,7 @@ from penstock.core.operations import (
     QueuesReply,
     Receive,
     Send,
+    UpdateGroup,
 )
 from penstock.core.queues import QueueChanges, RedrivePolicy
 from penstock.testing import ManualClock
@@ -131,6 +132,28 @@ async def test_jobs_that_wait_for_others_are_listed(serve: Serve) -> None:
     assert ([job["task"] for job in rest["jobs"]], rest["next_after"]) == (["after0"], None)
     await served.broker.perform(Apply(Effects(arrivals=(Arrival("join-0", "first"),))))
     assert (await served.look("jobs", status="blocked", task="after0"))["jobs"] == []
+
+
+async def test_groups_are_shown_with_what_holds_them_up(serve: Serve) -> None:
+    served = await serve()
+    await served.broker.perform(CreateQueue("q", QueueChanges(group_order="strict")))
+    for group in ("held", "parked", "free"):
+        drafts = tuple(Draft(json.dumps({"task": f"{group}{n}"}), group_id=group) for n in range(2))
+        await served.broker.perform(Send("q", drafts))
+    (first,) = (await served.broker.perform(Receive("q"))).deliveries
+    await served.broker.perform(UpdateGroup("q", "parked", is_parked=True))
+    all_groups = (await served.look("groups", queue="q"))["groups"]
+    assert [each["group"]["group_id"] for each in all_groups] == ["free", "held", "parked"]
+    assert [each["head"] and each["head"]["task"] for each in all_groups] == [None, "held0", "parked0"]
+    for kind, expected in {"blocked": "held", "parked": "parked"}.items():
+        said = await served.look("groups", queue="q", kind=kind)
+        assert ([each["group"]["group_id"] for each in said["groups"]], said["next_after"]) == ([expected], None)
+    (held,) = (await served.look("groups", queue="q", kind="blocked"))["groups"]
+    assert (held["head"]["job_id"], held["head"]["status"]) == (first.message_id, "running")
+    page = await served.look("groups", queue="q", limit=2)
+    assert [each["group"]["group_id"] for each in page["groups"]] == ["free", "held"]
+    rest = await served.look("groups", queue="q", limit=2, after=page["next_after"])
+    assert [each["group"]["group_id"] for each in rest["groups"]] == ["parked"]
 
 
 async def test_what_the_latest_attempts_logged_is_shown_with_their_job(serve: Serve) -> None:

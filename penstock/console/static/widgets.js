@@ -105,7 +105,7 @@ export async function act(work, done) {
   }
 }
 
-// A table whose rows stay in place while their values change. Columns: { label, text(item) | node(item), isNumber,
+// A table whose rows stay in place while their values change. Columns: { label, text(item) | node(item), isNumber, isLine,
 // sort, title(item), hides }; `node` is made once a row and again when `stamp(item)` changes.
 export function table({ columns, key, caption, onSort, sortedBy, rowClass }) {
   const body = h("tbody");
@@ -129,7 +129,7 @@ export function table({ columns, key, caption, onSort, sortedBy, rowClass }) {
       let row = known.get(name);
       if (!row) {
         row = { element: h("tr"), stamps: [] };
-        row.cells = columns.map((column) => h("td", { class: `${column.isNumber ? "n " : ""}${column.hides ? "hides" : ""}`, "data-label": column.label || null }));
+        row.cells = columns.map((column) => h("td", { class: `${column.isNumber ? "n " : ""}${column.isLine ? "line " : ""}${column.hides ? "hides" : ""}`, "data-label": column.label || null }));
         row.element.append(...row.cells);
         known.set(name, row);
       }

@@ -8,11 +8,13 @@ import { queueActions, settingsForm } from "../queue_settings.js";
 import { badge, button, choice, empty, openForm, field, table, tile } from "../widgets.js";
 
 const PAGE = 50;
+const TYPING_MS = 120;
 
 export function overview({ main, heading, title, signal, fail }) {
   title("Queues");
   const asked = { text: "", sort: "name", is_descending: false, offset: 0, limit: PAGE, kind: "" };
   let stop = null;
+  let typing = 0;
   let now = Date.now();
   const tiles = [["queues", "queues"], ["ready", "ready"], ["delayed", "delayed"], ["in_flight", "in flight"], ["dead", "dead", "bad"], ["sent_per_second", "sent / s"], ["deleted_per_second", "done / s"]]
     .map(([key, label, kind]) => ({ key, ...tile(label, kind) }));
@@ -44,7 +46,7 @@ export function overview({ main, heading, title, signal, fail }) {
   });
   const none = h("div");
   const pages = h("div", { class: "bar" });
-  const search = h("input", { type: "search", placeholder: "Filter by name", "aria-label": "Filter by name", on: { input: () => { asked.text = search.value; asked.offset = 0; open(); } } });
+  const search = h("input", { type: "search", placeholder: "Filter by name", "aria-label": "Filter by name", on: { input: () => { asked.text = search.value; asked.offset = 0; clearTimeout(typing); typing = setTimeout(open, TYPING_MS); } } });
   const kinds = choice([["", "All queues"], ["live", "Without dead-letter queues"], ["dead", "Dead-letter queues"]], "", { "aria-label": "Kind", on: { change: (event) => { asked.kind = event.target.value; asked.offset = 0; open(); } } });
   const create = () => createQueue();
   put(main, h("div", { class: "bar" }, heading, h("span", { class: "grow" }), button("Create queue", create, { class: "primary", needs: ["admin"] })),
@@ -57,7 +59,7 @@ export function overview({ main, heading, title, signal, fail }) {
     if (said.rows.length) put(none);
     else if (said.totals.queues) put(none, empty("No queue matches", "Change the filter to see others."));
     else put(none, empty("No queues yet", "Create one here, or let an AWS SDK, a worker or curl do it.", button("Create queue", create, { class: "primary", needs: ["admin"] })));
-    put(pages, said.matching > PAGE ? [
+    put(pages, said.is_whole ? null : h("span", { class: "muted" }, "Still looking at all the queues…"), said.matching > PAGE ? [
       button("Previous", () => { asked.offset = Math.max(0, asked.offset - PAGE); open(); }, { disabled: asked.offset === 0, "data-key": "previous" }),
       h("span", { class: "muted" }, `${count(asked.offset + 1)}–${count(Math.min(asked.offset + PAGE, said.matching))} of ${count(said.matching)}`),
       button("Next", () => { asked.offset += PAGE; open(); }, { disabled: asked.offset + PAGE >= said.matching, "data-key": "next" })] : []);
@@ -67,7 +69,7 @@ export function overview({ main, heading, title, signal, fail }) {
     stop = new AbortController();
     follow("overview", asked, AbortSignal.any([stop.signal, signal]), { overview: draw, refused: fail });
   }
-  signal.addEventListener("abort", () => stop?.abort());
+  signal.addEventListener("abort", () => { clearTimeout(typing); stop?.abort(); });
   open();
 }
 

@@ -144,29 +144,33 @@ function showMessages(name, content, signal, conditions, described) {
   return load();
 }
 
+const NO_GROUPS = { "": ["No groups", "Messages that were sent with a group appear here while they wait."], parked: ["No group is parked", "A parked group keeps its messages until it is let go on."],
+  blocked: ["No group is blocked", "In a queue of strict order, messages wait behind one of their group that is in flight or is tried again later."] };
+
 function showGroups(name, content, signal) {
-  const asked = { after: "", limit: 100, only_parked: false };
+  const asked = { queue: name, after: "", limit: 100, kind: "" };
   const rows = table({
-    caption: `Groups of ${name}`, key: (group) => group.group_id,
+    caption: `Groups of ${name}`, key: ({ group }) => group.group_id,
     columns: [
-      { label: "Group", node: (group) => h("a", { href: `${place("queue", name, "messages")}?group=${encodeURIComponent(group.group_id)}` }, line(group.group_id, 60)) },
-      { label: "Waiting", isNumber: true, text: (group) => count(group.waiting) },
-      { label: "In flight", isNumber: true, text: (group) => count(group.in_flight) },
-      { label: "Next", stamp: (group) => `${group.is_parked} ${group.is_noisy} ${group.ready_at}`, node: (group) => [group.is_parked ? badge("parked", "warn") : group.ready_at === null ? "–" : group.ready_at <= Date.now() ? (group.in_flight ? "when its turn comes" : "now") : `${relative(group.ready_at)} at the latest`, " ", group.is_noisy ? badge("noisy") : null] },
-      { name: "Actions", stamp: (group) => `${group.is_parked}`, node: (group) => button(group.is_parked ? "Unpark" : "Park", async () => { await act(() => rest.updateGroup(name, group.group_id, !group.is_parked), group.is_parked ? "It goes on." : "Nothing of it is received until it is unparked."); load(); }, { "aria-label": `${group.is_parked ? "Unpark" : "Park"} ${group.group_id}`, needs: ["operate", name] }) },
+      { label: "Group", node: ({ group }) => h("a", { href: `${place("queue", name, "messages")}?group=${encodeURIComponent(group.group_id)}` }, line(group.group_id, 60)) },
+      { label: "Waiting", isNumber: true, text: ({ group }) => count(group.waiting) },
+      { label: "In flight", isNumber: true, text: ({ group }) => count(group.in_flight) },
+      { label: "Next", isLine: true, stamp: ({ group }) => `${group.is_parked} ${group.is_noisy} ${group.ready_at} ${Math.floor(Date.now() / 5000)}`, node: ({ group }) => [group.is_parked ? badge("parked", "warn") : group.ready_at === null ? "–" : group.ready_at <= Date.now() ? (group.in_flight ? "when its turn comes" : "now") : `${relative(group.ready_at)} at the latest`, " ", group.is_noisy ? badge("noisy") : null] },
+      { label: "Held up by", stamp: ({ head }) => JSON.stringify(head && [head.job_id, head.status, head.record?.failure]), node: ({ head }) => (head ? [h("a", { href: place(head.task ? "job" : "message", head.job_id) }, line(head.task || head.message.message.body, 40) || "(empty)"), " ", status(head.task ? head.status : head.message.message.state), head.record?.failure ? h("span", { class: "muted" }, ` ${line(head.record.failure.kind || "", 30)}`) : null] : "–") },
+      { name: "Actions", stamp: ({ group }) => `${group.is_parked}`, node: ({ group }) => button(group.is_parked ? "Unpark" : "Park", async () => { await act(() => rest.updateGroup(name, group.group_id, !group.is_parked), group.is_parked ? "It goes on." : "Nothing of it is received until it is unparked."); load(); }, { "aria-label": `${group.is_parked ? "Unpark" : "Park"} ${group.group_id}`, "data-key": `park-${group.group_id}`, needs: ["operate", name] }) },
     ],
   });
   const said = h("div");
   const bar = h("div", { class: "bar" });
-  const parked = h("label", {}, h("input", { type: "checkbox", on: { change: (event) => { asked.only_parked = event.target.checked; asked.after = ""; load(); } } }), " Only parked groups");
-  put(content, h("div", { class: "bar" }, parked), said, rows.element, bar);
+  const kinds = choice([["", "All groups"], ["blocked", "Blocked"], ["parked", "Parked"]], "", { "aria-label": "Which groups", on: { change: () => { asked.kind = kinds.value; asked.after = ""; load(); } } });
+  put(content, h("div", { class: "bar spaced" }, kinds), said, rows.element, bar);
   const load = latest(signal, async (mine) => {
-    const answer = await rest.listGroups(name, asked, mine);
+    const answer = await search("groups", asked, mine, ({ groups }) => groups.length, () => {});
     rows.update(answer.groups);
     rows.element.hidden = !answer.groups.length;
-    put(said, answer.groups.length ? [] : empty(asked.only_parked ? "No group is parked" : "No groups", asked.only_parked ? "A parked group keeps its messages until it is let go on." : "Messages that were sent with a group appear here while they wait."));
+    put(said, answer.groups.length ? [] : empty(...NO_GROUPS[asked.kind]));
     const next = answer.next_after ?? null;
-    put(bar, button("First", () => { asked.after = ""; load(); }, { disabled: !asked.after }), button("Next", () => { asked.after = next; load(); }, { disabled: next === null }));
+    put(bar, button("First", () => { asked.after = ""; load(); }, { disabled: !asked.after, "data-key": "first" }), button("Next", () => { asked.after = next; load(); }, { disabled: next === null, "data-key": "next" }));
     bar.hidden = !asked.after && next === null;
   });
   return every(3000, signal, load);

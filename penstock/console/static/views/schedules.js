@@ -14,9 +14,9 @@ export function schedules({ main, heading, title, signal }) {
     columns: [
       { label: "Schedule", stamp: ({ kept }) => `${kept.is_paused}`, node: ({ kept }) => [h("span", { class: "name" }, line(String(kept.name), 60)), " ", kept.is_paused ? badge("paused", "warn") : null, kept.home === undefined || kept.home === null ? null : badge("from code")] },
       { label: "Task", text: ({ kept }) => line(String(kept.rule.task), 50) },
-      { label: "When", text: ({ kept: { rule } }) => (rule.cron ? line(`${rule.cron} ${rule.zone || "UTC"}`, 60) : `every ${duration(rule.every_seconds)}`) },
-      { label: "Next", text: ({ kept, upcoming }) => (kept.is_paused ? "–" : upcoming.map((at) => relative(at)).join(", ")), title: ({ upcoming }) => upcoming.map(instant).join("\n") },
-      { label: "Last", stamp: ({ kept }) => `${kept.last_job_id} ${Math.floor(Date.now() / 5000)}`, node: ({ kept }) => (kept.last_job_id ? h("a", { href: place("job", kept.last_job_id) }, relative(kept.last_at)) : "–") },
+      { label: "When", isLine: true, text: ({ kept: { rule } }) => (rule.cron ? line(`${rule.cron} ${rule.zone || "UTC"}`, 60) : `every ${duration(rule.every_seconds)}`) },
+      { label: "Next", isLine: true, text: ({ kept, upcoming }) => (kept.is_paused ? "–" : upcoming.map((at) => relative(at)).join(", ")), title: ({ upcoming }) => upcoming.map(instant).join("\n") },
+      { label: "Last", isLine: true, stamp: ({ kept }) => `${kept.last_job_id} ${Math.floor(Date.now() / 5000)}`, node: ({ kept }) => (kept.last_job_id ? h("a", { href: place("job", kept.last_job_id) }, relative(kept.last_at)) : "–") },
       { label: "Queue", hides: true, text: ({ kept }) => kept.rule.queue || "default" },
       { name: "Actions", stamp: ({ kept }) => JSON.stringify([kept.is_paused, kept.rule]), node: ({ kept }) => h("div", { class: "bar" },
         button(kept.is_paused ? "Resume" : "Pause", () => act(() => pause(kept.name, !kept.is_paused), kept.is_paused ? "It goes on with its next run." : "Nothing is sent until it is resumed.").then(load), { "aria-label": `${kept.is_paused ? "Resume" : "Pause"} ${kept.name}`, "data-key": `pause-${kept.name}`, needs: ["operate"] }),
