@@ -36,6 +36,7 @@ ELSEWHERE = {
     "worker": Elsewhere("workers", "The workers that live."),
     "top": Elsewhere("top", "Show what moves, live: queues with rates and ages, workers, the jobs they run."),
     "tail": Elsewhere("tail", "Follow what is sent to a queue, received from it and ended."),
+    "bench": Elsewhere("bench", "Load a server and say what it does, beside a floor that only answers"),
     "monitor": Elsewhere("monitor", "Show live what queues, workers and jobs do."),
     "relay": Elsewhere("relay", "Send what is in the outboxes of an app."),
     "completion": Elsewhere("completing", "Print the script by which a shell completes commands, options and queues."),
