@@ -9,18 +9,10 @@ from penstock.cli.apps import Place
 from penstock.cli.gathering import CommandGroup
 from penstock.cli.output import Answers, Tinted, print_table
 from penstock.cli.times import told_instant
-from penstock.core.errors import PenstockError
 from penstock.worker import App
-from penstock.worker.presence import WorkerRecord, present_workers
+from penstock.worker.presence import WorkerNotFound, WorkerRecord, ask_to_drain, present_workers
 
-app = CommandGroup("The workers that live: list and show them.")
-
-
-class WorkerNotFound(PenstockError):
-    """No worker that lives has that name."""
-
-    code = "worker_not_found"
-    fault = "caller"
+app = CommandGroup("The workers that live: list and show them, have one drain.")
 
 
 @app.command("list")
@@ -65,6 +57,27 @@ def show(
     ]
     about = f"{told.owner}: {len(told.jobs)} of {told.slots} slots in use"
     answer(told, lambda: print_table((about, "Task", "Since", ""), jobs))
+
+
+@app.command("drain")
+def drain(
+    worker: Annotated[
+        str, typer.Argument(metavar="WORKER", help="As `penstock worker list` has it.", show_default=False)
+    ],
+    place: Place,
+    answer: Answers,
+) -> None:
+    """Have a worker take no more jobs, end what it runs, and go.
+
+    It hears of it within two seconds. A supervisor (--processes) does not start another one in its place; whatever else
+    looks after it may.
+    """
+
+    async def work(app: App, broker: Broker) -> None:
+        await ask_to_drain(broker, worker, app.clock.now_ms())
+
+    place.run(work)
+    answer({"worker": worker, "is_draining": True}, f"{worker} is told to drain.")
 
 
 async def _present(_: App, broker: Broker) -> list[WorkerRecord]:
