@@ -9,16 +9,13 @@ import msgspec
 import typer
 
 from penstock.cli.desk_calls import BY, call, in_store
+from penstock.cli.gathering import CommandGroup
 from penstock.cli.output import print_json, print_table, say
 from penstock.cli.target import Json, KeyPair, StoreUrl, Url, target
 from penstock.core.errors import InvalidRequest
 from penstock.server.directory.shapes import Grace, KeyView, KeyWish, NewKey
 
-app = typer.Typer(
-    help="Make, list, rotate and revoke keys: one kind for AWS SDKs, REST, the console and workers.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+app = CommandGroup("Make, list, rotate and revoke keys: one kind for AWS SDKs, REST, the console and workers.")
 
 KeyId = Annotated[str, typer.Argument(metavar="KEY_ID", help="Its public half.", show_default=False)]
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhdw]?)")

@@ -33,19 +33,18 @@ ELSEWHERE = {
     "job": Elsewhere("jobs", "Jobs: list, show, send, retry and cancel them."),
     "schedule": Elsewhere("schedules", "Schedules: list, pause, resume, trigger and remove them."),
     "dlq": Elsewhere("dead_letters", "Why jobs failed for good; retry or delete them."),
-    "worker": Elsewhere("workers", "The workers that live."),
+    "worker": Elsewhere("workers", "The workers that live: list and show them, have one drain."),
     "top": Elsewhere("top", "Show what moves, live: queues with rates and ages, workers, the jobs they run."),
     "tail": Elsewhere("tail", "Follow what is sent to a queue, received from it and ended."),
+    "bench": Elsewhere("bench", "Load a server and say what it does, beside a floor that only answers"),
     "monitor": Elsewhere("monitor", "Show live what queues, workers and jobs do."),
     "relay": Elsewhere("relay", "Send what is in the outboxes of an app."),
-    "completion": Elsewhere("completing", "Print the script by which a shell completes commands, options and queues."),
-    "key": Elsewhere(
-        "keys", "Make, list, rotate and revoke keys: one kind for AWS SDKs, REST, the console and workers."
-    ),
+    "key": Elsewhere("keys", "Make, list, rotate and revoke keys"),
     "user": Elsewhere("users", "Make, list, change and delete users of the console."),
     "audit": Elsewhere(
         "audit", "Show the audit log, the latest first: administration, and changes by hand in the console."
     ),
+    "completion": Elsewhere("completing", "Print the script by which a shell completes commands, options and queues."),
 }
 """They come in this order."""
 

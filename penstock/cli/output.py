@@ -175,10 +175,11 @@ def print_findings(findings: Iterable[tuple[str, str, str, str | None]]) -> None
 
 
 @contextmanager
-def progress(label: str, total: float | None = None) -> Iterator[Callable[[float], None]]:
-    """Show on a terminal how far long work is; give what is to be called with how much is done in all."""
+def progress(label: str, total: float | None = None) -> Iterator[Callable[..., None]]:
+    """Show on a terminal how far long work is; give what is to be called with how much is done in all, and with another
+    label if it has one."""
     if not sys.stderr.isatty():
-        yield lambda done: None
+        yield lambda done, label=None: None
         return
     from rich.console import Console
     from rich.progress import (
@@ -193,7 +194,7 @@ def progress(label: str, total: float | None = None) -> Iterator[Callable[[float
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as shown:
         task = shown.add_task(label, total=total)
-        yield lambda done: shown.update(task, completed=done)
+        yield lambda done, label=None: shown.update(task, completed=done, description=label)
 
 
 def _print_plain(columns: Sequence[str], rows: Iterable[Row], numbers: Sequence[str]) -> None:

@@ -8,13 +8,12 @@ import msgspec
 import typer
 
 from penstock.cli.desk_calls import BY, call, users_in_store
+from penstock.cli.gathering import CommandGroup
 from penstock.cli.output import print_json, print_table, say
 from penstock.cli.target import Json, KeyPair, StoreUrl, Url, target
 from penstock.server.directory.users import UserChange, UserView, UserWish
 
-app = typer.Typer(
-    help="Make, list, change and delete users of the console.", no_args_is_help=True, rich_markup_mode=None
-)
+app = CommandGroup("Make, list, change and delete users of the console.")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="What they log in with.", show_default=False)]
 Allow = Annotated[

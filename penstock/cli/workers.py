@@ -9,18 +9,10 @@ from penstock.cli.apps import Place
 from penstock.cli.gathering import CommandGroup
 from penstock.cli.output import Answers, Tinted, print_table
 from penstock.cli.times import told_instant
-from penstock.core.errors import PenstockError
 from penstock.worker import App
-from penstock.worker.presence import WorkerRecord, ask_to_drain, present_workers
+from penstock.worker.presence import WorkerNotFound, WorkerRecord, ask_to_drain, present_workers
 
-app = CommandGroup("The workers that live: list and show them, and have one drain.")
-
-
-class WorkerNotFound(PenstockError):
-    """No worker that lives has that name."""
-
-    code = "worker_not_found"
-    fault = "caller"
+app = CommandGroup("The workers that live: list and show them, have one drain.")
 
 
 @app.command("list")
@@ -69,7 +61,9 @@ def show(
 
 @app.command("drain")
 def drain(
-    worker: Annotated[str, typer.Argument(metavar="NAME", help="As the list has it.", show_default=False)],
+    worker: Annotated[
+        str, typer.Argument(metavar="WORKER", help="As `penstock worker list` has it.", show_default=False)
+    ],
     place: Place,
     answer: Answers,
 ) -> None:
@@ -79,10 +73,10 @@ def drain(
     looks after it may.
     """
 
-    async def ask(app: App, broker: Broker) -> None:
+    async def work(app: App, broker: Broker) -> None:
         await ask_to_drain(broker, worker, app.clock.now_ms())
 
-    place.run(ask)
+    place.run(work)
     answer({"worker": worker, "is_draining": True}, f"{worker} is told to drain.")
 
 
