@@ -170,7 +170,9 @@ class LocalBroker:
 
     async def _send(self, asked: Send) -> SendReply:
         now = self._clock.now_ms()
-        return SendReply(await self._store.send(asked.queue, [self._stamp(each, now) for each in asked.messages], now))
+        return SendReply(
+            await self._store.send(asked.queue, [self._stamp(each, asked.queue, now) for each in asked.messages], now)
+        )
 
     async def _receive(self, asked: Receive) -> ReceiveReply:
         version = self._waiting.version(asked.queue)
@@ -270,14 +272,14 @@ class LocalBroker:
     async def _find(self, asked: Find) -> FindReply:
         return FindReply(await self._store.find(asked.message_ids, self._clock.now_ms()))
 
-    def _stamp(self, draft: Draft, now: int) -> Draft:
+    def _stamp(self, draft: Draft, queue: str, now: int) -> Draft:
         if draft.message_id is not None:
             return draft
-        return structs.replace(draft, message_id=self._entropy.message_id(now))
+        return structs.replace(draft, message_id=self._entropy.message_id(now, queue))
 
     def _stamp_effects(self, effects: Effects, now: int) -> Effects:
         def stamped(follow_up: FollowUp) -> FollowUp:
-            return structs.replace(follow_up, message=self._stamp(follow_up.message, now))
+            return structs.replace(follow_up, message=self._stamp(follow_up.message, follow_up.queue, now))
 
         return structs.replace(
             effects,

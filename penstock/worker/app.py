@@ -290,9 +290,9 @@ class App(Handles):
             envelope = each.sending(envelope)
         return envelope
 
-    def new_id(self) -> str:
-        """Mint the id of a job."""
-        return self.entropy.message_id(self.clock.now_ms())
+    def new_id(self, queue: str | None = None) -> str:
+        """Mint the id of a job that goes to a queue."""
+        return self.entropy.message_id(self.clock.now_ms(), queue)
 
     @property
     def result_ms(self) -> int:
