@@ -170,9 +170,11 @@ class LocalBroker:
 
     async def _send(self, asked: Send) -> SendReply:
         now = self._clock.now_ms()
-        mint, replace = self._entropy.message_id, structs.replace
-        drafts = [replace(each, message_id=mint(now)) if each.message_id is None else each for each in asked.messages]
-        return SendReply(await self._store.send(asked.queue, drafts, now))
+        mint, replace, queue = self._entropy.message_id, structs.replace, asked.queue
+        drafts = [
+            replace(each, message_id=mint(now, queue)) if each.message_id is None else each for each in asked.messages
+        ]
+        return SendReply(await self._store.send(queue, drafts, now))
 
     async def _receive(self, asked: Receive) -> ReceiveReply:
         version = self._waiting.version(asked.queue)
@@ -272,14 +274,14 @@ class LocalBroker:
     async def _find(self, asked: Find) -> FindReply:
         return FindReply(await self._store.find(asked.message_ids, self._clock.now_ms()))
 
-    def _stamp(self, draft: Draft, now: int) -> Draft:
+    def _stamp(self, draft: Draft, queue: str, now: int) -> Draft:
         if draft.message_id is not None:
             return draft
-        return structs.replace(draft, message_id=self._entropy.message_id(now))
+        return structs.replace(draft, message_id=self._entropy.message_id(now, queue))
 
     def _stamp_effects(self, effects: Effects, now: int) -> Effects:
         def stamped(follow_up: FollowUp) -> FollowUp:
-            return structs.replace(follow_up, message=self._stamp(follow_up.message, now))
+            return structs.replace(follow_up, message=self._stamp(follow_up.message, follow_up.queue, now))
 
         return structs.replace(
             effects,

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from penstock.core.placement import slot_of
 from penstock.core.receipts import TOKEN_BYTES
 
 _STOCK_BYTES = 4096
@@ -27,8 +28,8 @@ class SystemClock:
 class Entropy(Protocol):
     """Mints what must be unique."""
 
-    def message_id(self, now: int) -> str:
-        """Return a new UUID in text form."""
+    def message_id(self, now: int, queue: str | None = None) -> str:
+        """Return a new UUID in text form; it carries the slot of the queue it is for (``core.placement``)."""
         ...
 
     def tokens(self, count: int) -> list[bytes]:
@@ -47,12 +48,14 @@ class SystemEntropy:
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._forget)
 
-    def message_id(self, now: int) -> str:
+    def message_id(self, now: int, queue: str | None = None) -> str:
         # UUID version 7 (RFC 9562): ids of one time lie together, which keeps a store's index of them small and warm
         if now != self._minted_at:
             digits = now.to_bytes(6, "big").hex()
             self._minted_at, self._id_start = now, f"{digits[:8]}-{digits[8:]}-7"
         tail = self._random(10).hex()
+        if queue is not None:
+            tail = f"{slot_of(queue):03x}{tail[3:]}"
         return f"{self._id_start}{tail[:3]}-{_VARIANT[tail[3]]}{tail[4:7]}-{tail[7:19]}"
 
     def tokens(self, count: int) -> list[bytes]:

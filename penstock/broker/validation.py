@@ -41,6 +41,7 @@ MOST_EFFECTS = 10_000
 """Of each kind in one step; one atomic step may be a whole workflow."""
 
 _FARTHEST_INSTANT = (1 << 48) - 1
+_GREATEST_EVENT_ID = (1 << 63) - 1
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
@@ -84,7 +85,8 @@ def _(operation: PurgeQueue) -> None:
 def _(operation: ListQueues | ListGroups | ListMoves | Peek | FindRecords | ReadEvents) -> None:
     _between(operation.limit, 1, MOST_AT_ONCE, "limit")
     if isinstance(operation, Peek | ReadEvents):
-        _between(operation.after, -1, _FARTHEST_INSTANT, "after")
+        farthest = _FARTHEST_INSTANT if isinstance(operation, Peek) else _GREATEST_EVENT_ID
+        _between(operation.after, -1, farthest, "after")
 
 
 @validate.register

@@ -94,8 +94,8 @@ class HttpBroker:
     async def aclose(self) -> None:
         self._pool.close()
 
-    def _mint(self) -> str:
-        return self._entropy.message_id(self._clock.now_ms())
+    def _mint(self, queue: str) -> str:
+        return self._entropy.message_id(self._clock.now_ms(), queue)
 
     def _request(self, asked: Ask) -> bytes:
         body = asked.body

@@ -93,11 +93,11 @@ def _is_repeatable(effects: Effects) -> bool:
     return not (effects.guards or effects.joins or any(record.only_if_absent for record in effects.records))
 
 
-def named(operation: Asked, mint: Callable[[], str]) -> Asked:
+def named(operation: Asked, mint: Callable[[str], str]) -> Asked:
     """Return the operation with an id for each of its messages, so that the store knows a repeated one."""
     changed: Operation[Any] = operation
     if isinstance(operation, Send):
-        changed = Send(operation.queue, tuple(_named(draft, mint) for draft in operation.messages))
+        changed = Send(operation.queue, tuple(_named(draft, operation.queue, mint) for draft in operation.messages))
     elif isinstance(operation, Apply):
         changed = Apply(_effects_named(operation.effects, mint))
     elif isinstance(operation, Settle) and any(
@@ -109,13 +109,13 @@ def named(operation: Asked, mint: Callable[[], str]) -> Asked:
     return cast(Asked, changed)
 
 
-def _named(draft: Draft, mint: Callable[[], str]) -> Draft:
-    return draft if draft.message_id is not None else structs.replace(draft, message_id=mint())
+def _named(draft: Draft, queue: str, mint: Callable[[str], str]) -> Draft:
+    return draft if draft.message_id is not None else structs.replace(draft, message_id=mint(queue))
 
 
-def _effects_named(effects: Effects, mint: Callable[[], str]) -> Effects:
+def _effects_named(effects: Effects, mint: Callable[[str], str]) -> Effects:
     def name(follow_up: FollowUp) -> FollowUp:
-        return FollowUp(follow_up.queue, _named(follow_up.message, mint))
+        return FollowUp(follow_up.queue, _named(follow_up.message, follow_up.queue, mint))
 
     return structs.replace(
         effects,

@@ -134,6 +134,20 @@ def size_of(body: str, *attribute_maps: Mapping[str, Attribute]) -> int:
     return size
 
 
+def as_draft(message: MessageView) -> Draft:
+    """Return a draft that says what a message says, as it is carried from one shard to another."""
+    return Draft(
+        message.body,
+        message.attributes,
+        message.system_attributes,
+        message.sender_id,
+        priority=message.priority,
+        group_id=message.group_id,
+        deduplication_id=message.deduplication_id,
+        message_id=message.message_id,
+    )
+
+
 def blocked_view(queue: str, draft: Draft) -> MessageView:
     """Show a message that a join holds."""
     assert draft.message_id is not None

@@ -112,6 +112,7 @@ class QueueDescription(Struct, frozen=True):
     """All that is told of a queue. Instants are ms since the epoch; totals count since the queue was created.
 
     ``oldest_sent_at`` is when the message with the lowest sequence number was sent; ``None`` when the queue is empty.
+    ``is_away``: the shard it lives on does not answer, and nothing is known of it but its name and its settings.
     """
 
     name: str
@@ -124,6 +125,7 @@ class QueueDescription(Struct, frozen=True):
     sent_total: int = 0
     received_total: int = 0
     deleted_total: int = 0
+    is_away: bool = False
 
 
 class GroupView(Struct, frozen=True):

@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from penstock.core.errors import InvalidRequest
 from penstock.store.contract import Store
-from penstock.store.examination import Examination
+from penstock.store.examination import Examination, together
 
 
 async def open_store(url: str) -> Store:
@@ -14,7 +14,7 @@ async def open_store(url: str) -> Store:
 
     Args:
         url: ``sqlite:///relative/path.db``, ``sqlite:////absolute/path.db``, with ``?durability=full`` (default) or
-            ``os``; ``redis://host:port/database`` or ``rediss://`` (docs/redis.md);
+            ``os``; ``redis://host:port/database`` or ``rediss://``, several hosts are shards (docs/redis.md);
             ``postgresql://host:port/database`` (docs/postgresql.md); or ``memory://``.
 
     Raises:
@@ -41,9 +41,14 @@ async def open_store(url: str) -> Store:
             raise InvalidRequest(
                 "The Redis store needs the package hiredis.", hint="pip install 'penstock[redis]'", field="store"
             ) from error
-        from penstock.store.redis.address import read_address
+        from penstock.store.redis.address import read_addresses
 
-        return await RedisStore.open(read_address(url))
+        addresses = read_addresses(url)
+        if len(addresses) == 1:
+            return await RedisStore.open(addresses[0])
+        from penstock.store.sharded import ShardedStore
+
+        return await ShardedStore.open([RedisStore(address) for address in addresses])
     if parts.scheme in ("postgresql", "postgres"):
         try:
             from penstock.store.postgres import PostgresStore
@@ -63,9 +68,14 @@ async def examine(store: Store, url: str) -> Examination:
     parts = urlsplit(url)
     if parts.scheme.startswith("redis"):
         from penstock.store.redis import RedisStore
+        from penstock.store.sharded import ShardedStore
 
-        assert isinstance(store, RedisStore)
-        return await store.examine()
+        shards = store.shards if isinstance(store, ShardedStore) else (store,)
+        found = []
+        for shard in shards:
+            assert isinstance(shard, RedisStore)
+            found.append((shard.name, await shard.examine()))
+        return together(found)
     if parts.scheme in ("postgresql", "postgres"):
         from penstock.store.postgres import PostgresStore
 

@@ -248,6 +248,24 @@ class Store(Protocol):
         ...
 
 
+class Shard(Store, Protocol):
+    """A store that may be one of several that make up one (``store.sharded``): messages can be carried between them."""
+
+    async def adopt(
+        self, queue: str, messages: Sequence[MessageView], marks: Sequence[str], marks_expire_at: int, now: int
+    ) -> None:
+        """Keep messages of another shard as they are, in their order; nobody holds any of them.
+
+        ``marks`` are keys of records, one for each message: one whose mark is there, or whose id, was adopted before.
+        What a message was received before no longer counts against it. Raises QueueNotFound.
+        """
+        ...
+
+    async def let_go(self, queue: str, message_ids: Sequence[str], now: int) -> None:
+        """Forget messages that another shard has adopted, without an event; one that somebody holds stays."""
+        ...
+
+
 PEEK_BUDGET = 10_000
 """How many messages one peek looks at."""
 

@@ -1,5 +1,7 @@
 """What is found when a store is looked at before it is used: what it promises, and what speaks against it."""
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 
 
@@ -23,3 +25,18 @@ class Examination(Struct, frozen=True):
 
     durability: str
     concerns: tuple[Concern, ...] = ()
+
+
+_FROM_LEAST = ("unknown", "none", "snapshots", "delayed", "os", "full")
+
+
+def together(found: Sequence[tuple[str, Examination]]) -> Examination:
+    """Return what a store of several promises, by name and examination of each: what the weakest of them does."""
+    if len(found) == 1:
+        return found[0][1]
+    concerns = tuple(
+        Concern(f"shard {index} ({name}): {each.found}", each.hint)
+        for index, (name, examination) in enumerate(found)
+        for each in examination.concerns
+    )
+    return Examination(min((each.durability for _, each in found), key=_FROM_LEAST.index), concerns)

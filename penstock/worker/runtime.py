@@ -84,9 +84,9 @@ class Runtime:
             envelope = each.sending(envelope)
         return envelope
 
-    def new_id(self) -> str:
-        """Mint the id of a job."""
-        return self.entropy.message_id(self.clock.now_ms())
+    def new_id(self, queue: str | None = None) -> str:
+        """Mint the id of a job that goes to a queue."""
+        return self.entropy.message_id(self.clock.now_ms(), queue)
 
     def nudge_relays(self) -> None:
         """Tell the relays in this process that there may be something to send."""

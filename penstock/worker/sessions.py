@@ -197,8 +197,9 @@ class SessionTask(Task[..., Any], Generic[E]):
         for key, event in events:
             envelope = Envelope(self.name, {"event": self.arguments.encode_event(event)})
             body = seal(self.app.stamp(envelope))
-            draft = Draft(body, group_id=key, priority=self.options.priority, message_id=self.app.new_id())
-            requests.append(Request(self.options.queue, draft))
+            queue = self.options.queue
+            draft = Draft(body, group_id=key, priority=self.options.priority, message_id=self.app.new_id(queue))
+            requests.append(Request(queue, draft))
         return requests
 
 

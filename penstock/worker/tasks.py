@@ -190,8 +190,9 @@ class Sender(Generic[P, R]):
         """Return a job as it is sent."""
         options, task = self._call_options, self._task.options
         app = self._task.app
+        queue = options.queue or task.queue
         return Request(
-            options.queue or task.queue,
+            queue,
             Draft(
                 seal(app.stamp(envelope)),
                 delay_seconds=options.delay_seconds,
@@ -199,7 +200,7 @@ class Sender(Generic[P, R]):
                 priority=task.priority if options.priority is None else options.priority,
                 group_id=options.key,
                 deduplication_id=options.deduplication_id,
-                message_id=options.job_id or app.new_id(),
+                message_id=options.job_id or app.new_id(queue),
             ),
         )
 

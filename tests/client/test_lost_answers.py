@@ -213,10 +213,10 @@ def test_twice_is_not_the_same_as_once(operation: Any) -> None:
 def test_every_message_gets_an_id() -> None:
     effects = Effects(sends=(FollowUp("q", Draft("x")), FollowUp("q", Draft("x", message_id=ID))), joins=(JOIN,))
     ids = iter("abcd")
-    changed = named(Settle((Settlement("q", "h"), Settlement("q", "h", effects=effects))), lambda: next(ids))
+    changed = named(Settle((Settlement("q", "h"), Settlement("q", "h", effects=effects))), lambda queue: next(ids))
     assert changed.settlements[0] == Settlement("q", "h")
     named_effects = changed.settlements[1].effects
     assert [each.message.message_id for each in named_effects.sends] == ["a", ID]
     assert named_effects.joins[0].follow_up.message.message_id == "b"
-    assert named(Apply(effects), lambda: next(ids)).effects.sends[0].message.message_id == "c"
-    assert Done() == named(Done(), lambda: "never")  # type: ignore[type-var]
+    assert named(Apply(effects), lambda queue: next(ids)).effects.sends[0].message.message_id == "c"
+    assert Done() == named(Done(), lambda queue: "never")  # type: ignore[type-var]

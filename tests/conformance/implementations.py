@@ -14,6 +14,7 @@ from penstock.store import open_store
 from penstock.store.contract import Store
 from penstock.store.memory import MemoryStore
 from penstock.store.postgres import PostgresStore
+from penstock.store.sharded import ShardedStore
 from penstock.store.sqlite import SqliteStore
 from penstock.testing import ManualClock
 from tests.support import postgres, redis_server
@@ -37,17 +38,26 @@ class Implementation:
         open_store: opens an empty store in a directory of its own.
         is_remote: whether operations travel through a server; a cancelled call may then be lost on the way back.
         is_kept: whether the store outlives being closed.
+        is_sharded: whether it is made of several.
     """
 
     name: str
     open_store: OpenStore
     is_remote: bool = False
     is_kept: bool = False
+    is_sharded: bool = False
 
 
 @asynccontextmanager
 async def memory_store(directory: Path) -> AsyncIterator[Store]:
     store = MemoryStore()
+    yield store
+    await store.aclose()
+
+
+@asynccontextmanager
+async def memory_shards(directory: Path) -> AsyncIterator[Store]:
+    store = await ShardedStore.open([MemoryStore(), MemoryStore(), MemoryStore()])
     yield store
     await store.aclose()
 
@@ -79,17 +89,39 @@ async def redis_store(directory: Path) -> AsyncIterator[Store]:
     await store.aclose()
 
 
+@asynccontextmanager
+async def redis_shards(directory: Path) -> AsyncIterator[Store]:
+    hosts = ",".join(f"127.0.0.1:{server.port}" for server in redis_server.shared_servers())
+    store = await open_store(f"redis://{hosts}?tag={quote(str(directory), safe='')}")
+    yield store
+    await store.aclose()
+
+
+@asynccontextmanager
+async def cluster_shards(directory: Path) -> AsyncIterator[Store]:
+    hosts = ",".join(f"127.0.0.1:{server.port}" for server in redis_server.shared_cluster())
+    tags = ",".join(quote(f"{directory}/{number}", safe="") for number in range(4))
+    store = await open_store(f"redis+cluster://{hosts}?tags={tags}")
+    yield store
+    await store.aclose()
+
+
 IMPLEMENTATIONS = (
     Implementation("memory", memory_store),
     Implementation("sqlite", sqlite_store, is_kept=True),
     Implementation("redis", redis_store, is_kept=True),
+    Implementation("redis-shards", redis_shards, is_kept=True, is_sharded=True),
+    Implementation("cluster-shards", cluster_shards, is_kept=True, is_sharded=True),
     Implementation("postgres", postgres_store, is_kept=True),
     Implementation("http-memory", memory_store, is_remote=True),
     Implementation("http-sqlite", sqlite_store, is_remote=True),
     Implementation("http-redis", redis_store, is_remote=True),
     *([Implementation("http-postgres", postgres_store, is_remote=True)] if EVERY_PAIR else []),
+    *([Implementation("http-redis-shards", redis_shards, is_remote=True)] if EVERY_PAIR else []),
 )
 IN_PROCESS = tuple(each for each in IMPLEMENTATIONS if not each.is_remote)
+COMPARED = (*IN_PROCESS, Implementation("memory-shards", memory_shards, is_sharded=True))
+"""What is compared with the memory store; with shards of memory it is quick."""
 STORES = {each.name: each.open_store for each in IN_PROCESS}
 
 

@@ -151,7 +151,8 @@ async def test_the_feed_goes_on_after_an_event(world: World) -> None:
         await world.send(queue, "x")
         world.advance(1)
     first, second, third = await events(world)
-    assert [(event.event_id, event.queue) for event in (first, second, third)] == [(1, "q"), (2, "r"), (3, "q")]
+    assert [event.queue for event in (first, second, third)] == ["q", "r", "q"]
+    assert first.event_id < second.event_id < third.event_id
     assert await events(world, limit=2) == (first, second)
     assert await events(world, first.event_id) == (second, third)
     assert await events(world, third.event_id) == ()
@@ -161,8 +162,8 @@ async def test_the_latest_events_can_be_asked_for(world: World) -> None:
     await world.create("q", history="all")
     assert await events(world, -1, 1) == ()
     await world.send("q", "a", "b", "c")
-    assert [event.event_id for event in await events(world, -1, 1)] == [3]
-    assert [event.event_id for event in await events(world, -1, 2)] == [2, 3]
+    assert await events(world, -1, 1) == (await events(world))[2:]
+    assert await events(world, -1, 2) == (await events(world))[1:]
 
 
 async def test_history_outlives_the_message(world: World) -> None:

@@ -15,7 +15,7 @@ from penstock.core.queues import QueueChanges
 from penstock.core.settlements import Settled, Settlement
 from penstock.store import open_store
 from penstock.store.contract import Store
-from penstock.store.redis.address import read_address
+from penstock.store.redis.address import read_addresses
 from tests.support.redis_server import RedisServer, free_port
 
 ENTROPY = SystemEntropy()
@@ -141,7 +141,9 @@ async def test_a_replica_takes_over_in_a_cluster(start: StartServer) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "redis://a,b",
+        "redis://a,a",
+        "redis://a?tags=x,x",
+        "redis+sentinel://a/x,",
         "redis://a:x",
         "redis+sentinel://a",
         "redis://a/x",
@@ -157,9 +159,21 @@ async def test_what_is_no_address_is_refused(url: str) -> None:
 
 
 def test_addresses_say_what_is_meant() -> None:
-    address = read_address("rediss+sentinel://me:p%40ss@a,b:7000/orders?database=2&tag=t")
+    (address,) = read_addresses("rediss+sentinel://me:p%40ss@a,b:7000/orders?database=2&tag=t")
     assert address.hosts == (("a", 26379), ("b", 7000))
     assert (address.kind, address.service, address.database, address.tag) == ("sentinel", "orders", 2, "t")
     assert (address.username, address.password, address.uses_tls) == ("me", "p@ss", True)
-    assert read_address("redis://[::1]:1/3").hosts == (("::1", 1),)
-    assert read_address("redis://").hosts == (("localhost", 6379),)
+    assert [each.hosts for each in read_addresses("redis://[::1]:1/3")] == [(("::1", 1),)]
+    assert [each.hosts for each in read_addresses("redis://")] == [(("localhost", 6379),)]
+
+
+def test_addresses_say_which_shards_are_meant() -> None:
+    servers = read_addresses("rediss://me:secret@a,b:7000/3?tag=t")
+    assert [(each.hosts, each.tag, each.database) for each in servers] == [
+        ((("a", 6379),), "t", 3),
+        ((("b", 7000),), "t", 3),
+    ]
+    assert all(each.password == "secret" and each.uses_tls for each in servers)
+    assert [each.service for each in read_addresses("redis+sentinel://a,b/orders,billing")] == ["orders", "billing"]
+    cluster = read_addresses("redis+cluster://a,b?tags=x,y,z")
+    assert [(len(each.hosts), each.tag) for each in cluster] == [(2, "x"), (2, "y"), (2, "z")]

@@ -12,7 +12,7 @@ class CountingEntropy:
         self._ids = itertools.count(1)
         self._tokens = itertools.count(1)
 
-    def message_id(self, now: int) -> str:
+    def message_id(self, now: int, queue: str | None = None) -> str:
         return message_id(next(self._ids))
 
     def tokens(self, count: int) -> list[bytes]:

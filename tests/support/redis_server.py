@@ -8,9 +8,11 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 PATIENCE_SECONDS = 10
+SLOTS = 16_384
 
 
 class RedisServer:
@@ -97,8 +99,40 @@ def free_port() -> int:
 @functools.cache
 def shared_server() -> RedisServer:
     """Return the server that the tests of this process share, each under a hash tag of its own."""
+    return _kept()
+
+
+@functools.cache
+def shared_servers() -> tuple[RedisServer, RedisServer]:
+    """Return two independent servers that the tests of this process share, each under a hash tag of its own."""
+    return shared_server(), _kept()
+
+
+@functools.cache
+def shared_cluster() -> tuple[RedisServer, ...]:
+    """Return the masters of a cluster that the tests of this process share, each under hash tags of its own."""
+    return form_cluster([_kept(cluster_enabled="yes", cluster_port=free_port()) for _ in range(3)])
+
+
+def form_cluster(nodes: Sequence[RedisServer]) -> tuple[RedisServer, ...]:
+    """Make a cluster of servers that share its slots, and wait until it is whole."""
+    share = -(-SLOTS // len(nodes))
+    for place, node in enumerate(nodes):
+        first, last = place * share, min((place + 1) * share, SLOTS) - 1
+        assert node.ask("CLUSTER", "ADDSLOTSRANGE", str(first), str(last)) == b"+OK"
+    for node in nodes[1:]:
+        nodes[0].ask("CLUSTER", "MEET", "127.0.0.1", str(node.port), str(node.settings["cluster_port"]))
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not all("cluster_state:ok" in node.told("CLUSTER", "INFO") for node in nodes):
+        assert time.monotonic() < deadline, "the cluster is not whole"
+        time.sleep(0.02)
+    return tuple(nodes)
+
+
+def _kept(**settings: str | int) -> RedisServer:
+    """Start a server that ends with this process."""
     directory = Path(tempfile.mkdtemp(prefix="penstock-redis-"))
-    server = RedisServer(directory).start()
+    server = RedisServer(directory, **settings).start()
 
     def end() -> None:
         server.kill()

@@ -9,10 +9,11 @@ from penstock.broker.contract import Broker
 from penstock.store.contract import Store
 from penstock.testing.jobs import AppUnderTest, app_under_test
 from penstock.worker import App
-from tests.conformance.implementations import IMPLEMENTATIONS, opened
+from tests.conformance.implementations import COMPARED, EVERY_PAIR, IMPLEMENTATIONS, opened
 from tests.support.world import World
 
-ON = tuple(each for each in IMPLEMENTATIONS if each.name in ("memory", "sqlite", "redis", "postgres", "http-sqlite"))
+NAMES = ("memory", "memory-shards", "sqlite", "redis", "postgres", "http-sqlite", *["redis-shards"] * EVERY_PAIR)
+ON = tuple({each.name: each for each in (*COMPARED, *IMPLEMENTATIONS) if each.name in NAMES}.values())
 
 
 async def nowhere() -> Broker:

@@ -30,7 +30,7 @@ from penstock.store.contract import (
     WakeupListener,
     wakeup_name,
 )
-from penstock.store.memory import moving, settling
+from penstock.store.memory import carrying, moving, settling
 from penstock.store.memory.receiving import receive
 from penstock.store.memory.rows import Group, Queue
 from penstock.store.memory.shelf import Shelf
@@ -210,6 +210,16 @@ class MemoryStore:
             follow_up = shelf.joins[shelf.blocked[message_id]][0].follow_up
             return blocked_view(follow_up.queue, follow_up.message)
         return None
+
+    # -- as one of several shards ------------------------------------------------------------------------------------
+
+    async def adopt(
+        self, queue: str, messages: Sequence[MessageView], marks: Sequence[str], marks_expire_at: int, now: int
+    ) -> None:
+        carrying.adopt(self._shelf, queue, messages, marks, marks_expire_at, now)
+
+    async def let_go(self, queue: str, message_ids: Sequence[str], now: int) -> None:
+        carrying.let_go(self._shelf, queue, message_ids, now)
 
     # -- moves -------------------------------------------------------------------------------------------------------
 

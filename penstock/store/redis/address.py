@@ -4,7 +4,7 @@ import ssl
 from typing import Literal
 from urllib.parse import parse_qsl, unquote
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from penstock.core.errors import InvalidRequest
 from penstock.store.redis.keys import DEFAULT_TAG
@@ -12,6 +12,8 @@ from penstock.store.redis.keys import DEFAULT_TAG
 SCHEMES = ("redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
 _PORTS = {"server": 6379, "sentinel": 26379, "cluster": 6379}
 _HINT = "Use redis://[user:password@]host[:port][/database] or one of the other forms in docs/redis.md."
+
+MOST_SHARDS = 64
 
 Kind = Literal["server", "sentinel", "cluster"]
 Host = tuple[str, int]
@@ -64,8 +66,10 @@ class Address(Struct, frozen=True, kw_only=True):
             ) from error
 
 
-def read_address(url: str) -> Address:
-    """Return what a URL says; its forms are in docs/redis.md.
+def read_addresses(url: str) -> tuple[Address, ...]:
+    """Return the shards that a URL names, in their order; its forms are in docs/redis.md.
+
+    Each host of ``redis://`` is one, each name behind sentinels, and each of those once more under each of ``tags``.
 
     Raises:
         InvalidRequest: it is no such URL, or has an unknown option.
@@ -81,6 +85,7 @@ def read_address(url: str) -> Address:
         if scheme not in SCHEMES:
             raise ValueError("unknown form")
         found: Kind = kind or "server"  # type: ignore[assignment]
+        tag, tags = options.pop("tag", DEFAULT_TAG), options.pop("tags", None)
         address = Address(
             kind=found,
             hosts=tuple(_host(each, _PORTS[found]) for each in hosts.split(",")),
@@ -88,28 +93,43 @@ def read_address(url: str) -> Address:
             username=unquote(username) or None,
             password=unquote(password) or None,
             database=int(options.pop("database", 0) if kind else path or 0),
-            tag=options.pop("tag", DEFAULT_TAG),
+            tag=tag,
             wait_replicas=int(options.pop("wait_replicas", 0)),
             patience_seconds=float(options.pop("patience_seconds", 15)),
             functions=options.pop("functions", "yes") != "no",
             uses_tls=tls == "rediss",
             ca=options.pop("ca", None),
         )
-        _check(address, options)
+        if options:
+            raise ValueError(f"unknown option {', '.join(sorted(options))}")
+        addresses = _tagged(_spread(address), (tag,) if tags is None else tuple(tags.split(",")))
+        _check(addresses)
     except ValueError as error:
         raise InvalidRequest(f"{_shown(url)!r} is no store: {error}.", hint=_HINT, field="store") from error
-    return address
+    return addresses
 
 
-def _check(address: Address, unknown: dict[str, str]) -> None:
-    if unknown:
-        raise ValueError(f"unknown option {', '.join(sorted(unknown))}")
-    if not address.tag or set("{}") & set(address.tag):
+def _spread(address: Address) -> list[Address]:
+    if address.kind == "server":
+        return [structs.replace(address, hosts=(host,)) for host in address.hosts]
+    if address.kind == "sentinel":
+        return [structs.replace(address, service=each) for each in address.service.split(",")]
+    return [address]
+
+
+def _tagged(addresses: list[Address], tags: tuple[str, ...]) -> tuple[Address, ...]:
+    return tuple(structs.replace(address, tag=tag) for address in addresses for tag in tags)
+
+
+def _check(addresses: tuple[Address, ...]) -> None:
+    if any(not each.tag or set("{}") & set(each.tag) for each in addresses):
         raise ValueError("a tag has characters, but no braces")
-    if address.kind == "server" and len(address.hosts) > 1:
-        raise ValueError("one host, or sentinels or nodes of a cluster")
-    if address.kind == "sentinel" and not address.service:
+    if any(each.kind == "sentinel" and not each.service for each in addresses):
         raise ValueError("the name of the primary is missing: redis+sentinel://host/name")
+    if len({(each.hosts, each.service, each.tag) for each in addresses}) < len(addresses):
+        raise ValueError("it names a shard twice")
+    if len(addresses) > MOST_SHARDS:
+        raise ValueError(f"a store has at most {MOST_SHARDS} shards")
 
 
 def _host(text: str, default_port: int) -> Host:

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from penstock.core.clock import to_ms
 from penstock.core.effects import Effects, Record
-from penstock.core.messages import Attribute, Draft, size_of
+from penstock.core.messages import Attribute, Draft, MessageView, as_draft, size_of
 
 Argument = bytes | str | int
 
@@ -112,6 +112,13 @@ def unpack_tail(packed: bytes, at: int) -> tuple[Extras, str]:
     if not length:
         return NO_EXTRAS, packed[at:].decode()
     return _unpack_extras(packed[at : at + length]), packed[at + length :].decode()
+
+
+def pack_view(message: MessageView) -> list[Argument]:
+    """Return a message of another shard as arguments (``verbs.adopt`` in carrying.lua)."""
+    instants = (message.sent_at, message.visible_at, message.expires_at or 0)
+    counted = (message.receive_count, message.first_received_at or 0)
+    return [*pack_draft(as_draft(message), with_digest=False), *instants, *counted, message.dead_letter_source or ""]
 
 
 def pack_effects(effects: Effects) -> list[Argument]:

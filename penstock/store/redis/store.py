@@ -7,7 +7,7 @@ from typing import Any
 
 from penstock.core.effects import NO_EFFECTS, Effects, Record
 from penstock.core.errors import PenstockError
-from penstock.core.events import Event, EventKind
+from penstock.core.events import Event
 from penstock.core.filters import MessageFilter, matches
 from penstock.core.messages import Draft, MessageView
 from penstock.core.moves import Move
@@ -34,12 +34,21 @@ from penstock.store.examination import Examination
 from penstock.store.redis import moving
 from penstock.store.redis.address import Address
 from penstock.store.redis.calls import Calls
-from penstock.store.redis.drafts import pack_draft, pack_effects, pack_record, to_blob, to_text, unpack_record
+from penstock.store.redis.drafts import (
+    pack_draft,
+    pack_effects,
+    pack_record,
+    pack_view,
+    to_blob,
+    unpack_record,
+)
 from penstock.store.redis.durability import examine
+from penstock.store.redis.feed import events
 from penstock.store.redis.outcomes import applied, described, receive_refusal, sent, settled
 from penstock.store.redis.rows import delivery, view
 from penstock.store.redis.settings import dead_letter_queue_of, decode_settings, encode_settings, pack_facts
 from penstock.store.redis.settling import pack_followed, pack_settlement
+from penstock.store.redis.spans import span, span_down
 
 _NAMES_REST_MS = 3_600_000
 _PEEK_CHUNK = 200
@@ -68,11 +77,21 @@ class RedisStore:
         """
         store = cls(address)
         try:
-            await store._calls.open()
+            await store.connect()
         except BaseException:
             await store.aclose()
             raise
         return store
+
+    @property
+    def name(self) -> str:
+        """What it is called where it is one of several."""
+        address = self._calls.address
+        return f"{address.service or address.name}, tag {address.tag}"
+
+    async def connect(self) -> None:
+        """Connect now, not when something is asked. Raises StoreUnavailable."""
+        await self._calls.open()
 
     def _wake(self, wakeups: dict[str, int]) -> None:
         if not wakeups:
@@ -148,7 +167,7 @@ class RedisStore:
         while len(found) < limit:
             most = min(limit - len(found), _MOST_QUEUES_AT_ONCE)
             page = await self._calls.submit(
-                "list_queues", now, *_span(prefix, after), most, "" if dead_letter_queue is None else dead_letter_queue
+                "list_queues", now, *span(prefix, after), most, "" if dead_letter_queue is None else dead_letter_queue
             )
             found += map(described, page)
             if len(page) < most:
@@ -163,7 +182,7 @@ class RedisStore:
         return int(answer)
 
     async def list_groups(self, name: str, after: str, limit: int, only_parked: bool, now: int) -> Sequence[GroupView]:
-        answer = await self._calls.submit("list_groups", now, name, *_span("", after), limit, int(only_parked))
+        answer = await self._calls.submit("list_groups", now, name, *span("", after), limit, int(only_parked))
         return [
             GroupView(group_id.decode(), waiting, held, None if ready_at < 0 else ready_at, bool(parked), bool(noisy))
             for group_id, waiting, held, ready_at, parked, noisy in _found(answer, name)
@@ -291,6 +310,17 @@ class RedisStore:
         blobs = [_blob(each) for each in message_ids]
         return tuple([view(row, now) for row in await self._calls.submit("find", now, len(blobs), *blobs)])
 
+    # -- as one of several shards ------------------------------------------------------------------------------------
+
+    async def adopt(
+        self, queue: str, messages: Sequence[MessageView], marks: Sequence[str], marks_expire_at: int, now: int
+    ) -> None:
+        packed = [part for each, mark in zip(messages, marks, strict=True) for part in (mark, *pack_view(each))]
+        _found(await self._calls.submit("adopt", now, queue, marks_expire_at, len(messages), *packed), queue)
+
+    async def let_go(self, queue: str, message_ids: Sequence[str], now: int) -> None:
+        await self._calls.submit("let_go", now, queue, len(message_ids), *map(_blob, message_ids))
+
     # -- moves -------------------------------------------------------------------------------------------------------
 
     async def start_move(self, move: Move, now: int) -> Move:
@@ -321,19 +351,19 @@ class RedisStore:
     async def find_records(
         self, prefix: str, tag: str | None, after: str, limit: int, now: int, *, is_descending: bool = False
     ) -> Sequence[Record]:
-        span = _span_down(prefix, after) if is_descending else _span(prefix, after)
+        bounds = span_down(prefix, after) if is_descending else span(prefix, after)
         shown = await self._calls.submit(
-            "find_records", now, *span, int(tag is not None), tag or "", limit, int(is_descending)
+            "find_records", now, *bounds, int(tag is not None), tag or "", limit, int(is_descending)
         )
         return list(map(unpack_record, shown))
 
     # -- feed --------------------------------------------------------------------------------------------------------
 
     async def read_history(self, message_id: str) -> Sequence[Event]:
-        return _events(await self._calls.submit("history", 0, _blob(message_id)))
+        return events(await self._calls.submit("history", 0, _blob(message_id)))
 
     async def read_events(self, after: int, limit: int) -> Sequence[Event]:
-        return _events(await self._calls.submit("events", 0, after, limit))
+        return events(await self._calls.submit("events", 0, after, limit))
 
     def listen(self, listener: WakeupListener) -> None:
         self._listeners.append(listener)
@@ -361,35 +391,9 @@ def _found(answer: Any, queue: str) -> Any:
     return answer
 
 
-def _span(prefix: str, after: str) -> tuple[bytes, bytes]:
-    """Return bounds of names that start with ``prefix`` and come after ``after``; no text holds the byte 255."""
-    low, last = prefix.encode(), after.encode()
-    return b"(" + last if last >= low else b"[" + low, b"[" + low + b"\xff"
-
-
-def _span_down(prefix: str, after: str) -> tuple[bytes, bytes]:
-    """Return bounds of names that start with ``prefix`` and come before ``after``, if that is not empty."""
-    low, last = prefix.encode(), after.encode()
-    return b"[" + low, b"(" + last if last and last < low + b"\xff" else b"[" + low + b"\xff"
-
-
 def _blob(message_id: str) -> bytes:
     """Return a message id's bytes; what is no id is the id of no message."""
     try:
         return to_blob(message_id)
     except ValueError:
         return b""
-
-
-def _events(shown: Sequence[Any]) -> list[Event]:
-    return [
-        Event(
-            event_id,
-            at,
-            queue.decode(),
-            to_text(blob),
-            EventKind(kind.decode()),
-            None if detail is None else detail.decode(),
-        )
-        for event_id, at, queue, blob, kind, detail in shown
-    ]

@@ -74,8 +74,31 @@ class Settling:
                     if not waiting.done():
                         waiting.set_exception(error)
                 return
-        for (_, waiting), outcome in zip(batch, outcomes, strict=True):
+        for (settlement, waiting), outcome in zip(batch, outcomes, strict=True):
+            if outcome.problem is not None and outcome.problem.code == StoreUnavailable.code:
+                # only the shard of this one is away: it must not hold up the others
+                self._again(settlement, waiting)
+                continue
             if is_repeated and outcome.result is Settled.GONE:
                 outcome = SettleOutcome(Settled.DONE, outcome.message_id)
             if not waiting.done():
                 waiting.set_result(outcome)
+
+    def _again(self, settlement: Settlement, waiting: "asyncio.Future[SettleOutcome]") -> None:
+        """Try a settlement again in a while. Its shard may have done it before it went away."""
+
+        def done(again: "asyncio.Future[SettleOutcome]") -> None:
+            if waiting.done():
+                return
+            if again.exception() is not None:
+                waiting.set_exception(again.exception() or asyncio.CancelledError())
+                return
+            outcome = again.result()
+            waiting.set_result(
+                SettleOutcome(Settled.DONE, outcome.message_id) if outcome.result is Settled.GONE else outcome
+            )
+
+        def settle() -> None:
+            self.settle(settlement).add_done_callback(done)
+
+        asyncio.get_running_loop().call_later(LONGEST_PAUSE_SECONDS, settle)

@@ -1,0 +1,47 @@
+"""The message of a join whose queue lives on another shard: wrapped, until it is relayed."""
+
+import msgspec
+from msgspec import structs
+
+from penstock.core.clock import to_ms
+from penstock.core.effects import FollowUp, Join
+from penstock.core.messages import Draft, MessageView, State, blocked_view
+from penstock.store.sharded.shards import JOINED, Shards
+
+_AS_SENT_SECONDS = 3_153_600_000.0
+"""The delay of a wrapped message that nobody has rescheduled: so it is known from one that was."""
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(FollowUp).decode
+
+
+def wrapped(join: Join, shards: Shards) -> Join:
+    """Return a join as its shard keeps it."""
+    inner = join.follow_up
+    if shards.home(inner.queue) == shards.home_of_join(join.join_id):
+        return join
+    draft = Draft(
+        _encode(inner).decode(),
+        delay_seconds=_AS_SENT_SECONDS,
+        deliver_at=inner.message.deliver_at,
+        message_id=inner.message.message_id,
+    )
+    return structs.replace(join, follow_up=FollowUp(JOINED, draft))
+
+
+def unwrapped(message: MessageView) -> FollowUp:
+    """Return what a join has sent, when it may be received as it was last said."""
+    inner = _decode(message.body.encode())
+    if message.visible_at == message.sent_at + to_ms(_AS_SENT_SECONDS):
+        return inner
+    return structs.replace(inner, message=structs.replace(inner.message, deliver_at=message.visible_at))
+
+
+def shown(message: MessageView | None) -> MessageView | None:
+    """Return a message as its sender knows it."""
+    if message is None or message.queue != JOINED:
+        return message
+    inner = _decode(message.body.encode())
+    if message.state is State.BLOCKED and message.visible_at:
+        inner = structs.replace(inner, message=structs.replace(inner.message, deliver_at=message.visible_at))
+    return blocked_view(inner.queue, inner.message)
