@@ -33,6 +33,10 @@ format: setup-test  ## Rewrite the code in the house format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+.PHONY: reference
+reference: setup  ## Write docs/cli.md anew, from what the commands say of themselves
+	$(BIN)/python scripts/cli-reference
+
 .PHONY: bench
 bench:  ## Say how to measure
 	@cat bench/README.md

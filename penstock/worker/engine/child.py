@@ -36,6 +36,7 @@ from penstock.worker.engine.frames import (
 )
 from penstock.worker.engine.machine import die_first, die_with
 from penstock.worker.loading import load_app
+from penstock.worker.loops import new_loop
 from penstock.worker.outcomes import Cancelled, Interrupted, LeaseLost, Outcome, TimeLimitExceeded
 from penstock.worker.records import Progress
 
@@ -144,7 +145,7 @@ class Process:
         self._line = line
         self._work: SimpleQueue[Run] = SimpleQueue()
         self._context: JobContext | None = None
-        self._runner = asyncio.Runner(loop_factory=_loop_factory())
+        self._runner = asyncio.Runner(loop_factory=new_loop)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._running: asyncio.Task[Outcome] | None = None
 
@@ -215,14 +216,6 @@ def end() -> None:
     insisting.start()
     atexit._run_exitfuncs()
     os._exit(0)
-
-
-def _loop_factory() -> Any:
-    try:
-        import uvloop
-    except ModuleNotFoundError:
-        return None
-    return uvloop.new_event_loop
 
 
 def main() -> None:
