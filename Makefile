@@ -44,7 +44,7 @@ bench:  ## Say how to measure
 .PHONY: docs
 docs: $(VENV)/.installed-docs  ## Build the site of the documents in .build/site; a warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
-	@echo "Open .build/site/index.html"
+	@echo "Open .build/site/index.html; to search, serve it: python3 -m http.server --directory .build/site"
 
 .PHONY: lock
 lock:  ## Renew constraints.txt: the newest versions that pyproject.toml allows

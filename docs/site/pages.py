@@ -25,7 +25,7 @@ SECTIONS = {
     "Start": ("index.md", "tutorial.md", "clients.md", "examples/README.md", "from-celery-rq-dramatiq.md"),
     "Understand": ("delivery.md", "ordering.md", "durability.md", "comparison.md", "glossary.md"),
     "Use": ("workers.md", "console.md", "testing.md", "sqs.md"),
-    "Run": ("deploying.md", "redis.md", "postgresql.md", "metrics.md", "benchmarks.md"),
+    "Run": ("deploying.md", "redis.md", "postgresql.md", "security.md", "metrics.md", "scaling.md", "benchmarks.md"),
     "Reference": ("configuration.md", "reference/operations.md", "reference/errors.md", "cli.md", "features.md"),
     "Project": ("changelog.md", "architecture.md", "contributing.md", "security-policy.md", "decisions/README.md"),
 }
