@@ -52,7 +52,7 @@ class ConsoleDialect:
             "queue": _route(LiveQueue, live),
             "messages": _route(Wanted, lambda asked: list_messages(asked, clock)),
             "count": _route(Wanted, lambda asked: count_messages(asked, clock)),
-            "groups": _route(WantedGroups, lambda asked: list_groups(asked, clock)),
+            "groups": _route_by_rights(WantedGroups, lambda asked, rights: list_groups(asked, clock, rights)),
             "causes": _route(Wanted, list_causes),
             "jobs": _route(WantedJobs, jobs),
             "job": _route(One, show_job),

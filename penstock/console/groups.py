@@ -11,6 +11,7 @@ from penstock.core.clock import Clock
 from penstock.core.filters import MessageFilter
 from penstock.core.operations import DescribeQueue, GetRecords, ListGroups, Peek
 from penstock.core.queues import GroupView
+from penstock.core.rights import Right, Rights
 
 MOST_LISTED = 200
 
@@ -30,9 +31,9 @@ class WantedGroups(Struct, frozen=True):
     limit: int = 100
 
 
-def list_groups(asked: WantedGroups, clock: Clock) -> Walk:
+def list_groups(asked: WantedGroups, clock: Clock, rights: Rights) -> Walk:
     """Answer a page of groups: ``groups``, each with the ``head`` that the others wait behind where that is known, and
-    ``next_after``, where there may be more."""
+    ``next_after``, where there may be more. Of jobs it tells more to those who may see those of all queues."""
     until = clock.now_ms() + SEARCH_MS
     is_strict = (yield DescribeQueue(asked.queue)).queue.settings.group_order == "strict"
     limit = max(1, min(MOST_LISTED, asked.limit))
@@ -55,7 +56,7 @@ def list_groups(asked: WantedGroups, clock: Clock) -> Walk:
         head: Summary | None = None
         is_held_up = group.is_parked or (is_strict and _is_blocked(group, clock.now_ms()))
         if is_held_up and clock.now_ms() < until:
-            head = yield from _head(asked.queue, group)
+            head = yield from _head(asked.queue, group, rights.allows(Right.VIEW, ""))
         groups.append({"group": group, "head": head})
     return answered({"groups": groups, "next_after": after})
 
@@ -64,10 +65,12 @@ def _is_blocked(group: GroupView, now: int) -> bool:
     return not group.is_parked and group.waiting > 0 and (group.ready_at is None or group.ready_at > now)
 
 
-def _head(queue: str, group: GroupView) -> Any:
+def _head(queue: str, group: GroupView, may_see_records: bool) -> Any:
     """Return the first message of a group, as far as one look finds it, with its job's record."""
     messages = (yield Peek(queue, MessageFilter(group_id=group.group_id), limit=1)).messages
     if not messages:
         return None
-    (kept,) = (yield GetRecords((JOB_PREFIX + messages[0].message_id,))).records
+    kept = None
+    if may_see_records:
+        (kept,) = (yield GetRecords((JOB_PREFIX + messages[0].message_id,))).records
     return summarise(messages[0].message_id, messages[0], kept)
