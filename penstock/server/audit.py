@@ -171,7 +171,7 @@ class Audit:
         what is noted has happened."""
         said = {name: getattr(entry, name) for name in Entry.__struct_fields__ if name != "at"}
         line = " ".join(f"{name}={json.dumps(value)}" for name, value in said.items() if value != "")
-        log.info("%s", line, extra={"audit": said})
+        log.info("%s", line, extra={"fields": {"audit": said}})
         key = f"{ENTRIES}{entry.at:013d}-{os.urandom(4).hex()}"
         try:
             await self._broker.perform(PutRecords((Record(key, _encode(entry), expires_at=entry.at + KEPT_MS),)))
