@@ -12,7 +12,10 @@ from penstock.cli.output import print_json, print_table, say
 from penstock.cli.target import Json, KeyPair, StoreUrl, Url, target
 from penstock.server.audit import Audit, AuditPage
 
+app = typer.Typer(rich_markup_mode=None)
 
+
+@app.command()
 def audit(
     who: Annotated[str, typer.Option(help="Only what this key or user did.")] = "",
     on: Annotated[str, typer.Option(metavar="TARGET", help="Only what was done to this queue, key or user.")] = "",
