@@ -43,7 +43,7 @@ ELSEWHERE = {
         "keys", "Make, list, rotate and revoke keys: one kind for AWS SDKs, REST, the console and workers."
     ),
     "user": Elsewhere("users", "Make, list, change and delete users of the console."),
-    "audit": Elsewhere("audit", "Who changed what, when, from where, and with which result."),
+    "audit": Elsewhere("audit", "Show the audit log, the latest first."),
 }
 """They come in this order."""
 
