@@ -12,7 +12,7 @@ from penstock.cli.output import print_json, print_table, say
 from penstock.cli.target import Json, KeyPair, StoreUrl, Url, target
 from penstock.server.audit import Audit, AuditPage
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
 @app.command()

@@ -41,9 +41,7 @@ ELSEWHERE = {
     "relay": Elsewhere("relay", "Send what is in the outboxes of an app."),
     "key": Elsewhere("keys", "Make, list, rotate and revoke keys"),
     "user": Elsewhere("users", "Make, list, change and delete users of the console."),
-    "audit": Elsewhere(
-        "audit", "Show the audit log, the latest first: administration, and changes by hand in the console."
-    ),
+    "audit": Elsewhere("audit", "Show the audit log, the latest first."),
     "completion": Elsewhere("completing", "Print the script by which a shell completes commands, options and queues."),
 }
 """They come in this order."""

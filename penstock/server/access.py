@@ -112,7 +112,7 @@ class Access:
 
     def seen(self, request: Request, operation: Operation[Any], reply: Any) -> Any:
         """Return a reply as far as its caller may see it."""
-        return reply if request.rights.is_full else seen(request.rights, operation, request.action, reply)
+        return seen(request.rights, operation, request.action, reply)
 
     def performed(self, operation: Operation[Any]) -> None:
         """Take note that an operation was performed: it may have changed a policy."""

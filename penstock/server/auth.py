@@ -114,8 +114,11 @@ class Gate:
 
     def key_of(self, access_key_id: str, secret: str) -> Key | None:
         """Return the key that a pair is of, if it is right; it takes as long if not."""
+        return self._checked(access_key_id, secret.encode(errors="replace"))
+
+    def _checked(self, access_key_id: str, secret: bytes) -> Key | None:
         key = self._keys.get(access_key_id)
-        is_right = hmac.compare_digest(secret.encode(errors="replace"), b"" if key is None else key.secret.encode())
+        is_right = hmac.compare_digest(secret, b"" if key is None else key.secret.encode())
         return key if is_right else None
 
     def _prove(self, request: Request, headers: list[tuple[bytes, bytes]], authorization: bytes) -> None:
@@ -148,13 +151,13 @@ class Gate:
 
     def _key_of_pair(self, authorization: bytes) -> Key:
         access_key_id, secret = _pair_in(authorization)
-        key = self.key_of(access_key_id, secret)
+        key = self._checked(access_key_id, secret)
         if key is None:
             raise invalid_access_key()
         return key
 
 
-def _pair_in(authorization: bytes) -> tuple[str, str]:
+def _pair_in(authorization: bytes) -> tuple[str, bytes]:
     """Return the halves of a key that a header brings as they are; empty where it brings none."""
     scheme, _, pair = authorization.partition(b" ")
     pair = pair.strip()
@@ -166,7 +169,7 @@ def _pair_in(authorization: bytes) -> tuple[str, str]:
     elif scheme.lower() != b"bearer":
         pair = b""
     access_key_id, _, secret = pair.partition(b":")
-    return access_key_id.decode(errors="replace"), secret.decode(errors="replace")
+    return access_key_id.decode(errors="replace"), secret
 
 
 def _claimed(request: Request, authorization: bytes) -> str:

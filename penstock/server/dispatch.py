@@ -16,7 +16,7 @@ from penstock.core.messages import Delivery
 from penstock.core.operations import Receive, Settle
 from penstock.core.settlements import GiveBack, Settlement
 from penstock.server.access import Access
-from penstock.server.audit import is_audited
+from penstock.server.audit import ADMINISTRATIVE, is_audited
 from penstock.server.browsers import Browsers
 from penstock.server.dialects import Dialects
 from penstock.server.entrance import Entrance
@@ -162,9 +162,10 @@ class Dispatch:
                     raise ClientGone
             if access is not None:
                 access.performed(operation)
-                if is_audited(request, operation):
+                if (request.session or type(operation) in ADMINISTRATIVE) and is_audited(request, operation):
                     await self._audit.performed(request, operation, reply)
-                reply = access.seen(request, operation, reply)
+                if not request.rights.is_full:
+                    reply = access.seen(request, operation, reply)
             if touches_records:
                 reply = without_reserved(operation, reply)
             step = step.then(reply)

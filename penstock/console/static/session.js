@@ -52,7 +52,7 @@ function ask() {
     const said = h("p", { class: "problem", role: "alert" });
     said.hidden = true;
     const submit = h("button", { class: "primary" }, "Log in");
-    const refuse = (text) => { say(said, text); said.hidden = false; secret.value = ""; secret.focus(); };
+    const refuse = (text) => { say(said, text); said.hidden = false; secret.focus(); };
     const send = async () => {
       const response = await fetch("/access/login", {
         method: "POST", credentials: "same-origin", headers: { ...HEADERS, "content-type": "application/json" },
@@ -61,7 +61,7 @@ function ask() {
       lastName = response.ok ? id.value.trim() : lastName;
       if (!response.ok) {
         const problem = await response.json().catch(() => ({}));
-        refuse(response.status === 401 ? "This is not accepted. Check both." : [problem.detail || `The server answered ${response.status}.`, problem.hint].filter(Boolean).join(" "));
+        refuse(response.status === 401 ? "This is not accepted. Check both." : `${problem.detail || response.status} ${problem.hint || ""}`);
         return;
       }
       const known = await fetch("/access/me", { headers: HEADERS, credentials: "same-origin", cache: "no-store" });
