@@ -103,7 +103,9 @@ def test_what_kubernetes_sets_is_no_setting() -> None:
         "region = 'Europe'",
         "public_url = 'queues.example.com'",
         "tls_key = 'key.pem'",
-        "auth = 'keys'",
+        "master_key = 'too short'",
+        "[[keys]]\naccess_key_id = 'a'\nsecret = 'a secret of some length'\nallow = ['lead:orders']",
+        "[[keys]]\naccess_key_id = 'a'\nsecret = 'a secret of some length'\nallow = ['view:a queue']",
         "max_body_bytes = 1",
         "idle_seconds = -1",
         "keys = 1",
@@ -214,7 +216,8 @@ def test_every_setting_is_in_the_documentation_with_its_flag_and_default() -> No
         assert (f"`--{name.replace('_', '-')}`" in row) is (name in flags), row
         default = getattr(Settings(), name)
         if default not in (None, (), {}):
-            assert row.endswith(f"| `{default}` |"), row
+            shown = str(default).lower() if isinstance(default, bool) else default  # as TOML has it
+            assert row.endswith(f"| `{shown}` |"), row
 
 
 @pytest.mark.parametrize("name", ["aweq_checkout_seconds", "wq_lock_seconds"])

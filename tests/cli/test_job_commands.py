@@ -10,8 +10,13 @@ from pathlib import Path
 import pytest
 
 from penstock.app import Penstock
+from penstock.cli.statuses import NOT_FOUND
+from penstock.connect import open_broker
+from penstock.core.effects import Record
+from penstock.core.operations import PutRecords
 from penstock.testing.jobs import AppUnderTest
 from penstock.worker.loading import load_app
+from penstock.worker.presence import WorkerRecord, encode_worker, worker_key
 from tests.cli.test_commands import Terminal, _made, _served
 
 APP = """
@@ -33,6 +38,7 @@ app.relay(lambda: sqlite3.connect("shop.db"))
 """
 
 MODULE = "shop_of_the_test"
+NOBODY = "00000000-0000-7000-8000-0000000000ff"
 
 
 class Shop:
@@ -50,8 +56,6 @@ class Shop:
         asyncio.run(self._work(app))
 
     async def _work(self, app: Penstock) -> None:
-        from penstock.connect import open_broker
-
         broker = await open_broker(self.url)
         app.portal.attach(broker)
         try:
@@ -147,12 +151,25 @@ def test_schedules_are_listed_paused_resumed_triggered_and_removed(shop: Shop) -
     shop.work()
     assert terminal.json("job", "show", job_id)["result"] == 3
     assert terminal.json("schedule", "remove", "often") == {"removed": "often"}
-    assert "There is no schedule 'often'" in terminal.fails("schedule", "pause", "often")
+    assert "There is no schedule 'often'" in terminal.fails("schedule", "pause", "often", status=NOT_FOUND)
 
 
 def test_workers_are_listed(shop: Shop) -> None:
     assert shop.terminal("worker", "list") == "There is no worker.\n"
     assert shop.terminal.json("worker", "list") == []
+
+
+async def _keep(url: str, worker: WorkerRecord) -> None:
+    broker = await open_broker(url)
+    await broker.perform(PutRecords((Record(worker_key(worker.owner), encode_worker(worker)),)))
+    await broker.aclose()
+
+
+def test_a_worker_is_told_to_drain(shop: Shop) -> None:
+    assert "There is no worker nobody" in shop.terminal.fails("worker", "drain", "nobody", status=NOT_FOUND)
+    asyncio.run(_keep(shop.url, WorkerRecord("w-1", "here", 1, 1, ("default",), 1, 1)))
+    assert shop.terminal("worker", "drain", "w-1") == "w-1 is told to drain.\n"
+    assert shop.terminal.json("worker", "drain", "w-1") == {"worker": "w-1", "is_draining": True}
 
 
 def test_with_its_code_arguments_are_checked(shop: Shop) -> None:
@@ -193,15 +210,8 @@ def test_wrong_use_is_told_in_a_line(shop: Shop) -> None:
     ):
         terminal.fails(*arguments, status=2)
     assert "There is no module" in Terminal("--app", "nowhere").fails("job", "list", status=2)
-    assert "Nothing is known" in terminal.fails("job", "show", "00000000-0000-7000-8000-0000000000ff")
-    assert terminal.fails("job", "list", "--queue", "nowhere").count("\n") == 1
-
-
-def test_the_server_does_without_the_worker_framework() -> None:
-    import subprocess
-
-    code = "import sys, penstock.cli.main; sys.exit('penstock.worker' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert "Nothing is known" in terminal.fails("job", "show", NOBODY, status=NOT_FOUND)
+    assert terminal.fails("job", "list", "--queue", "nowhere", status=NOT_FOUND).count("\n") == 1
 
 
 async def test_the_live_view_shows_queues_workers_running_jobs_and_ends() -> None:
