@@ -213,6 +213,41 @@ def check(
 
 
 @app.command()
+def capacity(
+    messages_per_second: Annotated[float, typer.Option("--rate", help="Messages a second at the busiest.")],
+    store: Annotated[str, typer.Option(metavar="sqlite|redis|postgresql", help="Where they are kept.")] = "sqlite",
+    body_bytes: Annotated[int, typer.Option(help="Bytes of a message's body.")] = 200,
+    outage_days: Annotated[float, typer.Option(help="So long consumers may be away.")] = 1,
+    replicas: Annotated[int, typer.Option(help="Copies besides the first.")] = 0,
+    batch: Annotated[int, typer.Option(help="Messages in a request, 1 to 10.")] = 1,
+    room_gib: Annotated[float, typer.Option(help="Memory (redis) or disk (others) of a store machine, GiB.")] = 16,
+    as_json: Json = False,
+) -> None:
+    """Reckon what a load takes: bandwidth, memory or disk, cores, shards, days of outage survived."""
+    from penstock.cli import capacity as reckoning
+    from penstock.cli.output import print_json, print_table, say
+
+    load = reckoning.Load(
+        store=store,
+        messages_per_second=messages_per_second,
+        body_bytes=body_bytes,
+        outage_days=outage_days,
+        replicas=replicas,
+        batch=batch,
+        room_gib=room_gib,
+    )
+    costs = reckoning.measured()
+    plan = reckoning.plan(load, costs)
+    if as_json:
+        print_json(plan)
+        return
+    print_table(("what", "how much"), reckoning.rows(load, plan, costs), numbers=("how much",))
+    for warning in plan.warnings:
+        say(f"warning: {warning}")
+    say(f"From what was measured on {costs.measured_at}: {costs.machine}. Yours will differ: docs/scaling.md.")
+
+
+@app.command()
 def version(as_json: Json = False) -> None:
     """Tell the versions of Penstock and of what it runs on."""
     import platform
