@@ -41,6 +41,11 @@ reference: setup  ## Write docs/cli.md anew, from what the commands say of thems
 bench:  ## Say how to measure
 	@cat bench/README.md
 
+.PHONY: docs
+docs: $(VENV)/.installed-docs  ## Build the site of the documents in .build/site; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "Open .build/site/index.html"
+
 .PHONY: lock
 lock:  ## Renew constraints.txt: the newest versions that pyproject.toml allows
 	scripts/lock constraints.txt
@@ -68,6 +73,10 @@ $(VENV)/.installed: $(VENV)/.created pyproject.toml constraints.txt
 
 $(VENV)/.installed-test: $(VENV)/.created pyproject.toml constraints.txt
 	$(INSTALL) --group test
+	@touch $(VENV)/.installed $@
+
+$(VENV)/.installed-docs: $(VENV)/.created pyproject.toml constraints.txt
+	$(INSTALL) --group docs
 	@touch $(VENV)/.installed $@
 
 $(VENV)/.installed-clients: $(VENV)/.installed-test scripts/install-clients scripts/install-servers \

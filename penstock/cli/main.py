@@ -39,9 +39,11 @@ ELSEWHERE = {
     "bench": Elsewhere("bench", "Load a server and say what it does, beside a floor that only answers"),
     "monitor": Elsewhere("monitor", "Show live what queues, workers and jobs do."),
     "relay": Elsewhere("relay", "Send what is in the outboxes of an app."),
-    "key": Elsewhere("keys", "Make, list, rotate and revoke keys"),
-    "user": Elsewhere("users", "Make, list, change and delete users of the console."),
     "completion": Elsewhere("completing", "Print the script by which a shell completes commands, options and queues."),
+    "key": Elsewhere(
+        "keys", "Make, list, rotate and revoke keys: one kind for AWS SDKs, REST, the console and workers."
+    ),
+    "user": Elsewhere("users", "Make, list, change and delete users of the console."),
 }
 """They come in this order."""
 
@@ -117,7 +119,7 @@ _SERVE_EPILOG = """
 Settings come from the configuration file, then from PENSTOCK_<SETTING> in the
 environment, then from these flags; the later wins. Only in the first two:
 max_body_bytes, read_seconds, idle_seconds, drain_seconds, log_level,
-aweq_checkout_seconds, wq_lock_seconds, and keys
+access_log, aweq_checkout_seconds, wq_lock_seconds, and keys
 (PENSTOCK_KEYS=id:secret,id:secret:account). Only in the file: queues.
 docs/configuration.md has all of it.
 
