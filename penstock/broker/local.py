@@ -263,7 +263,10 @@ class LocalBroker:
 
     async def _reschedule(self, asked: Reschedule) -> IdsReply:
         now = self._clock.now_ms()
-        return IdsReply(await self._store.reschedule(asked.message_ids, asked.deliver_at, asked.queue, now))
+        deliver_at = asked.deliver_at
+        if deliver_at is None:
+            deliver_at = now + round((asked.delay_seconds or 0) * 1000)
+        return IdsReply(await self._store.reschedule(asked.message_ids, deliver_at, asked.queue, now))
 
     async def _peek(self, asked: Peek) -> MessagesReply:
         found, next_after = await self._store.peek(

@@ -145,7 +145,16 @@ def _(operation: Cancel | DeleteMessages | Find) -> None:
 @validate.register
 def _(operation: Reschedule) -> None:
     _count(operation.message_ids, "message_ids")
-    _between(operation.deliver_at, 0, _FARTHEST_INSTANT, "deliver_at")
+    if (operation.deliver_at is None) == (operation.delay_seconds is None):
+        raise InvalidRequest(
+            "A message is rescheduled to an instant or by a delay.",
+            hint="Give one of deliver_at and delay_seconds.",
+            field="deliver_at",
+        )
+    if operation.deliver_at is not None:
+        _between(operation.deliver_at, 0, _FARTHEST_INSTANT, "deliver_at")
+    if operation.delay_seconds is not None:
+        _duration(operation.delay_seconds, "delay_seconds")
 
 
 @validate.register

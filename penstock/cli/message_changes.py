@@ -10,7 +10,7 @@ from msgspec import structs
 from penstock.cli.message_views import MessageId, found_by_id
 from penstock.cli.output import Answer, Answers, Yes, confirm, print_json, say
 from penstock.cli.target import At
-from penstock.cli.times import duration, instant, told_instant
+from penstock.cli.times import duration, instant, told_duration, told_instant
 from penstock.core.errors import error_from
 from penstock.core.messages import Draft, MessageView
 from penstock.core.operations import (
@@ -102,12 +102,9 @@ def reschedule(
     """Set from when messages that nobody holds may be received."""
     if (deliver_at is None) == (delay is None):
         raise typer.BadParameter("Say one of --at and --in.")
-    if deliver_at is None:
-        from penstock.broker.system import SystemClock
-
-        deliver_at = SystemClock().now_ms() + round((delay or 0) * 1000)
-    outcomes = at.perform(Reschedule(tuple(message_ids), deliver_at)).outcomes
-    _tell(answer, message_ids, outcomes, f"may be received from {told_instant(deliver_at)}")
+    outcomes = at.perform(Reschedule(tuple(message_ids), deliver_at, delay_seconds=delay)).outcomes
+    when = told_instant(deliver_at) if delay is None else f"{told_duration(delay * 1000)} from now"
+    _tell(answer, message_ids, outcomes, f"may be received from {when} on")
 
 
 def _tell(answer: Answer, message_ids: list[str], outcomes: tuple[IdOutcome, ...], done: str) -> None:

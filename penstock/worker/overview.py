@@ -13,9 +13,11 @@ from penstock.core.operations import DescribeQueue, Find, FindRecords, GetRecord
 from penstock.worker.envelope import unseal
 from penstock.worker.queues import dead_letters_of
 from penstock.worker.records import FINAL, JOB_PREFIX, Failure, Progress, Status, from_record, job_key
-from penstock.worker.status import JobView, derive
+from penstock.worker.status import JobView, derive, look
+from penstock.worker.workflows.records import FLOW_PREFIX, from_flow
 
 PAGE = 500
+FLOWS_AT_ONCE = 20
 MOST_LOOKED_AT = 20_000
 """How many jobs are looked at to find those of one task."""
 
@@ -104,7 +106,9 @@ async def jobs(
         InvalidRequest: jobs of that status are found by their ids only.
         QueueNotFound: there is no such queue.
     """
-    if status in (Status.BLOCKED, Status.UNKNOWN):
+    if status is Status.BLOCKED:
+        return await _blocked(broker, queue, task, limit)
+    if status is Status.UNKNOWN:
         raise InvalidRequest(f"Jobs that are {status} cannot be listed.", hint="Look at one by its id.", field="status")
     found: list[JobState] = []
     if status is None or status not in FINAL:
@@ -169,6 +173,28 @@ async def _live(
         looked_at += len(page.messages)
         after = page.next_after
     return found
+
+
+async def _blocked(broker: Broker, queue: str | None, task: str | None, limit: int) -> list[JobState]:
+    """Return jobs that wait for others: those of the latest workflows, for nobody else makes a job wait."""
+    found: list[JobState] = []
+    after: str | None = ""
+    looked_at = 0
+    while after is not None and len(found) < limit and looked_at < MOST_LOOKED_AT:
+        page = await broker.perform(FindRecords(FLOW_PREFIX, after=after, limit=FLOWS_AT_ONCE, is_descending=True))
+        for kept in page.records:
+            flow = from_flow(kept)
+            if flow is None or looked_at >= MOST_LOOKED_AT:
+                continue
+            wanted = [
+                job_id
+                for node, job_id in zip(flow.nodes, flow.job_ids(), strict=True)
+                if (task is None or node.task == task) and (queue is None or node.queue == queue)
+            ]
+            looked_at += len(wanted)
+            found += [in_short(view) for view in await look(broker, wanted) if view.status is Status.BLOCKED]
+        after = page.next_after
+    return found[:limit]
 
 
 async def _ended(broker: Broker, queue: str | None, status: Status, task: str | None, limit: int) -> list[JobState]:

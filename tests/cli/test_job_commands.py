@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from penstock import chain
 from penstock.app import Penstock
 from penstock.cli.statuses import NOT_FOUND
 from penstock.connect import open_broker
@@ -135,6 +136,17 @@ def test_a_waiting_job_is_called_off(shop: Shop) -> None:
     assert terminal.json("job", "list", "--status", "delayed")[0]["job_id"] == job_id
     assert terminal.json("job", "cancel", job_id) == {job_id: True}
     assert terminal.json("job", "show", job_id)["status"] == "cancelled"
+
+
+def test_jobs_that_wait_for_others_are_listed(shop: Shop) -> None:
+    terminal = shop.terminal
+    app = load_app(MODULE)
+    add = app.tasks["add"]
+    run = chain(add.call(1), add.call(2)).send()
+    second = run.definition().job_ids()[1]
+    assert [each["job_id"] for each in terminal.json("job", "list", "--status", "blocked")] == [second]
+    assert terminal.json("job", "list", "--status", "blocked", "--task", "break") == []
+    assert re.search(rf"{second} +blocked +add +default", terminal("job", "list", "--status", "blocked"))
 
 
 def test_schedules_are_listed_paused_resumed_triggered_and_removed(shop: Shop) -> None:

@@ -209,3 +209,16 @@ async def test_a_blocked_message_is_of_the_queue_it_will_go_to(world: World) -> 
     await world.apply(joins=(join,))
     assert (await world.perform(DeleteMessages((own_id(1),), queue="q"))).outcomes == ("done",)
     assert await world.find(own_id(1)) is None
+
+
+async def test_a_message_is_rescheduled_by_a_delay_or_to_an_instant(world: World) -> None:
+    await world.create("q")
+    (sent,) = await world.send("q", "x")
+    ids = (sent.message_id,)
+    for neither_nor_both in (Reschedule(ids), Reschedule(ids, 0, delay_seconds=1), Reschedule(ids, delay_seconds=-1)):
+        with pytest.raises(InvalidRequest):
+            await world.perform(neither_nor_both)
+    assert (await world.perform(Reschedule(ids, delay_seconds=5))).outcomes == ("done",)
+    seen = await world.find(sent.message_id)
+    assert seen is not None
+    assert seen.visible_at == world.now + 5000

@@ -168,11 +168,13 @@ class Reschedule(Operation[IdsReply], frozen=True, omit_defaults=True):
         message_ids: which.
         deliver_at: ms since the epoch; an instant in the past means now.
         queue: only messages of this queue, blocked ones by where they will go; others are ``GONE``. ``None``: any.
+        delay_seconds: so long from now, instead of ``deliver_at``; one of the two is given.
     """
 
     message_ids: tuple[str, ...]
-    deliver_at: int
+    deliver_at: int | None = None
     queue: str | None = None
+    delay_seconds: float | None = None
 
 
 class MessagesReply(Struct, frozen=True):

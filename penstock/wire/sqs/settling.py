@@ -6,7 +6,7 @@ from penstock.core.operations import Settle, SettleReply
 from penstock.core.settlements import ChangeVisibility, Settled, Settlement, SettleOutcome
 from penstock.wire.http import Call, Step
 from penstock.wire.sqs.batches import check_entries, failed_entry
-from penstock.wire.sqs.cancelling import Errors, cancelled, is_cancel
+from penstock.wire.sqs.cancelling import Errors, cancelled, is_cancel, is_reschedule, rescheduled
 from penstock.wire.sqs.errors import SqsError, handle_is_invalid, invalid, missing, no_such_queue, of_problem
 from penstock.wire.sqs.exchange import Exchange
 from penstock.wire.sqs.limits import LONGEST_VISIBILITY_SECONDS, Limits
@@ -18,6 +18,9 @@ from penstock.wire.sqs.model import (
 )
 from penstock.wire.sqs.names import Address
 from penstock.wire.sqs.results import BatchResult, BatchResultEntry, BatchResultErrorEntry
+
+Changes = Sequence[tuple[str, int]]
+"""Receipt handles, each with the seconds that were given for it."""
 
 _DELETE_ENTRY = "DeleteMessageBatchRequestEntry"
 _CHANGE_ENTRY = "ChangeMessageVisibilityBatchRequestEntry"
@@ -55,17 +58,13 @@ def change_message_visibility(asked: ChangeMessageVisibilityRequest, exchange: E
         raise missing("ReceiptHandle")
     if timeout is None:
         raise missing("VisibilityTimeout")
-    refused = _timeout_error(timeout)
-    if refused is not None:
-        raise refused
 
-    def settled(reply: SettleReply) -> Step:
-        error = _change_error(reply.outcomes[0], handle, timeout, queue)
-        if error is not None:
-            raise error
+    def changed(errors: Errors) -> Step:
+        if errors[0] is not None:
+            raise errors[0]
         return exchange.answer()
 
-    return Call(Settle((_change(queue, handle, timeout, exchange.edge.limits),)), settled)
+    return _changed(queue, ((handle, timeout),), exchange.edge.limits, changed)
 
 
 def change_message_visibility_batch(asked: ChangeMessageVisibilityBatchRequest, exchange: Exchange) -> Step:
@@ -74,31 +73,46 @@ def change_message_visibility_batch(asked: ChangeMessageVisibilityBatchRequest, 
     ids = check_entries(asked.entries, _CHANGE_ENTRY)
     entries = asked.entries or ()
     handles = _handles([entry.receipt_handle for entry in entries], _CHANGE_ENTRY)
-    errors: Errors = []
-    timeouts: list[int] = []
-    settlements: list[Settlement] = []
-    for number, (entry, handle) in enumerate(zip(entries, handles, strict=True), 1):
+    timeouts = []
+    for number, entry in enumerate(entries, 1):
         if entry.visibility_timeout is None:
             raise missing(f"{_CHANGE_ENTRY}.{number}.VisibilityTimeout")
         timeouts.append(entry.visibility_timeout)
-        errors.append(_timeout_error(entry.visibility_timeout))
-        if errors[-1] is None:
-            settlements.append(_change(queue, handle, entry.visibility_timeout, exchange.edge.limits))
-    if not settlements:
-        return _answer(exchange, ids, errors)
+    changes = tuple(zip(handles, timeouts, strict=True))
+    return _changed(queue, changes, exchange.edge.limits, lambda errors: _answer(exchange, ids, errors))
+
+
+def _changed(queue: Address, changes: Changes, limits: Limits, then: Callable[[Errors], Step]) -> Step:
+    """Change visibility by receipt handle, reschedule those whose handle asks for that; ``then`` is told of each."""
+    by_id = [each for each in changes if is_reschedule(each[0])]
+    held = [each for each in changes if not is_reschedule(each[0])]
+
+    def merged(of_held: Errors, of_ids: Errors) -> Step:
+        held, ids = iter(of_held), iter(of_ids)
+        return then([next(ids) if is_reschedule(handle) else next(held) for handle, _ in changes])
+
+    def go_on(of_held: Errors) -> Step:
+        return rescheduled(queue, by_id, lambda of_ids: merged(of_held, of_ids)) if by_id else then(of_held)
+
+    return _held(queue, held, limits, go_on) if held else go_on([])
+
+
+def _held(queue: Address, changes: Changes, limits: Limits, then: Callable[[Errors], Step]) -> Step:
+    errors = [_timeout_error(seconds) for _, seconds in changes]
+    possible = [each for each, error in zip(changes, errors, strict=True) if error is None]
+    if not possible:
+        return then(errors)
 
     def settled(reply: SettleReply) -> Step:
         outcomes = iter(reply.outcomes)
-        return _answer(
-            exchange,
-            ids,
+        return then(
             [
-                error or _change_error(next(outcomes), handle, timeout, queue)
-                for error, handle, timeout in zip(errors, handles, timeouts, strict=True)
-            ],
+                error or _change_error(next(outcomes), handle, seconds, queue)
+                for error, (handle, seconds) in zip(errors, changes, strict=True)
+            ]
         )
 
-    return Call(Settle(tuple(settlements)), settled)
+    return Call(Settle(tuple(_change(queue, handle, seconds, limits) for handle, seconds in possible)), settled)
 
 
 def _ended(queue: Address, handles: Sequence[str], then: Callable[[Errors], Step]) -> Step:

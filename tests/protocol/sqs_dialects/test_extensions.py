@@ -154,3 +154,69 @@ async def test_a_batch_may_cancel_only(sqs: SqsClient) -> None:
     answer = await sqs("DeleteMessageBatch", QueueUrl=url, Entries=entries)
     assert answer == {"Successful": [{"Id": "0"}, {"Id": "1"}, {"Id": "2"}]}
     assert await sqs.counts(url) == (0, 0, 0)
+
+
+# -- reschedule --------------------------------------------------------------------------------------------------------
+
+
+async def reschedule(sqs: SqsClient, url: str, message_id: str, seconds: int) -> None:
+    handle = f"Penstock.Reschedule:{message_id}"
+    assert await sqs("ChangeMessageVisibility", QueueUrl=url, ReceiptHandle=handle, VisibilityTimeout=seconds) == {}
+
+
+async def test_a_message_that_nobody_holds_is_rescheduled_by_its_id(sqs: SqsClient) -> None:
+    url = await sqs.create("q")
+    waiting = (await sqs.send(url, "waiting"))["MessageId"]
+    delayed = (await sqs.send(url, "delayed", DelaySeconds=900))["MessageId"]
+    await reschedule(sqs, url, waiting, 30 * 86_400)
+    await reschedule(sqs, url, delayed, 0)
+    assert (await sqs.one(url))["Body"] == "delayed"
+    assert await sqs.counts(url) == (0, 1, 1)
+    await reschedule(sqs, url, waiting, 60)
+    sqs.clock.advance(59.9)
+    assert "waiting" not in [each["Body"] for each in await sqs.receive(url)]
+    sqs.clock.advance(0.1)
+    assert "waiting" in [each["Body"] for each in await sqs.receive(url)]
+
+
+async def test_what_cannot_be_rescheduled_is_told(sqs: SqsClient) -> None:
+    url, other = await sqs.create("q"), await sqs.create("other")
+    message_id = (await sqs.send(url))["MessageId"]
+    with pytest.raises(Failed, match=r"InvalidParameterValue: .*is not waiting"):
+        await reschedule(sqs, other, message_id, 5)
+    with pytest.raises(Failed, match=r"InvalidParameterValue: .*VisibilityTimeout"):
+        await reschedule(sqs, url, message_id, -1)
+    with pytest.raises(Failed, match=r'ReceiptHandleIsInvalid: .*"Penstock.Reschedule:x"'):
+        await reschedule(sqs, url, "x", 5)
+    for named in ("x", message_id):
+        with pytest.raises(Failed, match=r"AWS\.SimpleQueueService\.NonExistentQueue"):
+            await reschedule(sqs, "http://localhost:3000/000000000000/missing", named, 5)
+    await sqs.one(url)
+    with pytest.raises(Failed, match=r"ReceiptHandleIsInvalid: .*in flight"):
+        await reschedule(sqs, url, message_id, 5)
+    assert await sqs.counts(url) == (0, 1, 0)
+
+
+async def test_a_batch_reschedules_and_changes_visibility(sqs: SqsClient) -> None:
+    url = await sqs.create("q")
+    await sqs.send(url)
+    held = await sqs.one(url)
+    first, second = [(await sqs.send(url))["MessageId"] for _ in range(2)]
+    changes = [
+        (f"Penstock.Reschedule:{first}", 86_400),
+        (held["ReceiptHandle"], 0),
+        ("Penstock.Reschedule:x", 1),
+        (held["ReceiptHandle"], 50_000),
+        (f"Penstock.Reschedule:{second}", 50_000),
+    ]
+    entries = [
+        {"Id": str(at), "ReceiptHandle": handle, "VisibilityTimeout": seconds}
+        for at, (handle, seconds) in enumerate(changes)
+    ]
+    answer = await sqs("ChangeMessageVisibilityBatch", QueueUrl=url, Entries=entries)
+    assert [entry["Id"] for entry in answer["Successful"]] == ["0", "1", "4"]
+    assert {entry["Id"]: entry["Code"] for entry in answer["Failed"]} == {
+        "2": "ReceiptHandleIsInvalid",
+        "3": "InvalidParameterValue",
+    }
+    assert await sqs.counts(url) == (1, 0, 2)
