@@ -20,11 +20,16 @@ from penstock.broker.contract import Broker
 from penstock.broker.local import LocalBroker
 from penstock.broker.sweeping import Sweeping
 from penstock.broker.system import SystemClock
+from penstock.broker.timed import timed
 from penstock.cli import logs
+from penstock.cli.notifying import Notifying
 from penstock.config import Settings, check_exposure
 from penstock.console import MOUNT, Console
 from penstock.core.errors import PenstockError, QueueConflict
 from penstock.core.operations import CreateQueue, UpdateQueue
+from penstock.server.counting import Counting
+from penstock.server.directory.directory import has_kept_keys
+from penstock.server.directory.masters import masters_of
 from penstock.server.mounts import Mount
 from penstock.server.server import Server
 from penstock.store import examine, open_store, without_password
@@ -49,7 +54,6 @@ def serve(settings: Settings) -> None:
     Raises:
         PenstockError: it could not start.
     """
-    check_exposure(settings)
     logs.set_up(settings.log_format, settings.log_level)
     if settings.store is None:
         Path(settings.data_directory).mkdir(parents=True, exist_ok=True)
@@ -57,15 +61,18 @@ def serve(settings: Settings) -> None:
 
 
 async def _serve(settings: Settings) -> None:
-    store = await open_store(settings.store_url)
+    counting, notifying = Counting(), Notifying()
+    opened = await open_store(settings.store_url)
+    store = timed(opened, counting.of_store)
     local = LocalBroker(store)
     broker = Sweeping(local, store)
     console = Console(broker, SystemClock())
     try:
-        examination = await examine(store, settings.store_url)
+        check_exposure(settings, has_kept_keys=settings.auth is None and await has_kept_keys(local))
+        examination = await examine(opened, settings.store_url)
         for concern in examination.concerns:
             log.warning("%s. %s", concern.found, concern.hint)
-        server = _server(broker, local, store, settings, console)
+        server = _server(console.broker, local, store, settings, console, counting)
         await declare_queues(broker, settings)
         await _start(server, settings)
         gc.collect()
@@ -73,15 +80,20 @@ async def _serve(settings: Settings) -> None:
         gc.set_threshold(10_000, 20, 20)  # requests make no cycles: looking for them rarely is enough
         console.start()
         _announce(server, settings, examination.durability)
+        notifying.ready(f"serves {server.url}")
         await _signal()
+        notifying.stopping()
         log.info("draining: requests under way are finished; a second signal does not wait")
         await server.stop()
     finally:
+        notifying.close()
         await console.aclose()
         await broker.aclose()
 
 
-def _server(broker: Sweeping, local: LocalBroker, store: Store, settings: Settings, console: Console) -> Server:
+def _server(
+    broker: Broker, local: LocalBroker, store: Store, settings: Settings, console: Console, counting: Counting
+) -> Server:
     try:
         return Server(
             broker,
@@ -89,6 +101,8 @@ def _server(broker: Sweeping, local: LocalBroker, store: Store, settings: Settin
             check_store=store.check,
             waiting_count=lambda: local.waiting_count,
             mounts=(Mount("console", console.dialect, console.pages, home=MOUNT),),
+            counting=counting,
+            masters=masters_of(settings.master_keys, settings.store_url),
         )
     except OSError as error:
         raise CannotListen(
@@ -124,7 +138,7 @@ def _announce(server: Server, settings: Settings, durability: str) -> None:
         "store": without_password(settings.store_url),
         "durability": durability,
         "root": settings.dialect,
-        "auth": f"{len(settings.keys)} keys" if settings.needs_keys else "none",
+        "auth": "none" if server.key_count is None else f"{server.key_count} keys",
     }
     if logs.is_json(settings.log_format):
         line = json.dumps({"event": "serving", **said})

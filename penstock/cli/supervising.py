@@ -17,7 +17,7 @@ import msgspec
 from msgspec import structs
 
 from penstock.cli import logs
-from penstock.cli.work import WorkSettings
+from penstock.cli.work_settings import DRAINED, WorkSettings
 from penstock.core.errors import PenstockError
 
 log = logging.getLogger("penstock.work")
@@ -96,6 +96,9 @@ class Supervisor:
             started = time.monotonic()
             status = await self._one(index)
             if self._is_ending.is_set() or (self._settings.is_burst and status == DONE):
+                return
+            if status == DRAINED:
+                log.info("worker %d was drained on request and is not replaced", index)
                 return
             if self._settings.reloads and status in (FAILED, WRONG_USE):
                 log.info("waiting for a change")
