@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import Struct, structs
 
-from penstock.core.effects import NO_EFFECTS, Effects, FollowUp, Guard
+from penstock.core.effects import NO_EFFECTS, Effects, FollowUp, Guard, Record
 from penstock.core.errors import PenstockError, QueueNotFound, StoreUnavailable
 from penstock.core.lifecycle import refusal
 from penstock.core.operations import ApplyReply, SendOutcome, Sent
@@ -114,16 +114,16 @@ class Stepping:
 
         async def on(shard: int, mine: list[int]) -> Sequence[SettleOutcome]:
             ready = [_with(settlements[place], steps[place]) for place in mine]
-            return await self._shards[shard].settle(ready, now)
+            answer = await self._shards.attempt(shard, lambda store: store.settle(ready, now))
+            if isinstance(answer, StoreUnavailable):
+                # those on other shards happen: only these are told that theirs may have not
+                return [SettleOutcome(Settled.REFUSED, problem=answer.problem)] * len(mine)
+            return answer
 
-        answers = await asyncio.gather(*(on(shard, mine) for shard, mine in places.items()), return_exceptions=True)
         found: dict[int, SettleOutcome] = {}
-        for mine, answer in zip(places.values(), answers, strict=True):
-            if isinstance(answer, BaseException):
-                if len(answers) == 1 or not isinstance(answer, StoreUnavailable):
-                    raise answer
-                # those on other shards have happened: only these are told that theirs may have not
-                answer = [SettleOutcome(Settled.REFUSED, problem=answer.problem)] * len(mine)
+        for mine, answer in zip(
+            places.values(), await asyncio.gather(*(on(shard, mine) for shard, mine in places.items())), strict=True
+        ):
             found.update(zip(mine, answer, strict=True))
         outcomes = [_outcome(found[place], step) for place, step in enumerate(steps)]
         done = [step for outcome, step in zip(outcomes, steps, strict=True) if outcome.result is Settled.DONE]
@@ -186,7 +186,7 @@ class Stepping:
         parts = split(effects, self._shards)
         if not known and list(parts) == [origin] and joins == effects.joins:
             return Step(effects), {}
-        refused, (repeated, unopenable) = await self._refusal(effects, now), self._named_before(effects)
+        refused, (repeated, unopenable) = await self._refusal(effects, origin, now), self._named_before(effects)
         for place, first in repeated.items():
             message_id = effects.sends[place].message.message_id or ""
             sends.setdefault(place, sends.get(first, Sent(message_id, 0, is_duplicate=True)))
@@ -209,34 +209,47 @@ class Stepping:
         local = structs.replace(here, sends=(*here.sends, *(entry.follow_up() for entry in entries)))
         return Step(local, entries, refused), sends
 
-    async def _refusal(self, effects: Effects, now: int) -> PenstockError | None:
+    async def _refusal(self, effects: Effects, origin: int, now: int) -> PenstockError | None:
         """Return why effects cannot happen, or ``None``, wherever that is known."""
         follow_ups: list[FollowUp] = [*effects.sends, *(join.follow_up for join in effects.joins)]
         names = list(dict.fromkeys(each.queue for each in follow_ups))
         keys = list(dict.fromkeys(guard.key for guard in effects.guards))
         kept, queues = await asyncio.gather(
-            asyncio.gather(*(self._shards[self._shards.home_of_record(key)].get_records((key,), now) for key in keys)),
-            asyncio.gather(*(self._look(name, now) for name in names)),
+            asyncio.gather(*(self._kept(key, now) for key in keys)),
+            asyncio.gather(*(self._look(name, origin, now) for name in names)),
         )
         records, described = dict(zip(keys, kept, strict=True)), dict(zip(names, queues, strict=True))
         for guard in effects.guards:
-            (record,) = records[guard.key]
+            record = records[guard.key]
+            if isinstance(record, StoreUnavailable):
+                return record
             if guard.value != (None if record is None else record.value):
                 return guard_failed(guard.key)
         for follow_up in follow_ups:
             queue = described[follow_up.queue]
             if queue is None:
                 return queue_not_found(follow_up.queue)
-            error = refusal(queue.settings, follow_up.message)
+            error = queue if isinstance(queue, StoreUnavailable) else refusal(queue.settings, follow_up.message)
             if error is not None:
                 return error
         return None
 
-    async def _look(self, name: str, now: int) -> QueueDescription | None:
+    async def _kept(self, key: str, now: int) -> Record | StoreUnavailable | None:
+        found = await self._shards.attempt(
+            self._shards.home_of_record(key), lambda shard: shard.get_records((key,), now)
+        )
+        return found if isinstance(found, StoreUnavailable) else found[0]
+
+    async def _look(self, name: str, origin: int, now: int) -> QueueDescription | StoreUnavailable | None:
+        found: QueueDescription | StoreUnavailable
         try:
-            return await self._shards[self._shards.home(name)].describe_queue(name, now)
+            found = await self._shards.attempt(self._shards.home(name), lambda shard: shard.describe_queue(name, now))
+            if isinstance(found, StoreUnavailable):
+                # its mirror knows as much
+                found = await self._shards.attempt(origin, lambda shard: shard.describe_queue(name, now))
         except QueueNotFound:
             return None
+        return found
 
     def _named_before(self, effects: Effects) -> tuple[dict[int, int], set[int]]:
         """Return what of some effects names a message that they name before, for another shard.

@@ -26,6 +26,7 @@ class Settling:
         self._broker = broker
         self._waiting: list[tuple[Settlement, asyncio.Future[SettleOutcome]]] = []
         self._running: asyncio.Task[None] | None = None
+        self._alone: set[asyncio.Task[None]] = set()
 
     def settle(self, settlement: Settlement) -> "asyncio.Future[SettleOutcome]":
         """Return what will have become of a settlement.
@@ -85,20 +86,25 @@ class Settling:
                 waiting.set_result(outcome)
 
     def _again(self, settlement: Settlement, waiting: "asyncio.Future[SettleOutcome]") -> None:
-        """Try a settlement again in a while. Its shard may have done it before it went away."""
+        """Settle again by itself what waits for its shard, until that is back."""
+        task = asyncio.get_running_loop().create_task(self._settle_alone(settlement, waiting))
+        self._alone.add(task)
+        task.add_done_callback(self._alone.discard)
 
-        def done(again: "asyncio.Future[SettleOutcome]") -> None:
-            if waiting.done():
-                return
-            if again.exception() is not None:
-                waiting.set_exception(again.exception() or asyncio.CancelledError())
-                return
-            outcome = again.result()
-            waiting.set_result(
-                SettleOutcome(Settled.DONE, outcome.message_id) if outcome.result is Settled.GONE else outcome
-            )
-
-        def settle() -> None:
-            self.settle(settlement).add_done_callback(done)
-
-        asyncio.get_running_loop().call_later(LONGEST_PAUSE_SECONDS, settle)
+    async def _settle_alone(self, settlement: Settlement, waiting: "asyncio.Future[SettleOutcome]") -> None:
+        log.warning("a part of the store is away, a settlement waits for it")
+        while not waiting.done():
+            await asyncio.sleep(LONGEST_PAUSE_SECONDS)
+            try:
+                (outcome,) = (await self._broker.perform(Settle((settlement,)))).outcomes
+            except StoreUnavailable:
+                continue
+            except PenstockError as error:
+                outcome = SettleOutcome(Settled.REFUSED, problem=error.problem)
+            if outcome.problem is not None and outcome.problem.code == StoreUnavailable.code:
+                continue
+            if outcome.result is Settled.GONE:
+                # the shard had done it before it went away
+                outcome = SettleOutcome(Settled.DONE, outcome.message_id)
+            if not waiting.done():
+                waiting.set_result(outcome)
