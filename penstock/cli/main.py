@@ -115,6 +115,9 @@ def serve(
     config: ConfigFile = None,
     host: Host = None,
     port: Port = None,
+    processes: Annotated[
+        int | None, typer.Option(help="How many processes serve the port, such as one for each core. [default: 1]")
+    ] = None,
     store: StoreUrl = None,
     data_directory: Annotated[
         str | None, typer.Option(help="Where the default store is; created when missing. [default: data]")
@@ -153,6 +156,7 @@ def serve(
     flags = {
         "host": host,
         "port": port,
+        "processes": processes,
         "store": store,
         "data_directory": data_directory,
         "dialect": dialect,
@@ -165,7 +169,7 @@ def serve(
         "tls_key": tls_key,
         "log_format": log_format,
     }
-    run(configuration.load(flags, file=config))
+    raise typer.Exit(run(configuration.load(flags, file=config)))
 
 
 @app.command()

@@ -8,10 +8,13 @@ penstock_queue_oldest_message_age_seconds{queue}     since the oldest message wa
 penstock_queue_{sent,received,deleted}_total{queue}  since the queue was created, by all processes on the store
 penstock_queues_not_shown                            1 when there are more than the 1000 queues shown, else 0
 process_*, python_info                               memory, processor time, open files; see prometheus-client
+
+Where several processes serve one port, any tells of all, and what is not of queues has the label ``process``.
 """
 
+import os
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
 
 from prometheus_client import PlatformCollector, ProcessCollector, generate_latest
@@ -23,6 +26,7 @@ from penstock.broker.contract import Broker
 from penstock.core.clock import Clock
 from penstock.core.operations import ListQueues, Operation
 from penstock.core.queues import QueueDescription
+from penstock.server.siblings import Figures, Siblings
 from penstock.wire.http import Request, Response
 
 MOST_QUEUES = 1000
@@ -61,40 +65,58 @@ class Metrics:
         counting: what was counted.
         waiting_count: how many long polls wait now.
         clock: tells the time.
+        siblings: the other processes of the port.
     """
 
-    def __init__(self, broker: Broker, counting: Counting, waiting_count: Callable[[], int], clock: Clock) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        counting: Counting,
+        waiting_count: Callable[[], int],
+        clock: Clock,
+        siblings: Siblings | None = None,
+    ) -> None:
         self._broker = broker
         self._counting = counting
         self._waiting_count = waiting_count
         self._clock = clock
-        self._process = CollectorRegistry()
-        ProcessCollector(registry=self._process)
-        PlatformCollector(registry=self._process)
+        self._siblings = siblings
+        self._platform = CollectorRegistry()
+        PlatformCollector(registry=self._platform)
+        if siblings is not None:
+            siblings.start(self.figures)
+
+    def figures(self) -> Figures:
+        """Return what this process has counted."""
+        counting = self._counting
+        return Figures(
+            0 if self._siblings is None else self._siblings.index,
+            os.getpid(),
+            [(operation.__name__, outcome, count) for (operation, outcome), count in counting.counts.items()],
+            {operation.__name__: seconds for operation, seconds in counting.sums.items()},
+            {operation.__name__: buckets for operation, buckets in counting.buckets.items()},
+            self._waiting_count(),
+        )
 
     async def page(self, request: Request) -> Response:
         """Return everything there is to tell now."""
         reply = await self._broker.perform(ListQueues(limit=MOST_QUEUES))
         registry = CollectorRegistry()
-        registry.register(
-            _Fixed([*self._of_operations(), *self._of_queues(reply.queues, reply.next_after is not None)])
-        )
-        return Response(200, _HEADERS, generate_latest(registry) + generate_latest(self._process))
+        registry.register(_Fixed([*self._of_processes(), *self._of_queues(reply.queues, reply.next_after is not None)]))
+        return Response(200, _HEADERS, generate_latest(registry) + generate_latest(self._platform))
 
-    def _of_operations(self) -> Iterator[Metric]:
-        counting = self._counting
-        total = CounterMetricFamily("penstock_operations", "Operations ended.", labels=("operation", "outcome"))
-        for (operation, outcome), count in counting.counts.items():
-            total.add_metric((operation.__name__, outcome), count)
-        yield total
-        seconds = HistogramMetricFamily(
-            "penstock_operation_seconds", "How long operations took.", labels=("operation",)
-        )
-        for operation, buckets in counting.buckets.items():
-            cumulated = list(zip(_BOUNDS, accumulate(buckets), strict=True))
-            seconds.add_metric((operation.__name__,), cumulated, counting.sums[operation])
-        yield seconds
-        yield GaugeMetricFamily("penstock_waiting_receives", "Long polls waiting now.", self._waiting_count())
+    def _of_processes(self) -> Iterable[Metric]:
+        if self._siblings is None:
+            return _of_process(self.figures())
+        everyone = sorted([self.figures(), *self._siblings.others()], key=lambda each: each.index)
+        families: dict[str, Metric] = {}
+        for figures in everyone:
+            for family in _of_process(figures):
+                samples, family.samples = family.samples, []
+                families.setdefault(family.name, family).samples += [
+                    each._replace(labels={**each.labels, "process": str(figures.index)}) for each in samples
+                ]
+        return families.values()
 
     def _of_queues(self, queues: Sequence[QueueDescription], has_more: bool) -> Iterator[Metric]:
         messages = GaugeMetricFamily("penstock_queue_messages", "Messages now.", labels=("queue", "state"))
@@ -119,6 +141,20 @@ class Metrics:
         yield GaugeMetricFamily(
             "penstock_queues_not_shown", f"1: there are more than the {MOST_QUEUES} queues shown.", int(has_more)
         )
+
+
+def _of_process(figures: Figures) -> Iterator[Metric]:
+    total = CounterMetricFamily("penstock_operations", "Operations ended.", labels=("operation", "outcome"))
+    for operation, outcome, count in figures.counts:
+        total.add_metric((operation, outcome), count)
+    yield total
+    seconds = HistogramMetricFamily("penstock_operation_seconds", "How long operations took.", labels=("operation",))
+    for operation, buckets in figures.buckets.items():
+        cumulated = list(zip(_BOUNDS, accumulate(buckets), strict=True))
+        seconds.add_metric((operation,), cumulated, figures.sums[operation])
+    yield seconds
+    yield GaugeMetricFamily("penstock_waiting_receives", "Long polls waiting now.", figures.waiting)
+    yield from ProcessCollector(pid=lambda: figures.pid, registry=None).collect()
 
 
 class _Fixed(Collector):

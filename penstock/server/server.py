@@ -1,6 +1,7 @@
 """One HTTP server on one broker: put together, started, drained."""
 
 import contextlib
+import socket
 from collections.abc import Awaitable, Callable, Sequence
 
 from penstock.broker.contract import Broker
@@ -18,6 +19,7 @@ from penstock.server.listener import Listener
 from penstock.server.metrics import Counting, Metrics
 from penstock.server.mounts import Mount, Page
 from penstock.server.options import ServerOptions
+from penstock.server.siblings import Siblings
 
 
 class Server:
@@ -30,6 +32,7 @@ class Server:
         waiting_count: how many long polls the broker holds.
         clock: tells the ages of messages. Signatures are checked against the machine's clock in any case.
         mounts: what to serve besides.
+        siblings: the processes that serve the same port; ``None``: there are no others.
 
     Raises:
         OSError: the TLS files cannot be used.
@@ -44,6 +47,7 @@ class Server:
         waiting_count: Callable[[], int],
         clock: Clock | None = None,
         mounts: Sequence[Mount] = (),
+        siblings: Siblings | None = None,
     ) -> None:
         counting = Counting()
         self._broker = Observed(broker, counting)
@@ -51,7 +55,7 @@ class Server:
         self._health = Health(check_store)
         self._dialects = Dialects(options, mounts)
         clock = clock or SystemClock()
-        metrics = Metrics(broker, counting, waiting_count, clock)
+        metrics = Metrics(broker, counting, waiting_count, clock, siblings)
         access = Access(self._broker, account=options.account, region=options.region, now_ms=clock.now_ms)
         open_pages: dict[str, Page] = {"/health/live": self._health.live, "/health/ready": self._health.ready}
         for mount in mounts:
@@ -68,8 +72,8 @@ class Server:
         self._listener = Listener(self._dispatch, options)
         self.port = options.port
 
-    async def start(self) -> None:
-        """Begin to listen. Raises OSError when the address cannot be had."""
+    async def start(self, inherited: Sequence[socket.socket] = ()) -> None:
+        """Begin to listen, or use sockets that do. Raises OSError when the address cannot be had."""
         home = self._dialects.home_queue_at_root()
         if home is not None:
             with contextlib.suppress(QueueConflict):  # it is there, with settings of somebody's choice
@@ -77,7 +81,7 @@ class Server:
         for update in self._dialects.home_queue_updates():
             with contextlib.suppress(QueueNotFound):  # it is made with these settings when it is first used
                 await self._broker.perform(update)
-        self.port = await self._listener.start()
+        self.port = await self._listener.start(inherited)
 
     async def stop(self) -> None:
         """Accept no more, answer long polls at once, let the requests under way finish, close the connections."""

@@ -18,6 +18,7 @@ from typing import Any
 
 from msgspec import Raw
 
+from penstock.broker.parents import die_with
 from penstock.worker.app import App
 from penstock.worker.context import JobContext, running_job
 from penstock.worker.engine.calling import Attempt, acall, call
@@ -33,7 +34,7 @@ from penstock.worker.engine.frames import (
     framed,
     read_from_worker,
 )
-from penstock.worker.engine.machine import die_first, die_with
+from penstock.worker.engine.machine import die_first
 from penstock.worker.loading import load_app
 from penstock.worker.outcomes import Cancelled, Interrupted, LeaseLost, Outcome, TimeLimitExceeded
 from penstock.worker.records import Progress
