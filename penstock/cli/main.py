@@ -1,15 +1,14 @@
 """The command line: ``penstock``. Commands import what they need when they run."""
 
 from importlib import import_module
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from penstock.cli import messages, queues
+from penstock.cli import backup, messages, queues
 from penstock.cli.output import print_error, print_json, say
-from penstock.cli.target import Json
+from penstock.cli.target import ConfigFile, Json
 from penstock.cli.work import EPILOG as WORK_EPILOG
 from penstock.cli.work import work
 from penstock.core.errors import PenstockError
@@ -70,11 +69,9 @@ app.add_typer(queues.app, name="queue")
 app.command("send")(messages.send)
 app.command("receive")(messages.receive)
 app.command("work", epilog=WORK_EPILOG)(work)
+app.command("backup")(backup.backup)
+app.command("restore")(backup.restore)
 
-ConfigFile = Annotated[
-    Path | None,
-    typer.Option("--config", help="Configuration file (TOML). [default: penstock.toml, if there is one]"),
-]
 Host = Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1, this machine only]")]
 Port = Annotated[int | None, typer.Option(help="TCP port; 0: any free one. [default: 3000, or $PORT]")]
 StoreUrl = Annotated[

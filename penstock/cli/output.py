@@ -1,7 +1,8 @@
 """What commands print: tables for people, JSON for programs, errors in one line with a hint."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -48,6 +49,21 @@ def print_error(error: PenstockError) -> None:
     start, end = ("\x1b[31m", "\x1b[0m") if is_terminal else ("", "")
     hint = f" {problem.hint}" if problem.hint else ""
     sys.stderr.write(f"{start}penstock:{end} {problem.message}{hint}\n")
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show how far something is, on a terminal; the function given is told how much of how much is done."""
+    if not sys.stderr.isatty():
+        yield lambda done, of: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:.0f} %"))
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, of: progress.update(task, completed=done, total=of)
 
 
 def print_findings(findings: Iterable[tuple[str, str, str, str | None]]) -> None:

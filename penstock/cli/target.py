@@ -17,6 +17,10 @@ Result = TypeVar("Result")
 
 DEFAULT_URL = "http://127.0.0.1:3000"
 
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", help="Configuration file (TOML). [default: penstock.toml, if there is one]"),
+]
 Url = Annotated[
     str | None,
     typer.Option("--url", envvar="PENSTOCK_URL", metavar="URL", help=f"Server to speak to. [default: {DEFAULT_URL}]"),

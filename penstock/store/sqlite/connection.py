@@ -1,6 +1,7 @@
 """Opening the database file: settings, schema version, and what SQLite's errors mean here."""
 
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -107,10 +108,7 @@ def _check_owner(connection: apsw.Connection, path: Path) -> None:
 
 def _migrate(connection: apsw.Connection, path: Path) -> None:
     """Bring the schema up to date; several processes may try at once and one does it."""
-    steps = sorted(
-        (step for step in files(__package__).joinpath("migrations").iterdir() if step.name.endswith(".sql")),
-        key=lambda step: step.name,
-    )
+    steps = _steps()
     connection.execute("BEGIN IMMEDIATE")
     try:
         version = _pragma(connection, "user_version")
@@ -129,6 +127,16 @@ def _migrate(connection: apsw.Connection, path: Path) -> None:
         connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
+
+
+def newest_version() -> int:
+    """Return the schema version that this Penstock writes."""
+    return len(_steps())
+
+
+def _steps() -> list[Traversable]:
+    found = (step for step in files(__package__).joinpath("migrations").iterdir() if step.name.endswith(".sql"))
+    return sorted(found, key=lambda step: step.name)
 
 
 def _pragma(connection: apsw.Connection, text: str) -> int:
