@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from penstock.cli import backup, messages, queues
+from penstock.cli import backup, messages, migrate, queues
 from penstock.cli.output import print_error, print_json, say
 from penstock.cli.target import ConfigFile, Json
 from penstock.cli.work import EPILOG as WORK_EPILOG
@@ -71,6 +71,7 @@ app.command("receive")(messages.receive)
 app.command("work", epilog=WORK_EPILOG)(work)
 app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)
+app.command("migrate")(migrate.migrate)
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1, this machine only]")]
 Port = Annotated[int | None, typer.Option(help="TCP port; 0: any free one. [default: 3000, or $PORT]")]

@@ -34,12 +34,12 @@ _REMEMBER_DUPLICATE = SQL["remember_duplicate"]
 _QUEUE_BY_NUMBER = SQL["queue_by_number"]
 _JOIN_BY_MESSAGE = SQL["join_by_message"]
 
-_LONGEST_IN_ROW = 1_000
+LONGEST_IN_ROW = 1_000
 """Bodies up to this length lie in their message's row: a page of the file holds some of them."""
 
 
-_LONGEST_KEY = 40
-"""Deduplication keys up to this length, which UUIDs have, are kept as they are."""
+_LONGEST_KEY = 1_000
+"""Deduplication keys up to this length are kept as they are, so that they can be carried to another store."""
 
 
 class Place(NamedTuple):
@@ -88,7 +88,7 @@ def send(tx: Transaction, queue: QueueState, draft: Draft, now: int) -> SendOutc
 
 
 def _kept_form(key: tuple[str, str]) -> bytes:
-    """Return what a deduplication key is kept as: itself, so that rising ids lie together, or a hash if it is long."""
+    """Return what a deduplication key is kept as: itself, or a hash if it is very long."""
     text = "\0".join(key).encode()
     if len(text) <= _LONGEST_KEY:
         return text
@@ -103,7 +103,7 @@ def insert(tx: Transaction, queue: QueueState, draft: Draft, visible_at: int, ex
     sequence = queue.last_sequence + 1
     message_key = queue.number << KEY_SHIFT | sequence
     place = place_of(tx, queue, draft.group_id, draft.priority, visible_at, sequence)
-    is_long = len(draft.body) > _LONGEST_IN_ROW
+    is_long = len(draft.body) > LONGEST_IN_ROW
     try:
         tx.execute(
             _INSERT_MESSAGE,
