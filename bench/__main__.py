@@ -6,7 +6,7 @@ import sys
 
 from rich.console import Console
 
-from bench import peers, scenarios, workers
+from bench import peers, scenarios, shared, workers
 from bench.figures import Figure, keep, show
 from bench.measuring import FULL, QUICK
 
@@ -21,8 +21,12 @@ _SCENARIOS = {
     "jobs-sending": workers.sending,
     "jobs-starting": workers.starting,
     "jobs-recovery": workers.recovery,
+    "stores-draining": shared.draining,
+    "stores-sending": shared.sending,
+    "stores-starting": shared.starting,
+    "stores-serving": shared.serving,
 }
-_ON_REQUEST = {"peers", *(name for name in _SCENARIOS if name.startswith("jobs-"))}
+_ON_REQUEST = {"peers", *(name for name in _SCENARIOS if name.startswith(("jobs-", "stores-")))}
 _BUSY = 0.5
 
 

@@ -110,9 +110,10 @@ def penstock(store: Path | None = None, keys: str = "") -> Iterator[ServerProces
             server.end()
 
 
-def start_penstock(store: Path, keys: str = "") -> ServerProcess:
-    """Start Penstock on a database file."""
-    command = [str(Path(sys.executable).with_name("penstock")), "serve", "--port", "0", "--store", f"sqlite:///{store}"]
+def start_penstock(store: Path | str, keys: str = "") -> ServerProcess:
+    """Start Penstock on a database file, or on the store that a URL names."""
+    url = store if isinstance(store, str) else f"sqlite:///{store}"
+    command = [str(Path(sys.executable).with_name("penstock")), "serve", "--port", "0", "--store", url]
     return ServerProcess(command, {"PENSTOCK_KEYS": keys} if keys else None)
 
 

@@ -8,22 +8,26 @@ directory if there is one. A setting that nobody knows is an error.
 import os
 import re
 import tomllib
-from collections.abc import Mapping
-from difflib import get_close_matches
+from collections.abc import Callable, Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
 import msgspec
-from msgspec import UNSET, Struct, structs
+from msgspec import Struct
 
-from penstock.core.errors import PenstockError
-from penstock.core.queues import QueueChanges, RedrivePolicy
+from penstock.core.queues import QueueChanges
+from penstock.core.rights import Rights, read_grant
+from penstock.queue_tables import ConfigurationInvalid, check_names, queue_changes, unknown
+from penstock.server.directory.masters import SHORTEST
 from penstock.server.options import (
     DEFAULT_ACCOUNT,
     DEFAULT_MAX_BODY_BYTES,
     DEFAULT_PORT,
     DEFAULT_REGION,
+    DEFAULT_SESSION_IDLE_SECONDS,
+    DEFAULT_SESSION_SECONDS,
     Key,
     Limits,
     RootDialect,
@@ -31,14 +35,9 @@ from penstock.server.options import (
     is_loopback,
 )
 
+__all__ = ["ConfigurationInvalid", "Settings", "check_exposure", "load", "queue_changes"]
+
 DEFAULT_FILE = Path("penstock.toml")
-
-
-class ConfigurationInvalid(PenstockError):
-    """The configuration cannot be meant so."""
-
-    code = "configuration_invalid"
-    fault = "caller"
 
 
 class KeySettings(Struct, frozen=True, kw_only=True):
@@ -51,12 +50,15 @@ class KeySettings(Struct, frozen=True, kw_only=True):
         account: twelve digits, the account whose queues the key reaches; the server's by default.
         name: of the user that queue policies know, as ``arn:aws:iam::<account>:user/<name>``; the ``access_key_id``
             where there is none. Several keys may share one.
+        allow: what it may do, a list of ``role`` or ``role:pattern``, the role being ``view``, ``send``, ``receive``,
+            ``operate`` or ``admin``; everything by default.
     """
 
     access_key_id: str
     secret: str
     account: str | None = None
     name: str = ""
+    allow: tuple[str, ...] = ("admin",)
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -71,10 +73,13 @@ class Settings(Struct, frozen=True, kw_only=True):
         store: URL of the store: ``sqlite:///relative.db``, ``sqlite:////absolute.db``, ``memory://``. By default
             ``penstock.db`` in the data directory.
         dialect: who answers at the root of the server: ``sqs``, ``aweq`` or ``wq``.
-        auth: ``keys``: callers need one of the keys; ``none``: everybody may call. By default ``keys`` if any are set.
+        auth: ``keys``: callers need a key; ``none``: everybody may call. By default ``keys`` if any are set, or as soon
+            as the store has one.
         limits: ``strict``: AWS's limits and cool-downs; ``relaxed``: Penstock's own, wider ones.
         public_url: how clients reach the server, such as ``https://queues.example.com``; queue URLs begin with it. By
             default they begin as each request says.
+        trusted_proxies: networks of proxies, such as ``10.0.0.0/8``, that are believed what they say of the client; in
+            the environment separated by commas.
         region: AWS region of requests that name none.
         account: twelve digits; account of callers whose key names none.
         max_body_bytes: largest HTTP request body taken.
@@ -88,7 +93,11 @@ class Settings(Struct, frozen=True, kw_only=True):
         aweq_checkout_seconds: how long a message that was received through AweQ stays away; 0.001 to 43200. By default
             120 for a new queue, and what it has for one that exists.
         wq_lock_seconds: the same for WQ; by default 1.
-        keys: who may call, see ``KeySettings``.
+        keys: who may call, see ``KeySettings``; beside those that ``penstock key create`` keeps in the store.
+        master_key: 32 characters or more that nobody can guess; the secrets of the store's keys are derived from it.
+            Several, separated by commas, the newest first. By default one in a file beside a SQLite store.
+        session_idle_seconds: how long a login to the console lasts of which nothing is heard.
+        session_seconds: how long a login to the console lasts at most.
         queues: tables ``[queues.<name>]``, created or updated when the server starts: the settings of a queue, and
             ``dead_letter_queue`` with ``max_receive_count``. In the file only.
     """
@@ -102,6 +111,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     auth: Literal["keys", "none"] | None = None
     limits: Limits = "strict"
     public_url: str | None = None
+    trusted_proxies: tuple[str, ...] = ()
     region: str = DEFAULT_REGION
     account: str = DEFAULT_ACCOUNT
     max_body_bytes: int = DEFAULT_MAX_BODY_BYTES
@@ -115,6 +125,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     aweq_checkout_seconds: float | None = None
     wq_lock_seconds: float | None = None
     keys: tuple[KeySettings, ...] = ()
+    master_key: str | None = None
+    session_idle_seconds: float = DEFAULT_SESSION_IDLE_SECONDS
+    session_seconds: float = DEFAULT_SESSION_SECONDS
     queues: Mapping[str, Mapping[str, Any]] = {}
 
     @property
@@ -131,9 +144,20 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     def server_options(self) -> ServerOptions:
         """Return how the server is to serve."""
-        keys = tuple(Key(key.access_key_id, key.secret, key.account or self.account, key.name) for key in self.keys)
+        keys = tuple(
+            Key(
+                key.access_key_id, key.secret, key.account or self.account, key.name, Rights(map(read_grant, key.allow))
+            )
+            for key in self.keys
+        )
         same = {name: getattr(self, name) for name in Settings.__struct_fields__ if name in _OPTIONS}
-        return ServerOptions(**{**same, "keys": keys if self.needs_keys else ()}, root_dialect=self.dialect)
+        own = {"keys": keys if self.needs_keys else (), "master_keys": self.master_keys}
+        return ServerOptions(**{**same, **own}, root_dialect=self.dialect)
+
+    @property
+    def master_keys(self) -> tuple[str, ...]:
+        """What the secrets of the store's keys are derived from, the newest first."""
+        return tuple(each.strip() for each in (self.master_key or "").split(",") if each.strip())
 
     def queue_changes(self) -> dict[str, QueueChanges]:
         """Return the declared queues and their settings, dead-letter queues first."""
@@ -142,7 +166,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         return dict(sorted(declared.items(), key=lambda item: item[0] not in targets))
 
 
-_OPTIONS = frozenset(ServerOptions.__struct_fields__) - {"keys"}
+_OPTIONS = frozenset(ServerOptions.__struct_fields__) - {"keys", "master_keys"}
 _NAMES = frozenset(Settings.__struct_fields__)
 _IN_FILE_ONLY = frozenset({"queues"})
 _OTHER_VARIABLES = frozenset({"PENSTOCK_CONFIG", "PENSTOCK_URL", "PENSTOCK_KEY"})
@@ -169,7 +193,7 @@ def load(
         for name, value in _read(path).items():
             values[name] = _converted(name, value, f"{name} in {path}")
     for name, (variable, text) in _from_environment(environment).items():
-        value = _keys_in(text) if name == "keys" else text
+        value = _IN_VARIABLES.get(name, str)(text)
         values[name] = _converted(name, value, variable)
     for name, value in flags.items():
         if value is not None:
@@ -179,16 +203,26 @@ def load(
     return settings
 
 
-def check_exposure(settings: Settings) -> None:
+def _rights(allow: tuple[str, ...]) -> Rights:
+    return Rights(read_grant(each) for each in allow)
+
+
+def check_exposure(settings: Settings, *, has_kept_keys: bool = False) -> None:
     """Refuse to serve everybody on an address that others reach.
+
+    Args:
+        settings: of the server.
+        has_kept_keys: the store has keys.
 
     Raises:
         ConfigurationInvalid: saying what to do.
     """
-    if settings.auth is None and not settings.keys and not is_loopback(settings.host):
+    has_keys = bool(settings.keys) or has_kept_keys
+    if settings.auth is None and not has_keys and not is_loopback(settings.host):
         raise ConfigurationInvalid(
             f"Without keys, everybody who reaches {settings.host} could read and delete every message.",
-            hint="Set keys ([[keys]] in the file, or PENSTOCK_KEYS=id:secret), or say --no-auth to serve everybody.",
+            hint="Make a key (penstock key create --store ...), set keys ([[keys]] in the file, or "
+            "PENSTOCK_KEYS=id:secret), or say --no-auth to serve everybody.",
             field="auth",
         )
 
@@ -217,7 +251,7 @@ def _read(path: Path) -> dict[str, Any]:
         ) from None
     for name in found:
         if name not in _NAMES:
-            raise _unknown(f"{name} in {path}", name, _NAMES)
+            raise unknown(f"{name} in {path}", name, _NAMES)
     return found
 
 
@@ -234,10 +268,14 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, tuple[str, st
             continue
         if name not in _NAMES or name in _IN_FILE_ONLY:
             known = {f"PENSTOCK_{each.upper()}" for each in _NAMES - _IN_FILE_ONLY}
-            raise _unknown(variable, variable, known | _OTHER_VARIABLES)
+            raise unknown(variable, variable, known | _OTHER_VARIABLES)
         if text:
             found[name] = (variable, text)
     return found
+
+
+def _list_in(text: str) -> list[str]:
+    return [each.strip() for each in text.split(",") if each.strip()]
 
 
 def _keys_in(text: str) -> list[dict[str, str]]:
@@ -245,13 +283,16 @@ def _keys_in(text: str) -> list[dict[str, str]]:
     return [dict(zip(names, part.strip().split(":", 2), strict=False)) for part in text.split(",") if part.strip()]
 
 
+_IN_VARIABLES: Mapping[str, Callable[[str], Any]] = {"keys": _keys_in, "trusted_proxies": _list_in}
+"""How the settings are written there that are lists."""
+
 # -- what the values must be -------------------------------------------------------------------------------------------
 
 
 def _converted(name: str, value: Any, source: str) -> Any:
     if name == "keys":
         for table in value if isinstance(value, list) else ():
-            _check_names(table, KeySettings.__struct_fields__, source)
+            check_names(table, KeySettings.__struct_fields__, source)
     try:
         return msgspec.convert(value, Settings.__annotations__[name], strict=not isinstance(value, str))
     except msgspec.ValidationError as error:
@@ -270,14 +311,19 @@ def _check(settings: Settings) -> None:
     _require(settings.max_body_bytes >= 1024, "max_body_bytes", "must be at least 1024")
     for name in ("read_seconds", "idle_seconds", "drain_seconds"):
         _require(0 <= getattr(settings, name) <= 86_400, name, "must be 0 to 86400")
+    for name in ("session_idle_seconds", "session_seconds"):
+        _require(60 <= getattr(settings, name) <= 30 * 86_400, name, "must be 60 to 2592000")
     for name in ("aweq_checkout_seconds", "wq_lock_seconds"):
         seconds = getattr(settings, name)
         _require(seconds is None or 0.001 <= seconds <= 43_200, name, "must be 0.001 to 43200")
+    for each in settings.trusted_proxies:
+        _require(_is_network(each), "trusted_proxies", f"are networks such as 10.0.0.0/8; {each[:60]!r} is none")
     has_both = (settings.tls_certificate is None) == (settings.tls_key is None)
     _require(has_both, "tls_key", "and tls_certificate go together")
     url = settings.public_url
     _require(url is None or re.fullmatch(r"https?://[^/?#\s]+/?", url), "public_url", "must be http(s)://host[:port]")
-    _require(settings.keys or settings.auth != "keys", "keys", 'are missing, though auth is "keys"')
+    for each in settings.master_keys:
+        _require(len(each) >= SHORTEST, "master_key", f"needs {SHORTEST} characters or more")
     ids = [key.access_key_id for key in settings.keys]
     _require(len(ids) == len(set(ids)), "keys", "must have different access key ids")
     for key in settings.keys:
@@ -291,50 +337,25 @@ def _check(settings: Settings) -> None:
         )
         account = key.account or settings.account
         _require(re.fullmatch(r"\d{12}", account), "keys", "have accounts of twelve digits")
+        for grant in key.allow:
+            try:
+                read_grant(grant)
+            except ValueError as error:
+                _require(False, "keys", f"allow what cannot be: {error}")
     settings.queue_changes()
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ip_network(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _require(holds: object, name: str, text: str) -> None:
     if not holds:
         raise ConfigurationInvalid(f"{name} {text}.", hint=_meaning(name), field=name)
-
-
-def queue_changes(queue: str, table: Mapping[str, Any]) -> QueueChanges:
-    """Return the settings that a queue's table in the file names.
-
-    Raises:
-        ConfigurationInvalid: a setting is unknown or cannot be meant.
-    """
-    known = {*QueueChanges.__struct_fields__, "dead_letter_queue", "max_receive_count"} - {"redrive", "edge_attributes"}
-    _check_names(table, known, f"[queues.{queue}]")
-    rest = dict(table)
-    target, count = rest.pop("dead_letter_queue", None), rest.pop("max_receive_count", None)
-    try:
-        changes = msgspec.convert(rest, QueueChanges)
-        redrive = None if target is None else msgspec.convert([target, count or 0], tuple[str, int])
-    except msgspec.ValidationError as error:
-        raise ConfigurationInvalid(f"[queues.{queue}]: {str(error).replace('`', '')}.", field="queues") from None
-    if (target is None) != (count is None):
-        raise ConfigurationInvalid(
-            f"[queues.{queue}]: dead_letter_queue and max_receive_count go together.",
-            hint="Say where spent messages go, and after how many deliveries they are spent.",
-            field="queues",
-        )
-    if queue.endswith(".fifo") and changes.is_fifo is UNSET:
-        changes = structs.replace(changes, is_fifo=True)  # AWS knows a FIFO queue by its name
-    return changes if redrive is None else structs.replace(changes, redrive=RedrivePolicy(*redrive))
-
-
-def _check_names(table: Mapping[str, Any], known: Any, where: str) -> None:
-    for name in table:
-        if name not in known:
-            raise _unknown(f"{name} in {where}", name, known)
-
-
-def _unknown(shown: str, name: str, known: Any) -> ConfigurationInvalid:
-    nearest = get_close_matches(name, list(known), 1, 0.6)
-    hint = f"Did you mean {nearest[0]}?" if nearest else f"There are: {', '.join(sorted(known))}."
-    return ConfigurationInvalid(f"There is no setting {shown}.", hint=hint, field=name)
 
 
 def _meaning(name: str) -> str | None:

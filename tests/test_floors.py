@@ -17,6 +17,7 @@ FLOORS = (
     ("store", "wire"),
     ("broker",),
     ("server", "client", "worker", "console"),
+    ("queue_tables",),
     ("config", "connect"),  # what the composition roots read and open: they know the edges
     ("app",),  # a composition root that users write their tasks against
     ("cli", "testing"),
@@ -50,6 +51,7 @@ CHANCE_CALLS = {
 MAY_TAKE_CHANCES = {
     "broker/system.py",  # the only clock and the only entropy
     "broker/observed.py",  # how long operations take; no reply depends on it
+    "broker/timed.py",  # how long calls of the store take; no reply depends on it
     "store/sqlite/wakeups.py",  # the name of a socket; no reply depends on it
     "store/redis/calls.py",  # the name under which a process asks; no reply depends on it
 }

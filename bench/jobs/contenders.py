@@ -9,9 +9,10 @@ class Contender(Struct, frozen=True, kw_only=True):
     Attributes:
         name: for people.
         module: ``bench.jobs.with_<module>``.
-        needs: ``redis``, ``file`` or ``server``: what the URL of its jobs leads to.
+        needs: ``redis``, ``postgres``, ``file`` or ``server``: what the URL of its jobs leads to.
         two: starts workers in two processes, in its own venv.
         one: starts one worker.
+        sender: sends, given what and how many; by default ``python -m bench.jobs.sender <module>``.
     """
 
     name: str
@@ -19,6 +20,7 @@ class Contender(Struct, frozen=True, kw_only=True):
     needs: str
     two: tuple[str, ...]
     one: tuple[str, ...]
+    sender: tuple[str, ...] = ()
 
     @property
     def is_ours(self) -> bool:
@@ -31,6 +33,8 @@ _CELERY = ("celery", "-A", "bench.jobs.with_celery", "worker", "-l", "error")
 _DRAMATIQ = ("dramatiq", "bench.jobs.with_dramatiq", "--threads", "8")
 _TASKIQ = ("taskiq", "worker", "bench.jobs.with_taskiq:broker", "--log-level", "ERROR")
 _SAQ = ("saq", "bench.jobs.with_saq.settings", "--quiet")
+_BULLMQ = ("node", "bench/jobs/with_bullmq.mjs")
+_PROCRASTINATE = "procrastinate --app bench.jobs.with_procrastinate.app worker --concurrency 10 --delete-jobs always"
 _HUEY = ("huey_consumer", "bench.jobs.with_huey.huey", "-k", "process", "-q")
 
 PENSTOCK = Contender(
@@ -38,6 +42,27 @@ PENSTOCK = Contender(
 )
 OVER_HTTP = Contender(
     name="Penstock, HTTP", module="penstock", needs="server", two=(*_WORK, "--processes", "2"), one=_WORK
+)
+ON_REDIS = Contender(
+    name="Penstock, Redis", module="penstock", needs="redis", two=(*_WORK, "--processes", "2"), one=_WORK
+)
+ON_POSTGRES = Contender(
+    name="Penstock, PostgreSQL", module="penstock", needs="postgres", two=(*_WORK, "--processes", "2"), one=_WORK
+)
+BULLMQ = Contender(
+    name="BullMQ",
+    module="bullmq",
+    needs="redis",
+    two=(*_BULLMQ, "work", "2"),
+    one=(*_BULLMQ, "work", "1"),
+    sender=_BULLMQ,
+)
+PROCRASTINATE = Contender(
+    name="Procrastinate",
+    module="procrastinate",
+    needs="postgres",
+    two=("/bin/sh", "-c", f"{_PROCRASTINATE} & {_PROCRASTINATE} & wait"),
+    one=("/bin/sh", "-c", f"exec {_PROCRASTINATE}"),
 )
 PEERS = (
     Contender(name="Celery", module="celery", needs="redis", two=(*_CELERY, "-c", "2"), one=(*_CELERY, "-c", "1")),

@@ -16,8 +16,11 @@ from time import monotonic, sleep
 from bench.jobs.contenders import Contender
 from bench.jobs.told import RAN, STARTED
 from bench.servers import BUILD, LOG, ROOT, penstock
+from tests.support.postgres import PostgresServer
 
 PATIENCE_SECONDS = 100
+BULLMQ_PACKAGES = ("bullmq@6.7.0", "ioredis@6.0.0")
+BULLMQ_MODULES = BUILD / "peers" / "bullmq" / "node_modules"
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 _LOOK_SECONDS = 0.002
 
@@ -43,12 +46,14 @@ class Place:
             "PYTHONPATH": str(ROOT),
             "BENCH_URL": url,
             "BENCH_FOLDER": str(folder),
+            "BENCH_MODULES": str(BULLMQ_MODULES),
             "RQ_REDIS_URL": url,
         }
 
     def send(self, what: str, count: int = 0) -> float:
         """Send jobs in a process of its own and return how many seconds that took."""
-        command = [str(self._bin / "python"), "-m", "bench.jobs.sender", self.contender.module, what, str(count)]
+        sender = self.contender.sender or (str(self._bin / "python"), "-m", "bench.jobs.sender", self.contender.module)
+        command = [*sender, what, str(count)]
         done = subprocess.run(
             command,
             env=self._environment,
@@ -67,7 +72,7 @@ class Place:
         """Let workers work; they are killed in the end."""
         with LOG.open("ab") as log:
             process = subprocess.Popen(
-                [str(self._bin / command[0]), *command[1:]],
+                [shutil.which(command[0], path=self._environment["PATH"]) or command[0], *command[1:]],
                 env=self._environment,
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
@@ -164,7 +169,9 @@ def placed(contender: Contender) -> Iterator[Place]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=BUILD)))
         if contender.needs == "redis":
-            url = stack.enter_context(_redis(folder))
+            url = stack.enter_context(redis(folder))
+        elif contender.needs == "postgres":
+            url = stack.enter_context(postgres())
         elif contender.needs == "server":
             url = f"http://127.0.0.1:{stack.enter_context(penstock()).port}"
         else:
@@ -173,7 +180,8 @@ def placed(contender: Contender) -> Iterator[Place]:
 
 
 @contextmanager
-def _redis(folder: Path) -> Iterator[str]:
+def redis(folder: Path) -> Iterator[str]:
+    """Start a Redis that keeps nothing on disk; return its URL."""
     with socket.socket() as chosen:
         chosen.bind(("127.0.0.1", 0))
         port = chosen.getsockname()[1]
@@ -190,6 +198,27 @@ def _redis(folder: Path) -> Iterator[str]:
     finally:
         process.kill()
         process.wait()
+
+
+@contextmanager
+def postgres() -> Iterator[str]:
+    """Start a PostgreSQL that flushes to disk before it answers; return its URL."""
+    server = PostgresServer(is_durable=True, shared_buffers="256MB")
+    try:
+        yield server.url
+    finally:
+        server.stop()
+
+
+def bullmq_modules() -> Path:
+    """Return the node modules of BullMQ, installed now if need be."""
+    done = BULLMQ_MODULES / ".installed"
+    if not done.exists():
+        BULLMQ_MODULES.parent.mkdir(parents=True, exist_ok=True)
+        npm = ["npm", "install", "--prefix", str(BULLMQ_MODULES.parent), "--no-audit", "--no-fund", *BULLMQ_PACKAGES]
+        subprocess.run(npm, check=True, capture_output=True)
+        done.touch()
+    return BULLMQ_MODULES
 
 
 def peers_venv() -> Path:

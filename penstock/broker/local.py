@@ -293,7 +293,7 @@ class LocalBroker:
             move_id=self._entropy.message_id(now),
             source=asked.source,
             target=asked.target,
-            started_at=now,
+            started_at=now + to_ms(asked.delay_seconds),
             status=MoveStatus.RUNNING,
             to_move_count=0,
             rate_per_second=asked.rate_per_second,

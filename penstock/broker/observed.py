@@ -18,13 +18,14 @@ INTERNAL_ERROR = PenstockError.code
 class Observer(Protocol):
     """Is told of operations; must be quick, it is on the path of each."""
 
-    def performed(self, operation: type[Operation], outcome: str, seconds: float) -> None:  # type: ignore[type-arg]
+    def performed(self, operation: Operation, outcome: str, seconds: float, reply: object) -> None:  # type: ignore[type-arg]
         """Take note of an operation that has ended.
 
         Args:
             operation: which.
             outcome: ``ok``, ``cancelled`` because the caller went, or the code of its error.
             seconds: how long it took.
+            reply: what was answered; ``None`` where nothing was.
         """
         ...
 
@@ -47,9 +48,9 @@ class Observed:
         try:
             reply = await self._perform(operation)
         except BaseException as error:
-            self._performed(type(operation), _outcome(error), perf_counter() - started)
+            self._performed(operation, _outcome(error), perf_counter() - started, None)
             raise
-        self._performed(type(operation), OK, perf_counter() - started)
+        self._performed(operation, OK, perf_counter() - started, reply)
         return reply
 
     async def aclose(self) -> None:

@@ -157,6 +157,7 @@ def _(operation: PutRecords) -> None:
 def _(operation: StartMove) -> None:
     if operation.rate_per_second is not None:
         _between(operation.rate_per_second, 1, 1_000_000, "rate_per_second")
+    _duration(operation.delay_seconds, "delay_seconds")
     if operation.source == operation.target:
         raise InvalidRequest("The source cannot be its own target.", hint="Name another target.", field="target")
 

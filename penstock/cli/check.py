@@ -66,10 +66,13 @@ def _findings(settings: Settings) -> Iterator[Finding]:
 
 
 def _exposure(settings: Settings) -> Finding:
+    has_kept_keys = _has_kept_keys(settings)
     try:
-        configuration.check_exposure(settings)
+        configuration.check_exposure(settings, has_kept_keys=has_kept_keys)
     except PenstockError as error:
         return _failed("access", error)
+    if settings.auth != "none" and has_kept_keys:
+        return Finding("access", "ok", f"{len(settings.keys)} keys and those of the store may call on {settings.host}")
     if settings.needs_keys:
         return Finding("access", "ok", f"{len(settings.keys)} keys may call on {settings.host}")
     if settings.auth == "none" and not is_loopback(settings.host):
@@ -80,6 +83,28 @@ def _exposure(settings: Settings) -> Finding:
             "Set keys unless the network keeps strangers away.",
         )
     return Finding("access", "ok", "everybody on this machine may call, nobody else")
+
+
+def _has_kept_keys(settings: Settings) -> bool:
+    """Return whether the store has keys; one that is not there yet, or cannot be read, has none."""
+    from penstock.broker.local import LocalBroker
+    from penstock.server.directory.directory import has_kept_keys
+    from penstock.store import open_store
+
+    async def look() -> bool:
+        store = await open_store(settings.store_url)
+        try:
+            return await has_kept_keys(LocalBroker(store))
+        finally:
+            await store.aclose()
+
+    parts = urlsplit(settings.store_url)
+    if parts.scheme == "memory" or (parts.scheme == "sqlite" and not Path(unquote(parts.path[1:])).exists()):
+        return False
+    try:
+        return asyncio.run(look())
+    except PenstockError:
+        return False  # it is told of below
 
 
 def _strength(key: KeySettings) -> Finding:

@@ -26,8 +26,10 @@ OF_JOBS = {
     "worker": "penstock.cli.workers",
     "monitor": "penstock.cli.monitor",
     "relay": "penstock.cli.relay",
+    "key": "penstock.cli.keys",
+    "user": "penstock.cli.users",
 }
-"""Commands whose modules need the worker framework. They are imported when asked for: the server does without."""
+"""Commands whose modules are imported when asked for: most need the worker framework, which the server does without."""
 
 
 class Commands(TyperGroup):

@@ -23,11 +23,16 @@ from penstock.broker.contract import Broker
 from penstock.broker.local import LocalBroker
 from penstock.broker.sweeping import Sweeping
 from penstock.broker.system import SystemClock
+from penstock.broker.timed import timed
 from penstock.cli import logs
+from penstock.cli.notifying import Notifying
 from penstock.config import Settings, check_exposure
 from penstock.console import MOUNT, Console
 from penstock.core.errors import PenstockError, QueueConflict
 from penstock.core.operations import CreateQueue, UpdateQueue
+from penstock.server.counting import Counting
+from penstock.server.directory.directory import has_kept_keys
+from penstock.server.directory.masters import masters_of
 from penstock.server.mounts import Mount
 from penstock.server.server import Server
 from penstock.server.siblings import Siblings
@@ -69,7 +74,6 @@ def serve(settings: Settings) -> int:
     Raises:
         PenstockError: it could not start.
     """
-    check_exposure(settings)
     logs.set_up(settings.log_format, settings.log_level)
     if settings.store is None:
         Path(settings.data_directory).mkdir(parents=True, exist_ok=True)
@@ -83,15 +87,18 @@ def serve(settings: Settings) -> int:
 
 async def run(settings: Settings, share: Share | None = None) -> None:
     """Serve in this process until a signal comes. Raises PenstockError when it could not start."""
-    store = await open_store(settings.store_url)
+    counting, notifying = Counting(), Notifying()
+    opened = await open_store(settings.store_url)
+    store = timed(opened, counting.of_store)
     local = LocalBroker(store)
     broker = Sweeping(local, store)
     console = Console(broker, SystemClock())
     try:
-        examination = await examine(store, settings.store_url)
+        check_exposure(settings, has_kept_keys=settings.auth is None and await has_kept_keys(local))
+        examination = await examine(opened, settings.store_url)
         for concern in examination.concerns:
             log.warning("%s. %s", concern.found, concern.hint)
-        server = _server(broker, local, store, settings, console, share)
+        server = _server(console.broker, local, store, settings, console, counting, share)
         if share is None or share.declares_queues:
             await declare_queues(broker, settings)
         await _start(server, settings, () if share is None else share.sockets)
@@ -104,10 +111,13 @@ async def run(settings: Settings, share: Share | None = None) -> None:
             announce(said, settings)
         else:
             share.announce(said)
+        notifying.ready(f"serves {server.url}")
         await _signal()
+        notifying.stopping()
         log.info("draining: requests under way are finished; a second signal does not wait")
         await server.stop()
     finally:
+        notifying.close()
         await console.aclose()
         await broker.aclose()
         if share is not None:
@@ -115,7 +125,13 @@ async def run(settings: Settings, share: Share | None = None) -> None:
 
 
 def _server(
-    broker: Sweeping, local: LocalBroker, store: Store, settings: Settings, console: Console, share: Share | None
+    broker: Broker,
+    local: LocalBroker,
+    store: Store,
+    settings: Settings,
+    console: Console,
+    counting: Counting,
+    share: Share | None,
 ) -> Server:
     try:
         return Server(
@@ -124,6 +140,8 @@ def _server(
             check_store=store.check,
             waiting_count=lambda: local.waiting_count,
             mounts=(Mount("console", console.dialect, console.pages, home=MOUNT),),
+            counting=counting,
+            masters=masters_of(settings.master_keys, settings.store_url),
             siblings=None if share is None else share.siblings,
         )
     except OSError as error:
@@ -164,7 +182,7 @@ def _said(server: Server, settings: Settings, durability: str) -> dict[str, str 
         "store": without_password(settings.store_url),
         "durability": durability,
         "root": settings.dialect,
-        "auth": f"{len(settings.keys)} keys" if settings.needs_keys else "none",
+        "auth": "none" if server.key_count is None else f"{server.key_count} keys",
     }
 
 

@@ -1,42 +1,22 @@
 """``penstock work``: one worker in this process, or several under a supervisor."""
 
-from typing import Annotated, Literal, cast
+from typing import Annotated, cast
 
 import typer
-from msgspec import Struct
 
 from penstock.cli.target import KeyPair
+from penstock.cli.work_settings import LogFormat, WorkSettings
 from penstock.core.errors import InvalidRequest
 
-LogFormat = Literal["auto", "human", "json"]
 FORMATS = ("auto", "human", "json")
 LEVELS = ("debug", "info", "warning", "error")
-
-
-class WorkSettings(Struct, frozen=True, kw_only=True):
-    """What the options say. ``parent_pid``: of the supervisor, if there is one; ``index``: which of its workers."""
-
-    app: str
-    slots: int
-    processes: int = 1
-    queues: str | None = None
-    is_strict: bool = False
-    is_burst: bool = False
-    reloads: bool = False
-    drain_seconds: float = 30
-    url: str | None = None
-    key: str | None = None
-    log_format: LogFormat = "auto"
-    log_level: str = "info"
-    health_port: int | None = None
-    parent_pid: int = 0
-    index: int = 0
 
 
 EPILOG = """
 \b
 SIGTERM or Ctrl-C: takes no more jobs, lets those that run end for at most
 --drain-seconds, gives back the rest. A second one gives all back at once.
+`penstock worker drain NAME` and the console do the same from elsewhere.
 With --processes the worker number N (from 0) serves its health at
 --health-port + N.
 
@@ -71,12 +51,21 @@ def work(
     key: KeyPair = None,
     log_format: Annotated[str, typer.Option(metavar="auto|human|json", help="auto: human on a terminal.")] = "auto",
     log_level: Annotated[str, typer.Option(metavar="debug|info|warning|error")] = "info",
+    job_logs: Annotated[
+        str | None,
+        typer.Option(
+            metavar="debug|info|warning|error",
+            help="Keep what jobs log with them in the store, from this level on: the latest 200 lines of each attempt.",
+        ),
+    ] = None,
     health_port: Annotated[
         int | None,
         typer.Option(min=1, max=65535, help="Serve /health/live, /health/ready and /metrics on this port."),
     ] = None,
 ) -> None:
     """Run the jobs of an app until SIGTERM or Ctrl-C."""
+    if job_logs is not None and job_logs not in LEVELS:
+        raise typer.BadParameter(f"It is one of {', '.join(LEVELS)}.", param_hint="--job-logs")
     if log_format not in FORMATS or log_level not in LEVELS:
         raise typer.BadParameter(f"--log-format is one of {', '.join(FORMATS)}; --log-level of {', '.join(LEVELS)}.")
     if queues is not None:
@@ -99,6 +88,7 @@ def work(
         key=key,
         log_format=cast(LogFormat, log_format),
         log_level=log_level,
+        job_log_level=job_logs,
         health_port=health_port,
     )
     if processes > 1 or reload:

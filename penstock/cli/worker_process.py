@@ -19,7 +19,7 @@ from penstock.broker.contract import Broker
 from penstock.broker.parents import die_with
 from penstock.cli import logs
 from penstock.cli.output import print_error
-from penstock.cli.work import WorkSettings
+from penstock.cli.work_settings import DRAINED, WorkSettings
 from penstock.cli.worker_health import WorkerHealth
 from penstock.core.errors import PenstockError, StoreUnavailable
 from penstock.worker.app import App
@@ -100,7 +100,9 @@ class WorkerProcess:
             if health is not None:
                 health.close()
         log.info("the worker has ended")
-        return SECOND_SIGNAL if self._signal_count > 1 else DONE
+        if self._signal_count > 1:
+            return SECOND_SIGNAL
+        return DRAINED if worker.is_dismissed and self._settings.parent_pid else DONE
 
     def _ask(self) -> None:
         self._signal_count += 1
@@ -143,13 +145,14 @@ class WorkerProcess:
         return health
 
     def _options(self) -> WorkerOptions:
-        settings = self._settings
+        settings, level = self._settings, self._settings.job_log_level
         return WorkerOptions(
             queues=parse_queues(settings.queues) if settings.queues is not None else self._all_queues(),
             is_strict=settings.is_strict,
             slots=settings.slots,
             drain_seconds=settings.drain_seconds,
             is_burst=settings.is_burst,
+            job_log_level=None if level is None else logging.getLevelNamesMapping()[level.upper()],
             app_path=settings.app,
             app_url=settings.url,
             app_key=settings.key,

@@ -12,7 +12,7 @@ from msgspec import structs
 
 from penstock.cli import logs
 from penstock.cli.supervising import DONE, FAILED, WRONG_USE, Supervisor
-from penstock.cli.work import WorkSettings
+from penstock.cli.work_settings import DRAINED, WorkSettings
 from penstock.core.errors import PenstockError
 
 log = logging.getLogger("penstock.work")
@@ -66,6 +66,9 @@ class WorkerProcesses(Supervisor):
 
     async def ended(self, index: int, status: int) -> bool | None:
         if self._settings.is_burst and status == DONE:
+            return True
+        if status == DRAINED:
+            log.info("worker %d was drained on request and is not replaced", index)
             return True
         if self._settings.reloads and status in (FAILED, WRONG_USE):
             log.info("waiting for a change")

@@ -9,14 +9,16 @@ from typing import Any
 from penstock.console.dead_letters import list_causes
 from penstock.console.jobs import One, list_jobs, show_job
 from penstock.console.jobs import Wanted as WantedJobs
-from penstock.console.messages import Wanted, answered, count_messages, list_messages
+from penstock.console.messages import Wanted, count_messages, list_messages
 from penstock.console.sampling import Sampler
+from penstock.console.schedules import Rule, WantedSchedules, list_schedules, show_occurrences
 from penstock.console.streams import LiveQueue, Overview, live_queue, overview
 from penstock.console.walking import Walk, step
-from penstock.console.workflows import OneFlow, WantedFlows, list_flows, show_flow
+from penstock.console.workflows import OneFlow, WantedFlows, list_blocked, list_flows, show_flow
 from penstock.core.clock import Clock
 from penstock.core.errors import PenstockError
 from penstock.core.operations import DescribeQueue, ListQueues
+from penstock.core.rights import Rights
 from penstock.wire.http import Request, Response, Step
 from penstock.wire.rest.problems import MethodNotAllowed, NotFound, refusal
 from penstock.wire.rest.shapes import query_reader
@@ -37,21 +39,25 @@ class ConsoleDialect:
             yield DescribeQueue(asked.queue)  # may they?
             return live_queue(sampler, asked, clock)
 
-        def live_overview(asked: Overview) -> Walk:
+        def live_overview(asked: Overview, rights: Rights) -> Walk:
             yield ListQueues(limit=1)
-            return overview(sampler, asked, clock)
+            return overview(sampler, asked, clock, rights)
+
+        def jobs(asked: WantedJobs) -> Walk:
+            return (list_blocked if asked.status == "blocked" else list_jobs)(asked, clock)
 
         self._routes: dict[str, Callable[[Request], Step]] = {
-            "overview": _route(Overview, live_overview),
+            "overview": _route_by_rights(Overview, live_overview),
             "queue": _route(LiveQueue, live),
-            "messages": _route(Wanted, list_messages),
-            "count": _route(Wanted, count_messages),
+            "messages": _route(Wanted, lambda asked: list_messages(asked, clock)),
+            "count": _route(Wanted, lambda asked: count_messages(asked, clock)),
             "causes": _route(Wanted, list_causes),
-            "jobs": _route(WantedJobs, list_jobs),
+            "jobs": _route(WantedJobs, jobs),
             "job": _route(One, show_job),
+            "schedules": _route(WantedSchedules, list_schedules),
+            "occurrences": _route(Rule, lambda asked: show_occurrences(asked, clock.now_ms())),
             "workflows": _route(WantedFlows, list_flows),
             "workflow": _route(OneFlow, show_flow),
-            "hello": lambda request: answered({"account": request.account, "user": request.user}),
         }
 
     def decode(self, request: Request) -> Step:
@@ -69,3 +75,9 @@ class ConsoleDialect:
 def _route(asked: type[Any], walk: Callable[[Any], Walk]) -> Callable[[Request], Step]:
     read = query_reader(asked, asked.__struct_fields__)
     return lambda request: step(walk(asked(**read(request.query))))
+
+
+def _route_by_rights(asked: type[Any], walk: Callable[[Any, Rights], Walk]) -> Callable[[Request], Step]:
+    """The same for what tells of many queues at once: only of those that may be seen."""
+    read = query_reader(asked, asked.__struct_fields__)
+    return lambda request: step(walk(asked(**read(request.query)), request.rights))

@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from penstock.console.messages import answered, short
+from penstock.console.messages import SEARCH_MS, answered, short
 from penstock.console.walking import Walk
+from penstock.core.clock import Clock
 from penstock.core.effects import Record
 from penstock.core.errors import InvalidRequest
 from penstock.core.filters import MessageFilter
@@ -20,6 +21,8 @@ from penstock.core.operations import Find, FindRecords, GetRecords, ListQueues, 
 
 JOB_PREFIX = "job/"
 CANCEL_PREFIX = "cancel/"
+LOG_PREFIX = "log/"
+MOST_LOGS = 10
 ENDED = ("succeeded", "failed", "cancelled")
 STATES = {
     "waiting": MessageFilter(state=State.READY),
@@ -35,7 +38,7 @@ class Wanted(Struct, frozen=True):
     """Which jobs.
 
     Attributes:
-        status: one of those that can be listed.
+        status: one of those that can be listed; ``blocked`` by ``workflows.list_blocked``.
         queue, task: only of these; empty: any.
         after: the ``next_after`` of the answer before.
         limit: about so many.
@@ -82,7 +85,7 @@ class _Body(Struct, frozen=True):
     task: str
 
 
-class _Summary(Struct, frozen=True, omit_defaults=True):
+class Summary(Struct, frozen=True, omit_defaults=True):
     """A job in a list."""
 
     job_id: str
@@ -97,20 +100,23 @@ _read_record = msgspec.json.Decoder(ShortRecord).decode
 _read_body = msgspec.json.Decoder(_Body).decode
 
 
-def list_jobs(asked: Wanted) -> Walk:
-    """Answer a page of jobs with a status: ``jobs`` and ``next_after``."""
+def list_jobs(asked: Wanted, clock: Clock) -> Walk:
+    """Answer a page of jobs with a status: ``jobs`` and ``next_after``, where there may be more."""
+    until = clock.now_ms() + SEARCH_MS
     if asked.status in ENDED:
-        return (yield from _ended(asked))
+        return (yield from _ended(asked, clock, until))
     if asked.status not in STATES:
         raise InvalidRequest("Jobs of that status are not listed.", hint="Look at one by its id.", field="status")
-    return (yield from _live(asked))
+    return (yield from _live(asked, clock, until))
 
 
 def show_job(asked: One) -> Walk:
-    """Answer all that is known of a job: ``status``, ``message``, ``record``, ``history``, ``is_called_off``."""
+    """Answer all that is known of a job: ``status``, ``message``, ``record``, ``history``, ``logs`` of its latest
+    attempts, ``is_called_off``."""
     message = (yield Find((asked.job_id,))).messages[0]
     kept, mark = (yield GetRecords((JOB_PREFIX + asked.job_id, CANCEL_PREFIX + asked.job_id))).records
     events = (yield ReadHistory(asked.job_id)).events
+    logs = (yield FindRecords(f"{LOG_PREFIX}{asked.job_id}/", limit=MOST_LOGS, is_descending=True)).records
     summary = summarise(asked.job_id, message, kept)
     return answered(
         {
@@ -119,12 +125,17 @@ def show_job(asked: One) -> Walk:
             "record": None if kept is None else Raw(kept.value) if _is_json(kept.value) else None,
             "expires_at": None if kept is None else kept.expires_at,
             "history": events,
+            "logs": [
+                {"attempt": int(each.key.rpartition("/")[2]), "kept": Raw(each.value)}
+                for each in reversed(logs)
+                if each.key.rpartition("/")[2].isdigit() and _is_json(each.value)
+            ],
             "is_called_off": mark is not None,
         }
     )
 
 
-def summarise(job_id: str, message: MessageView | None, kept: Record | None) -> _Summary:
+def summarise(job_id: str, message: MessageView | None, kept: Record | None) -> Summary:
     """Return a job in short."""
     record = read_record(kept)
     task = record.task if record is not None else ""
@@ -135,7 +146,7 @@ def summarise(job_id: str, message: MessageView | None, kept: Record | None) -> 
     else:
         queue = record.queue if record is not None else ""
     listed = None if message is None else short(message)
-    return _Summary(job_id, status_of(message, record), task, queue, listed, record)
+    return Summary(job_id, status_of(message, record), task, queue, listed, record)
 
 
 def read_record(kept: Record | None) -> ShortRecord | None:
@@ -174,8 +185,8 @@ def status_of(message: MessageView | None, record: ShortRecord | None) -> str:
     return "delayed" if message.state is State.DELAYED else "waiting"
 
 
-def _ended(asked: Wanted) -> Walk:
-    found: list[_Summary] = []
+def _ended(asked: Wanted, clock: Clock, until: int) -> Walk:
+    found: list[Summary] = []
     after: str | None = asked.after
     for _ in range(MOST_PAGES):
         page = yield FindRecords(JOB_PREFIX, f"status={asked.status}", after or "", PAGE, is_descending=True)
@@ -186,59 +197,70 @@ def _ended(asked: Wanted) -> Walk:
         after = page.next_after
         for job_id, message, kept in zip(ids, messages, page.records, strict=True):
             job = summarise(job_id, message, kept)
-            if job.status == asked.status and _is_wanted(asked, job):
+            if job.status == asked.status and is_wanted(asked, job):
                 found.append(job)
                 if len(found) >= asked.limit:
                     after = kept.key
                     break
-        if after is None or len(found) >= asked.limit:
+        if after is None or len(found) >= asked.limit or clock.now_ms() >= until:
             break
     return answered({"jobs": found, "next_after": after})
 
 
-def _live(asked: Wanted) -> Walk:
-    """``after`` is ``queue:sequence number``, or the number alone."""
-    queues = [asked.queue] if asked.queue else (yield from _queues_of_jobs())
-    start, _, number = asked.after.rpartition(":")
-    if start:
-        queues = [name for name in queues if name >= start]
-    at = int(number) if number.isdigit() else 0
-    found: list[_Summary] = []
-    pages = 0
-    for queue in queues:
-        after: int | None = at if queue == (start or queues[0]) else 0
+def _live(asked: Wanted, clock: Clock, until: int) -> Walk:
+    """``after`` is ``queue:sequence number``, where to look on in a queue; without a number, in those behind it."""
+    found: list[Summary] = []
+    queue, _, number = asked.after.rpartition(":")
+    waiting = [asked.queue] if asked.queue else []
+    if queue and number and not asked.queue:
+        listed = (yield ListQueues(prefix=queue, limit=1)).queues  # it may have gone meanwhile
+        waiting = [each.name for each in listed if each.name == queue]
+    more: str | None = None if asked.queue else queue
+    at = int(number) if waiting and number.isdigit() else 0
+    has_looked = False  # each answer gets on, however slow the store
+    while waiting or more is not None:
+        if not waiting and more is not None:
+            if clock.now_ms() >= until:
+                return answered({"jobs": found, "next_after": f"{more}:"})
+            waiting, more = yield from _queues_of_jobs(more)
+            continue
+        queue, after, at = waiting.pop(0), at, 0
         while after is not None:
-            if len(found) >= asked.limit or pages >= MOST_PAGES:
+            if len(found) >= asked.limit or (has_looked and clock.now_ms() >= until):
                 return answered({"jobs": found, "next_after": f"{queue}:{after}"})
-            pages += 1
-            page = yield Peek(queue, STATES[asked.status], after, max(1, min(PAGE, asked.limit - len(found))))
-            kept: Sequence[Record | None] = ()
-            if page.messages:
-                kept = (yield GetRecords(tuple(JOB_PREFIX + each.message_id for each in page.messages))).records
-            for message, record in zip(page.messages, kept, strict=True):
-                job = summarise(message.message_id, message, record)
-                if job.status == asked.status and _is_wanted(asked, job):
-                    found.append(job)
-            after = page.next_after
+            after = yield from _look(asked, queue, after, found)
+            has_looked = True
     return answered({"jobs": found, "next_after": None})
 
 
-def _queues_of_jobs() -> Any:
-    """Jobs wait in queues whose dead letters go to ``<name>-dead``; only those that hold something are looked into."""
-    names: list[str] = []
-    after: str | None = ""
-    while after is not None:
-        page = yield ListQueues(after=after, limit=PAGE)
-        for queue in page.queues:
-            redrive, counts = queue.settings.redrive, queue.counts
-            is_of_jobs = redrive is not None and redrive.dead_letter_queue == f"{queue.name}-dead"
-            if is_of_jobs and counts.ready + counts.delayed + counts.in_flight:
-                names.append(queue.name)
-        after = page.next_after
-    return names
+def _look(asked: Wanted, queue: str, after: int, found: list[Summary]) -> Any:
+    """Look through a part of a queue; return where it goes on."""
+    page = yield Peek(queue, STATES[asked.status], after, max(1, min(PAGE, asked.limit - len(found))))
+    kept: Sequence[Record | None] = ()
+    if page.messages:
+        kept = (yield GetRecords(tuple(JOB_PREFIX + each.message_id for each in page.messages))).records
+    for message, record in zip(page.messages, kept, strict=True):
+        job = summarise(message.message_id, message, record)
+        if job.status == asked.status and is_wanted(asked, job):
+            found.append(job)
+    return page.next_after
 
 
-def _is_wanted(asked: Wanted, job: _Summary) -> bool:
+def _queues_of_jobs(after: str) -> Any:
+    """Return some queues of jobs behind a name, and behind which to ask for more. Jobs wait in queues whose dead
+    letters go to ``<name>-dead``; only those that hold something are looked into."""
+    page = yield ListQueues(after=after, limit=PAGE)
+    names = []
+    for queue in page.queues:
+        redrive, counts = queue.settings.redrive, queue.counts
+        is_of_jobs = redrive is not None and redrive.dead_letter_queue == f"{queue.name}-dead"
+        if is_of_jobs and counts.ready + counts.delayed + counts.in_flight:
+            names.append(queue.name)
+    return names, page.next_after
+
+
+def is_wanted(asked: Wanted, job: Summary) -> bool:
+    """Return whether a job is of the queue and the task that are asked for."""
     return (not asked.queue or job.queue == asked.queue) and (not asked.task or asked.task in job.task)
 
 

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from penstock.console.walking import Walk
+from penstock.core.clock import Clock
 from penstock.core.filters import MessageFilter
 from penstock.core.messages import MessageView, State
 from penstock.core.operations import Peek
@@ -13,8 +14,11 @@ from penstock.wire.http import Response
 
 PREVIEW_CHARACTERS = 300
 COUNTED_AT_ONCE = 1000
-MOST_PAGES = 3
-"""A search looks through so many pages of the store, some 10,000 messages each; the page then goes on."""
+MOST_LISTED = 200
+MOST_PAGES = 20
+SEARCH_MS = 80
+"""A search asks the store for no more after so long, or so many pages of some 10,000 messages each; it says how far it
+got, and whoever asks goes on from there."""
 
 _encode = msgspec.json.Encoder().encode
 _HEADERS = (
@@ -51,28 +55,31 @@ def answered(value: Any) -> Response:
     return Response(200, _HEADERS, _encode(value))
 
 
-def list_messages(asked: Wanted) -> Walk:
+def list_messages(asked: Wanted, clock: Clock) -> Walk:
     """Answer a page of messages: ``messages`` (each with ``characters``, the length of its body) and ``next_after``."""
     found: list[dict[str, Any]] = []
+    limit = max(1, min(MOST_LISTED, asked.limit))
     after: int | None = asked.after
+    until = clock.now_ms() + SEARCH_MS
     for _ in range(MOST_PAGES):  # a page may be empty because few match
-        page = yield Peek(asked.queue, asked.filter(), after or 0, max(1, min(200, asked.limit) - len(found)))
+        page = yield Peek(asked.queue, asked.filter(), after or 0, limit - len(found))
         found += map(short, page.messages)
         after = page.next_after
-        if after is None or len(found) >= asked.limit:
+        if after is None or len(found) >= limit or clock.now_ms() >= until:
             break
     return answered({"messages": found, "next_after": after})
 
 
-def count_messages(asked: Wanted) -> Walk:
+def count_messages(asked: Wanted, clock: Clock) -> Walk:
     """Answer how many match, ``count``, from ``after`` on; ``next_after`` where there is more to look through."""
     count = 0
     after: int | None = asked.after
+    until = clock.now_ms() + SEARCH_MS
     for _ in range(MOST_PAGES):
         page = yield Peek(asked.queue, asked.filter(), after or 0, COUNTED_AT_ONCE)
         count += len(page.messages)
         after = page.next_after
-        if after is None:
+        if after is None or clock.now_ms() >= until:
             break
     return answered({"count": count, "next_after": after})
 

@@ -7,11 +7,12 @@ often.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 
 from msgspec import Struct
 
 from penstock.broker.contract import Broker
+from penstock.console.latencies import Times
 from penstock.console.series import COARSE_MS, Point, Series
 from penstock.core.clock import Clock
 from penstock.core.errors import PenstockError, Problem
@@ -24,7 +25,7 @@ LOOK_MS = 2000
 PAGE = 500
 REST_FACTOR = 20
 MOST_SERIES = 1000
-"""Of so many queues a history is kept, 32 kB each at most; those that come first."""
+"""Of so many queues a history is kept, 100 kB each at most; those that come first."""
 
 
 class Row(Struct, frozen=True, gc=False):
@@ -58,11 +59,13 @@ class Sampler:
     Args:
         broker: tells of queues.
         clock: tells when.
+        take_times: tells how long messages of a queue took since it was last asked.
     """
 
-    def __init__(self, broker: Broker, clock: Clock) -> None:
+    def __init__(self, broker: Broker, clock: Clock, take_times: Callable[[str], Times | None]) -> None:
         self._broker = broker
         self._clock = clock
+        self._take_times = take_times
         self._series: dict[str, Series] = {}
         self._look = Look()
         self._cost_ms = 0
@@ -171,7 +174,7 @@ class Sampler:
         latest = series.latest
         if latest is not None and now - latest.at < LOOK_MS // 2:
             return latest
-        return series.note(queue, now)
+        return series.note(queue, now, self._take_times(queue.name))
 
 
 def _row(queue: QueueDescription, sent: float, deleted: float, held: dict[str, int], targets: set[str]) -> Row:

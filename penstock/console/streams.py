@@ -10,8 +10,10 @@ from msgspec import Struct
 
 from penstock.console.pages import GUARDS
 from penstock.console.sampling import Look, Row, Sampler
+from penstock.console.series import SPANS
 from penstock.core.clock import Clock
 from penstock.core.errors import PenstockError
+from penstock.core.rights import FULL, Right, Rights
 from penstock.wire.http import Response
 
 STREAM_SECONDS = 120
@@ -64,13 +66,13 @@ def event(kind: str, data: Any) -> bytes:
     return b"event: %b\ndata: %b\n\n" % (kind.encode(), _encode(data))
 
 
-def overview(sampler: Sampler, asked: Overview, clock: Clock) -> Response:
-    """Return a stream of the overview."""
+def overview(sampler: Sampler, asked: Overview, clock: Clock, rights: Rights = FULL) -> Response:
+    """Return a stream of the overview, of the queues that rights let see."""
 
     async def body() -> AsyncGenerator[bytes, None]:
         until = clock.now_ms() + STREAM_SECONDS * 1000
         async for look in sampler.looks():
-            yield event("overview", summary(sampler, asked, look))
+            yield event("overview", summary(sampler, asked, look, rights))
             if look.problem is not None:
                 yield event("problem", look.problem)
             if clock.now_ms() >= until:
@@ -85,7 +87,7 @@ def live_queue(sampler: Sampler, asked: LiveQueue, clock: Clock) -> Response:
     async def body() -> AsyncGenerator[bytes, None]:
         until = clock.now_ms() + STREAM_SECONDS * 1000
         series = sampler.series(asked.queue)
-        yield event("history", {"fine": series.fine() if series else [], "coarse": series.coarse() if series else []})
+        yield event("history", series.history() if series else [[]] * len(SPANS))
         try:
             async for queue, point in sampler.points(asked.queue):
                 yield event("queue", {"queue": queue, "point": point})
@@ -97,23 +99,24 @@ def live_queue(sampler: Sampler, asked: LiveQueue, clock: Clock) -> Response:
     return Response(200, _HEADERS, body())
 
 
-def summary(sampler: Sampler, asked: Overview, look: Look) -> dict[str, Any]:
+def summary(sampler: Sampler, asked: Overview, look: Look, rights: Rights = FULL) -> dict[str, Any]:
     """Return what the overview shows of a look."""
     wanted = asked.text.lower()
-    rows = [row for row in look.rows if wanted in row.name.lower() and _is_of(row, asked.kind)]
+    visible = look.rows if rights.is_full else [row for row in look.rows if rights.allows(Right.DESCRIBE, row.name)]
+    rows = [row for row in visible if wanted in row.name.lower() and _is_of(row, asked.kind)]
     key = _KEYS[asked.sort]
     rows.sort(key=lambda row: (key(row), row.name), reverse=asked.is_descending)
     offset, limit = max(0, asked.offset), max(1, min(200, asked.limit))
     return {
         "at": look.at,
         "totals": {
-            "queues": len(look.rows),
-            "ready": sum(row.ready for row in look.rows),
-            "delayed": sum(row.delayed for row in look.rows),
-            "in_flight": sum(row.in_flight for row in look.rows),
-            "dead": sum(row.ready + row.delayed for row in look.rows if row.takes_dead_letters),
-            "sent_per_second": sum(row.sent_per_second for row in look.rows),
-            "deleted_per_second": sum(row.deleted_per_second for row in look.rows),
+            "queues": len(visible),
+            "ready": sum(row.ready for row in visible),
+            "delayed": sum(row.delayed for row in visible),
+            "in_flight": sum(row.in_flight for row in visible),
+            "dead": sum(row.ready + row.delayed for row in visible if row.takes_dead_letters),
+            "sent_per_second": sum(row.sent_per_second for row in visible),
+            "deleted_per_second": sum(row.deleted_per_second for row in visible),
         },
         "matching": len(rows),
         "rows": [{"queue": row, "spark": _spark(sampler, row.name)} for row in rows[offset : offset + limit]],
@@ -122,7 +125,7 @@ def summary(sampler: Sampler, asked: Overview, look: Look) -> dict[str, Any]:
 
 def _spark(sampler: Sampler, queue: str) -> list[int]:
     series = sampler.series(queue)
-    return [] if series is None else [point.ready + point.delayed for point in series.fine(SPARK_POINTS)]
+    return [] if series is None else [point.ready + point.delayed for point in series.points(0, SPARK_POINTS)]
 
 
 def _is_of(row: Row, kind: str) -> bool:

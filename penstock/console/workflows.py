@@ -7,11 +7,13 @@ from uuid import NAMESPACE_URL, uuid5
 import msgspec
 from msgspec import Struct
 
-from penstock.console.jobs import JOB_PREFIX, read_record, status_of
-from penstock.console.messages import answered
+from penstock.console.jobs import JOB_PREFIX, Summary, Wanted, is_wanted, read_record, status_of, summarise
+from penstock.console.messages import SEARCH_MS, answered
 from penstock.console.walking import Walk
+from penstock.core.clock import Clock
 from penstock.core.effects import Record
 from penstock.core.errors import InvalidRequest
+from penstock.core.messages import State
 from penstock.core.operations import Find, FindRecords, GetRecords
 
 FLOW_PREFIX = "flow/"
@@ -82,6 +84,30 @@ def list_flows(asked: WantedFlows) -> Walk:
             }
         )
     return answered({"workflows": found, "next_after": page.next_after})
+
+
+def list_blocked(asked: Wanted, clock: Clock) -> Walk:
+    """Answer jobs that wait for others of their workflow, as ``list_jobs`` does; they are in no queue yet, and are
+    found by their workflows, the latest first."""
+    until = clock.now_ms() + SEARCH_MS
+    found: list[Summary] = []
+    after: str | None = asked.after
+    while after is not None and len(found) < asked.limit:
+        page = yield FindRecords(FLOW_PREFIX, after=after, limit=PAGE, is_descending=True)
+        after = page.next_after
+        for record in page.records:
+            flow = _flow_in(record)
+            ids = [] if flow is None else _job_ids(flow)[:MOST_NODES]
+            for start in range(0, len(ids), AT_ONCE):
+                messages = (yield Find(tuple(ids[start : start + AT_ONCE]))).messages
+                for message in messages:
+                    if message is not None and message.state is State.BLOCKED:
+                        job = summarise(message.message_id, message, None)
+                        if is_wanted(asked, job):
+                            found.append(job)
+            if len(found) >= asked.limit or clock.now_ms() >= until:
+                return answered({"jobs": found, "next_after": record.key})
+    return answered({"jobs": found, "next_after": after})
 
 
 def show_flow(asked: OneFlow) -> Walk:

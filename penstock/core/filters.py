@@ -1,8 +1,12 @@
 """Which messages somebody wants to see or move."""
 
 import json
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
 
-from msgspec import Struct
+import msgspec
+from msgspec import Raw, Struct
 
 from penstock.core.messages import MessageView, State
 
@@ -60,12 +64,79 @@ def _has_attribute(wanted: MessageFilter, message: MessageView) -> bool:
 
 
 def _has_json(wanted: MessageFilter, body: str) -> bool:
-    if wanted.json_path is None:
-        return True
-    try:
-        node = json.loads(body)
-        for step in filter(None, wanted.json_path.removeprefix("$").split(".")):
-            node = node[int(step)] if isinstance(node, list) else node[step]
-        return wanted.json_value is None or node == json.loads(wanted.json_value)
-    except (ValueError, KeyError, IndexError, TypeError, RecursionError):
-        return False
+    return wanted.json_path is None or _json_condition(wanted.json_path, wanted.json_value).holds(body)
+
+
+class _JsonCondition:
+    """A path into JSON and the value wanted there, made once for all the bodies that are looked through.
+
+    Only what lies on the path is decoded. Bodies that msgspec refuses though Python reads them (half of a surrogate
+    pair, numbers beyond a double) are read as Python reads them.
+    """
+
+    __slots__ = ("_is_value_wanted", "_is_wanted_json", "_steps", "_wanted", "_wanted_raw")
+
+    def __init__(self, path: str, value: str | None) -> None:
+        self._steps = [(step, _object_decoder(step)) for step in path.removeprefix("$").split(".") if step]
+        self._is_value_wanted = value is not None
+        self._wanted: Any = None
+        self._wanted_raw = b""
+        self._is_wanted_json = True
+        if value is not None:
+            try:
+                self._wanted = json.loads(value)
+                self._wanted_raw = value.encode()
+            except (ValueError, RecursionError):
+                self._is_wanted_json = False
+
+    def holds(self, body: str) -> bool:
+        """Return whether a body is JSON that has the value there, or anything if none is wanted."""
+        try:
+            return self._is_wanted_json and self._is_at_end(body)
+        except (msgspec.MsgspecError, UnicodeEncodeError):
+            return self._holds_slowly(body)
+        except (ValueError, IndexError, RecursionError):
+            return False
+
+    def _is_at_end(self, body: str) -> bool:
+        node: str | Raw = body
+        for step, decode in self._steps:
+            start = bytes(memoryview(node)[:1]) if isinstance(node, Raw) else node.lstrip(" \t\r\n")[:1].encode()
+            if start == b"{":
+                node = decode(node)
+                if not node:
+                    return False
+            elif start == b"[":
+                node = _decode_list(node)[int(step)]
+            else:
+                return False
+        if not self._steps:
+            node = _decode_raw(node)
+        if not self._is_value_wanted or bytes(node) == self._wanted_raw:  # type: ignore[arg-type]
+            return True
+        return _is_same(msgspec.json.decode(node), self._wanted)
+
+    def _holds_slowly(self, body: str) -> bool:
+        try:
+            node = json.loads(body)
+            for step, _ in self._steps:
+                node = node[int(step)] if isinstance(node, list) else node[step]
+        except (ValueError, KeyError, IndexError, TypeError, RecursionError):
+            return False
+        return not self._is_value_wanted or _is_same(node, self._wanted)
+
+
+def _object_decoder(step: str) -> Callable[[str | Raw], Raw]:
+    """Return what reads one member of an object, and nothing else of it; what that has is empty where there is none."""
+    kind = msgspec.defstruct("Member", [("value", Raw, Raw())], rename={"value": step})
+    decode = msgspec.json.Decoder(kind).decode
+    return lambda node: decode(node).value  # type: ignore[attr-defined]
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    return isinstance(one, bool) is isinstance(other, bool) and one == other
+
+
+_decode_list = msgspec.json.Decoder(list[Raw]).decode
+_decode_raw = msgspec.json.Decoder(Raw).decode
+_json_condition = lru_cache(maxsize=64)(_JsonCondition)

@@ -22,6 +22,7 @@ class Move(Struct, frozen=True, omit_defaults=True):
     Attributes:
         move_id: a UUID.
         source: the queue that is emptied.
+        started_at: when it begins (ms since the epoch); until then it waits, and may be cancelled untouched.
         target: where its messages go; ``None``: each back to the queue it was dead-lettered from.
         rate_per_second: at most so many messages each second; ``None`` as fast as it goes.
         filter: only messages that match; ``None`` all.
@@ -50,6 +51,8 @@ class Move(Struct, frozen=True, omit_defaults=True):
 
 def allowance(move: Move, now: int, limit: int) -> int:
     """Return how many messages a step at ``now`` may move, at most ``limit``: the first second's worth at once."""
+    if now < move.started_at and not move.moved_count:
+        return 0
     if move.rate_per_second is None:
         return limit
     elapsed = 1000 + max(0, now - move.started_at)
@@ -58,8 +61,8 @@ def allowance(move: Move, now: int, limit: int) -> int:
 
 def next_step_at(move: Move, now: int) -> int:
     """Return the instant at which the next message of a running move is due, not before ``now``."""
-    if move.rate_per_second is None:
-        return now
+    if move.rate_per_second is None or not move.moved_count:
+        return max(now, move.started_at)
     # the smallest whole ms at which rate * (1000 + elapsed) // 1000 exceeds what has been moved
     elapsed = -(-(move.moved_count + 1) * 1000 // move.rate_per_second) - 1000
     return max(now, move.started_at + elapsed)

@@ -1,4 +1,5 @@
-"""What a caller may do: with queues of their own account all that no policy denies, with others what one allows.
+"""What a caller may do: what the rights of their key or login cover; of that, with queues of their own account all that
+no policy denies, with others what one allows.
 
 A queue of the server's own account has a plain name, any other is called ``region/account/name``. What names no queue
 but a message id, a record or the feed reaches into all accounts, and so is for the server's own account only.
@@ -12,7 +13,9 @@ from penstock.broker.contract import Broker
 from penstock.core.errors import AccessDenied
 from penstock.core.operations import CreateQueue, DeleteQueue, Operation, UpdateQueue
 from penstock.core.policies import Caller, Verdict, verdict
+from penstock.core.rights import Right
 from penstock.server.demands import OWN, demands_of, is_about_policy, only_queue_of
+from penstock.server.needs import RIGHT_OF, is_allowed, needs_of, seen
 from penstock.server.policies import QueuePolicies
 from penstock.wire.http import Request
 from penstock.wire.sqs.names import partition_of
@@ -57,7 +60,11 @@ class Access:
             return False
         known = self._kept.get(queue)
         return (
-            known is not None and known.owner == request.account and not known.has_denials and self._now() < known.until
+            known is not None
+            and known.owner == request.account
+            and not known.has_denials
+            and self._now() < known.until
+            and (request.rights.is_full or request.rights.allows(RIGHT_OF[type(operation)], queue))
         )
 
     async def check(self, request: Request, operation: Operation[Any]) -> None:
@@ -71,6 +78,8 @@ class Access:
             AccessDenied: they may not.
             PenstockError: a policy cannot be read.
         """
+        if not is_allowed(request.rights, operation):
+            raise _beyond_rights(request, operation)
         since = self._now()
         for queue, action in demands_of(operation, request.action):
             owns = self._policies.owner_of(queue) == request.account
@@ -88,6 +97,22 @@ class Access:
                 said = verdict(known.policy, self._caller(request), action, known.arn)
             if said is Verdict.DENIED or (said is Verdict.SILENT and not owns):
                 raise self._refusal(request, operation, queue, action, is_explicit=said is Verdict.DENIED)
+
+    def check_page(self, request: Request) -> None:
+        """Let somebody see a page that tells of all queues.
+
+        Raises:
+            AccessDenied: they may not.
+        """
+        if not request.rights.allows(Right.DESCRIBE, ""):
+            raise AccessDenied(
+                f"{request.user} may not see this: it needs the right to describe all queues.",
+                hint="Use a key that is allowed view.",
+            )
+
+    def seen(self, request: Request, operation: Operation[Any], reply: Any) -> Any:
+        """Return a reply as far as its caller may see it."""
+        return reply if request.rights.is_full else seen(request.rights, operation, request.action, reply)
 
     def performed(self, operation: Operation[Any]) -> None:
         """Take note that an operation was performed: it may have changed a policy."""
@@ -119,3 +144,14 @@ class Access:
             hint=f"Change the queue's policy with a key of account {owner}.",
             field="queue",
         )
+
+
+def _beyond_rights(request: Request, operation: Operation[Any]) -> AccessDenied:
+    lacking = [(queue, right) for queue, right in needs_of(operation) if not request.rights.allows(right, queue)]
+    queue, right = min(lacking)
+    where = f"queue {queue}" if queue else "all queues"
+    return AccessDenied(
+        f"{request.user} may not perform {type(operation).__name__}: it needs the right to {right} {where}.",
+        hint="Somebody who may administer this server can grant it: `penstock key create --allow`.",
+        field="queue",
+    )

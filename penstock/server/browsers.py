@@ -66,7 +66,7 @@ class Browsers:
         Raises:
             AccessDenied: it does.
         """
-        host = request.headers.get(b"host", b"")
+        host = request.host
         if self._guards_name and host not in self._known_hosts:
             if self._is_own_name(host):
                 if len(self._known_hosts) < _MOST_HOSTS:
@@ -90,7 +90,7 @@ class Browsers:
         if origin is None:
             return False
         where = origin.partition(b"://")[2]  # of "null", a page without an origin, there is nothing
-        return not where or where not in (request.headers.get(b"host"), self._public_host)
+        return not where or where not in (request.host, self._public_host)
 
     def check(self, operation: Operation[Any]) -> None:
         """Refuse what another site must not do.

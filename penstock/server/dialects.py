@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from penstock.core.operations import CreateQueue, UpdateQueue
 from penstock.core.queues import QueueChanges
+from penstock.server.desk import MOUNT as DESK
 from penstock.server.mounts import Mount
 from penstock.server.options import ServerOptions
 from penstock.server.welcome import Welcome
@@ -29,10 +30,11 @@ class Dialects:
 
     Args:
         options: who answers at the root, and what the dialects need to know.
+        desk: answers what is asked about keys.
         mounts: others' dialects, and where browsers are sent.
     """
 
-    def __init__(self, options: ServerOptions, mounts: Sequence[Mount] = ()) -> None:
+    def __init__(self, options: ServerOptions, desk: Dialect, mounts: Sequence[Mount] = ()) -> None:
         sqs = SqsOptions(
             limits=options.limits,
             public_url=options.public_url,
@@ -50,6 +52,7 @@ class Dialects:
         home = next((mount.home for mount in mounts if mount.home is not None), None)
         self._welcome = Welcome(self.sqs_query, home)
         self._mounts: dict[str, Dialect] = {"v1": self.rest, "aweq": self.aweq, "wq": self.wq, "_aws": self.sqs_peek}
+        self._mounts[DESK] = desk
         self._mounts |= {mount.name: mount.dialect for mount in mounts}
         self._named_lifetimes = {AWEQ_QUEUE: options.aweq_checkout_seconds, WQ_QUEUE: options.wq_lock_seconds}
         self._root_is_wq = options.root_dialect == "wq"

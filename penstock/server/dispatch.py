@@ -16,11 +16,12 @@ from penstock.core.messages import Delivery
 from penstock.core.operations import Receive, Settle
 from penstock.core.settlements import GiveBack, Settlement
 from penstock.server.access import Access
-from penstock.server.auth import Gate
 from penstock.server.browsers import Browsers
 from penstock.server.dialects import Dialects
+from penstock.server.entrance import Entrance
 from penstock.server.long_polls import Client, ClientGone, LongPolls
 from penstock.server.mounts import Page
+from penstock.server.reserved import TOUCHES_RECORDS, check_records, without_reserved
 from penstock.wire.http import Call, Dialect, Request, Response
 
 log = logging.getLogger("penstock.server")
@@ -36,9 +37,7 @@ class Dispatch:
     Args:
         broker: performs the operations.
         dialects: what requests may be written in.
-        gate: finds out who is calling.
-        access: decides what they may do; ``None`` where nobody needs a key.
-        browsers: keeps pages of other sites away; ``None`` where keys do.
+        entrance: finds out who is calling, and what they may do.
         open_pages: by path, for everybody.
         closed_pages: by path, for those who may call.
     """
@@ -47,21 +46,21 @@ class Dispatch:
         self,
         broker: Broker,
         dialects: Dialects,
-        gate: Gate,
-        access: Access | None,
-        browsers: Browsers | None,
+        entrance: Entrance,
         *,
         open_pages: Mapping[str, Page],
         closed_pages: Mapping[str, Page],
     ) -> None:
-        self.account = gate.account
-        self.region = gate.region
+        self.account = entrance.gate.account
+        self.region = entrance.gate.region
         self.long_polls = LongPolls(broker)
         self._perform = broker.perform
         self._dialects = dialects
-        self._gate = gate
-        self._access = access
-        self._browsers = browsers
+        self._gate = entrance.gate
+        self._access = entrance.access
+        self._browsers = entrance.browsers
+        self._logins = entrance.logins
+        self._desk = entrance.desk
         self._pages = {**open_pages, **closed_pages}
         self._open_paths = frozenset(open_pages)
         self._quiet_until: dict[str, float] = {}
@@ -88,7 +87,12 @@ class Dispatch:
         try:
             if request.method == "OPTIONS":
                 return self._options(dialect, request)
-            self._gate.identify(request, headers)
+            if dialect is self._desk:
+                return await self._desk.answer(request, headers)
+            if b"cookie" in request.headers:
+                await self._logins.identify(request, headers)
+            else:
+                self._gate.identify(request, headers)
             try:
                 return await self._walk(dialect, request, client)
             except QueueNotFound:
@@ -123,9 +127,10 @@ class Dispatch:
         request: Request,
         client: Client,
     ) -> Response:
-        access, browsers = self._access, self._browsers
-        if browsers is not None:
-            browsers = self._watched(browsers, dialect, request)
+        access: Access | None = self._access
+        browsers: Browsers | None = None
+        if self._gate.is_open:
+            access, browsers = None, self._watched(dialect, request)
         step = dialect.decode(request)
         taken: tuple[Delivery, ...] = ()
         while isinstance(step, Call):
@@ -134,6 +139,9 @@ class Dispatch:
                 await access.check(request, operation)
             elif browsers is not None:
                 browsers.check(operation)
+            touches_records = type(operation) in TOUCHES_RECORDS
+            if touches_records:
+                check_records(operation)
             reply: Any
             if type(operation) is Receive:
                 if operation.wait_seconds == 0:
@@ -149,15 +157,18 @@ class Dispatch:
                 reply = await self._perform(operation)
             if access is not None:
                 access.performed(operation)
+                reply = access.seen(request, operation, reply)
+            if touches_records:
+                reply = without_reserved(operation, reply)
             step = step.then(reply)
         return step
 
-    def _watched(self, browsers: Browsers, dialect: Dialect, request: Request) -> Browsers | None:
+    def _watched(self, dialect: Dialect, request: Request) -> Browsers | None:
         """Return who has to look at the operations of a request, if anybody has to."""
         if self._dialects.is_open_to_pages(dialect):
             return None
-        browsers.check_name(request)
-        return browsers if browsers.is_other_site(request) else None
+        self._browsers.check_name(request)
+        return self._browsers if self._browsers.is_other_site(request) else None
 
     async def _give_back(self, queue: str, deliveries: tuple[Delivery, ...]) -> None:
         """Nobody is there to take them."""
@@ -166,9 +177,10 @@ class Dispatch:
     async def _show(self, request: Request, headers: list[tuple[bytes, bytes]]) -> Response:
         try:
             if request.path not in self._open_paths:
-                if self._browsers is not None:
+                if self._gate.is_open:
                     self._browsers.check_name(request)
-                self._gate.identify(request, headers)
+                await self._logins.identify(request, headers)
+                self._access.check_page(request)
             if request.method not in ("GET", "HEAD"):
                 return Response(405, ((b"allow", b"GET, HEAD"), (b"content-type", b"text/plain")), b"Use GET.\n")
             return await self._pages[request.path](request)

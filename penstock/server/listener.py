@@ -15,6 +15,7 @@ from penstock.core.errors import PenstockError
 from penstock.server.connections import Connection
 from penstock.server.long_polls import Client
 from penstock.server.options import ServerOptions
+from penstock.server.proxies import Proxies
 from penstock.server.reading import Intake
 from penstock.wire.http import Request, Response
 
@@ -53,7 +54,7 @@ class Listener:
     def __init__(self, answerer: Answerer, options: ServerOptions) -> None:
         self.loop = asyncio.get_running_loop()
         self.answerer = answerer
-        self.intake = Intake(options.account, options.region, options.max_body_bytes)
+        self.intake = Intake(options.account, options.region, options.max_body_bytes, Proxies(options.trusted_proxies))
         self.idle_seconds = options.idle_seconds
         self.read_seconds = options.read_seconds
         self.connections: set[Connection] = set()

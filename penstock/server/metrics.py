@@ -1,21 +1,14 @@
-"""What Prometheus is told. Counted in plain numbers on the hot path, put into words when it asks.
+"""What Prometheus is told, put into words when it asks; docs/metrics.md lists all of it.
 
-penstock_operations_total{operation, outcome}        operations ended; outcome is ok, cancelled or an error's code
-penstock_operation_seconds{operation}                histogram of how long they took, long polls included
-penstock_waiting_receives                            long polls waiting now
-penstock_queue_messages{queue, state}                messages by state: ready, delayed, in_flight
-penstock_queue_oldest_message_age_seconds{queue}     since the oldest message was sent; 0 for an empty queue
-penstock_queue_{sent,received,deleted}_total{queue}  since the queue was created, by all processes on the store
-penstock_queues_not_shown                            1 when there are more than the 1000 queues shown, else 0
-process_*, python_info                               memory, processor time, open files; see prometheus-client
-
-Where several processes serve one port, any tells of all, and what is not of queues has the label ``process``.
+The number of series is bounded. Queues are told in order of their names and not the deepest first: a series that comes
+and goes has no rate. Who has more than the bound, or wants none, says which in the address.
 """
 
-import os
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from itertools import accumulate
+from urllib.parse import parse_qsl
 
 from prometheus_client import PlatformCollector, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -24,37 +17,14 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 from penstock.broker.contract import Broker
 from penstock.core.clock import Clock
+from penstock.core.errors import InvalidRequest
 from penstock.core.operations import ListQueues, Operation
 from penstock.core.queues import QueueDescription
-from penstock.server.siblings import Figures, Siblings
+from penstock.server.counting import ACTIONS, MOST_QUEUES, Counting, Durations
+from penstock.server.siblings import Family, Figures, Siblings
 from penstock.wire.http import Request, Response
 
-MOST_QUEUES = 1000
-BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0)
-"""Upper bounds in seconds."""
-
 _HEADERS = ((b"content-type", b"text/plain; version=0.0.4; charset=utf-8"),)
-_BOUNDS = (*map(str, BUCKETS), "+Inf")
-
-
-class Counting:
-    """Observes operations. Its own numbers and not prometheus-client's: those take a lock for each, and 5 us."""
-
-    def __init__(self) -> None:
-        self.counts: dict[tuple[type, str], int] = {}
-        self.sums: dict[type, float] = {}
-        self.buckets: dict[type, list[int]] = {}
-
-    def performed(self, operation: type[Operation], outcome: str, seconds: float) -> None:  # type: ignore[type-arg]
-        """Count an operation that has ended."""
-        which = (operation, outcome)
-        if which not in self.counts:
-            self.counts[which] = 0
-            self.sums.setdefault(operation, 0.0)
-            self.buckets.setdefault(operation, [0] * len(_BOUNDS))
-        self.counts[which] += 1
-        self.sums[operation] += seconds
-        self.buckets[operation][bisect_left(BUCKETS, seconds)] += 1
 
 
 class Metrics:
@@ -64,8 +34,10 @@ class Metrics:
         broker: tells of the queues.
         counting: what was counted.
         waiting_count: how many long polls wait now.
+        connection_count: how many connections are open.
         clock: tells the time.
-        siblings: the other processes of the port.
+        siblings: the other processes of the port. Any tells of all then, and what is not of the store's queues has
+            the label ``process``.
     """
 
     def __init__(
@@ -73,56 +45,86 @@ class Metrics:
         broker: Broker,
         counting: Counting,
         waiting_count: Callable[[], int],
+        connection_count: Callable[[], int],
         clock: Clock,
         siblings: Siblings | None = None,
     ) -> None:
         self._broker = broker
         self._counting = counting
         self._waiting_count = waiting_count
+        self._connection_count = connection_count
         self._clock = clock
+        self._version = _version()
         self._siblings = siblings
+        self._process = ProcessCollector(registry=None)
         self._platform = CollectorRegistry()
         PlatformCollector(registry=self._platform)
         if siblings is not None:
-            siblings.start(self.figures)
-
-    def figures(self) -> Figures:
-        """Return what this process has counted."""
-        counting = self._counting
-        return Figures(
-            0 if self._siblings is None else self._siblings.index,
-            os.getpid(),
-            [(operation.__name__, outcome, count) for (operation, outcome), count in counting.counts.items()],
-            {operation.__name__: seconds for operation, seconds in counting.sums.items()},
-            {operation.__name__: buckets for operation, buckets in counting.buckets.items()},
-            self._waiting_count(),
-        )
+            siblings.start(lambda: Figures(siblings.index, list(map(_as_family, self._of_this()))))
 
     async def page(self, request: Request) -> Response:
-        """Return everything there is to tell now."""
-        reply = await self._broker.perform(ListQueues(limit=MOST_QUEUES))
+        """Return everything there is to tell now. Raises InvalidRequest for parameters it does not know."""
+        asked = _asked(request)
+        families = [*self._of_this()] if self._siblings is None else self._of_all(self._siblings)
+        if asked.limit:
+            reply = await self._broker.perform(asked)
+            families += self._of_queues(reply.queues, reply.next_after is not None)
         registry = CollectorRegistry()
-        registry.register(_Fixed([*self._of_processes(), *self._of_queues(reply.queues, reply.next_after is not None)]))
-        return Response(200, _HEADERS, generate_latest(registry) + generate_latest(self._platform))
+        registry.register(_Fixed(families))
+        # a thousand queues take tens of milliseconds, in which others want to be served
+        said = await asyncio.to_thread(lambda: generate_latest(registry) + generate_latest(self._platform))
+        return Response(200, _HEADERS, said)
 
-    def _of_processes(self) -> Iterable[Metric]:
-        if self._siblings is None:
-            return _of_process(self.figures())
-        everyone = sorted([self.figures(), *self._siblings.others()], key=lambda each: each.index)
+    def _of_this(self) -> Iterator[Metric]:
+        yield from self._of_process()
+        yield from self._of_operations()
+        yield from self._process.collect()
+
+    def _of_all(self, siblings: Siblings) -> list[Metric]:
+        own = Figures(siblings.index, list(map(_as_family, self._of_this())))
         families: dict[str, Metric] = {}
-        for figures in everyone:
-            for family in _of_process(figures):
-                samples, family.samples = family.samples, []
-                families.setdefault(family.name, family).samples += [
-                    each._replace(labels={**each.labels, "process": str(figures.index)}) for each in samples
-                ]
-        return families.values()
+        for figures in sorted([own, *siblings.others()], key=lambda each: each.index):
+            for each in figures.families:
+                family = families.setdefault(each.name, Metric(each.name, each.said, each.kind))
+                for name, labels, value in each.samples:
+                    family.add_sample(name, {**labels, "process": str(figures.index)}, value)
+        return list(families.values())
+
+    def _of_process(self) -> Iterator[Metric]:
+        build = GaugeMetricFamily("penstock_build_info", "Always 1.", labels=("version",))
+        build.add_metric((self._version,), 1)
+        yield build
+        yield GaugeMetricFamily("penstock_waiting_receives", "Long polls waiting now.", self._waiting_count())
+        yield GaugeMetricFamily("penstock_connections", "Connections open now.", self._connection_count())
+
+    def _of_operations(self) -> Iterator[Metric]:
+        counting = self._counting
+        total = CounterMetricFamily("penstock_operations", "Operations ended.", labels=("operation", "outcome"))
+        for (operation, outcome), count in counting.operations.items():
+            total.add_metric((operation.__name__, outcome), count)
+        yield total
+        by_name = {_name(operation): each for operation, each in counting.operation_seconds.items()}
+        yield _histogram("penstock_operation_seconds", "How long operations took.", "operation", by_name)
+        called = {call: each for call, each in counting.store_seconds.items() if any(each.counts)}
+        yield _histogram("penstock_store_seconds", "How long calls of the store took.", "call", called)
+        waiting = HistogramMetricFamily("penstock_message_waiting_seconds", "From sending to the first delivery.")
+        waiting.add_metric((), _cumulated(counting.waiting), counting.waiting.sum_seconds)
+        yield waiting
+        again = CounterMetricFamily("penstock_redeliveries", "Deliveries that were not the first.", labels=("queue",))
+        for queue, count in counting.redeliveries.items():
+            again.add_metric((queue,), count)
+        yield again
+        settled = CounterMetricFamily("penstock_settlements", "Deliveries settled.", labels=("action", "result"))
+        for (action, result), count in counting.settlements.items():
+            settled.add_metric((ACTIONS[action], result), count)
+        yield settled
 
     def _of_queues(self, queues: Sequence[QueueDescription], has_more: bool) -> Iterator[Metric]:
         messages = GaugeMetricFamily("penstock_queue_messages", "Messages now.", labels=("queue", "state"))
         age = GaugeMetricFamily(
             "penstock_queue_oldest_message_age_seconds", "Since the oldest message was sent.", labels=("queue",)
         )
+        dead = GaugeMetricFamily("penstock_queue_dead_letters", "Messages of a dead-letter queue.", labels=("queue",))
         totals = {
             verb: CounterMetricFamily(
                 f"penstock_queue_{verb}", f"Messages {verb} since the queue was created.", labels=("queue",)
@@ -130,31 +132,61 @@ class Metrics:
             for verb in ("sent", "received", "deleted")
         }
         now = self._clock.now_ms()
+        targets = {queue.settings.redrive.dead_letter_queue for queue in queues if queue.settings.redrive}
         for queue in queues:
+            counts = queue.counts
             for state in ("ready", "delayed", "in_flight"):
-                messages.add_metric((queue.name, state), getattr(queue.counts, state))
+                messages.add_metric((queue.name, state), getattr(counts, state))
+            if queue.name in targets:
+                dead.add_metric((queue.name,), counts.ready + counts.delayed + counts.in_flight)
             oldest = now if queue.oldest_sent_at is None else queue.oldest_sent_at
             age.add_metric((queue.name,), max(0, now - oldest) / 1000)
             for verb, total in totals.items():
                 total.add_metric((queue.name,), getattr(queue, f"{verb}_total"))
-        yield from (messages, age, *totals.values())
-        yield GaugeMetricFamily(
-            "penstock_queues_not_shown", f"1: there are more than the {MOST_QUEUES} queues shown.", int(has_more)
+        yield from (messages, dead, age, *totals.values())
+        yield GaugeMetricFamily("penstock_queues_not_shown", "1: there are more queues than shown.", int(has_more))
+
+
+def _as_family(family: Metric) -> Family:
+    samples = [(each.name, dict(each.labels), float(each.value)) for each in family.samples]
+    return Family(family.name, family.documentation, family.type, samples)
+
+
+def _version() -> str:
+    try:
+        return version("penstock")
+    except PackageNotFoundError:
+        return "unknown"  # run from its sources, without having been installed
+
+
+def _asked(request: Request) -> ListQueues:
+    """Return which queues to tell of; a limit of 0: none."""
+    asked = {"queues": str(MOST_QUEUES), "prefix": ""}
+    for name, value in parse_qsl(request.query.decode("latin-1"), keep_blank_values=True):
+        if name not in asked:
+            raise InvalidRequest(f"There is no parameter {name!r}.", hint="There are: queues, prefix.", field=name)
+        asked[name] = value
+    limit = asked["queues"]
+    if not (limit.isascii() and limit.isdigit() and int(limit) <= MOST_QUEUES):
+        raise InvalidRequest(
+            f"queues must be 0 to {MOST_QUEUES}.", hint="0 tells of no queue; prefix chooses by name.", field="queues"
         )
+    return ListQueues(prefix=asked["prefix"], limit=int(limit))
 
 
-def _of_process(figures: Figures) -> Iterator[Metric]:
-    total = CounterMetricFamily("penstock_operations", "Operations ended.", labels=("operation", "outcome"))
-    for operation, outcome, count in figures.counts:
-        total.add_metric((operation, outcome), count)
-    yield total
-    seconds = HistogramMetricFamily("penstock_operation_seconds", "How long operations took.", labels=("operation",))
-    for operation, buckets in figures.buckets.items():
-        cumulated = list(zip(_BOUNDS, accumulate(buckets), strict=True))
-        seconds.add_metric((operation,), cumulated, figures.sums[operation])
-    yield seconds
-    yield GaugeMetricFamily("penstock_waiting_receives", "Long polls waiting now.", figures.waiting)
-    yield from ProcessCollector(pid=lambda: figures.pid, registry=None).collect()
+def _name(operation: type[Operation]) -> str:  # type: ignore[type-arg]
+    return operation.__name__
+
+
+def _histogram(name: str, said: str, label: str, durations: dict[str, Durations]) -> Metric:
+    family = HistogramMetricFamily(name, said, labels=(label,))
+    for value, each in durations.items():
+        family.add_metric((value,), _cumulated(each), each.sum_seconds)
+    return family
+
+
+def _cumulated(durations: Durations) -> list[tuple[str, float]]:
+    return list(zip((*map(str, durations.bounds), "+Inf"), accumulate(durations.counts), strict=True))
 
 
 class _Fixed(Collector):

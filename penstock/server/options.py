@@ -5,12 +5,16 @@ from typing import Literal
 
 from msgspec import Struct
 
+from penstock.core.rights import FULL, Rights
+
 RootDialect = Literal["sqs", "aweq", "wq"]
 Limits = Literal["strict", "relaxed"]
 
 DEFAULT_ACCOUNT = "000000000000"
 DEFAULT_REGION = "us-east-1"
 DEFAULT_PORT = 3000
+DEFAULT_SESSION_IDLE_SECONDS = 3600
+DEFAULT_SESSION_SECONDS = 43_200
 DEFAULT_MAX_BODY_BYTES = 4 << 20
 
 
@@ -22,12 +26,14 @@ class Key(Struct, frozen=True):
         secret: the other half, as in ``AWS_SECRET_ACCESS_KEY``.
         account: twelve digits; the account whose queues the key reaches.
         name: of the user that queue policies know; the ``access_key_id`` where it is empty.
+        rights: what it may do with the queues of its account.
     """
 
     access_key_id: str
     secret: str
     account: str = DEFAULT_ACCOUNT
     name: str = ""
+    rights: Rights = FULL
 
     @property
     def user(self) -> str:
@@ -43,10 +49,16 @@ class ServerOptions(Struct, frozen=True, kw_only=True):
         port: TCP port; 0 lets the system choose one.
         root_dialect: who answers at ``/`` what is not plainly for another.
         limits: ``strict``: AWS's limits and cool-downs at the SQS edge; ``relaxed``: Penstock's own.
-        keys: who may call. Empty: everybody.
+        auth: ``keys``: callers need a key; ``none``: everybody may call; ``None``: they need one if there are any, here
+            or in the store.
+        keys: who may call, beside those whose keys the store keeps.
+        master_keys: what the secrets of the store's keys are derived from, the newest first.
+        session_idle_seconds: a login of which nothing is heard for so long ends.
+        session_seconds: every login ends after so long.
         account: twelve digits; whom callers without a key of their own speak for.
         region: AWS region of requests that name none.
         public_url: start of the queue URLs given out; ``None``: as the request's ``Host`` says.
+        trusted_proxies: networks of proxies whose ``X-Forwarded-For``, ``-Proto`` and ``-Host`` are believed.
         max_body_bytes: largest request body taken. The default holds an SQS batch of 1 MiB, form-encoded.
         read_seconds: a request must have arrived whole so long after its first byte.
         idle_seconds: a connection on which nothing happens is closed after so long.
@@ -62,10 +74,15 @@ class ServerOptions(Struct, frozen=True, kw_only=True):
     port: int = DEFAULT_PORT
     root_dialect: RootDialect = "sqs"
     limits: Limits = "strict"
+    auth: Literal["keys", "none"] | None = None
     keys: tuple[Key, ...] = ()
+    master_keys: tuple[str, ...] = ()
+    session_idle_seconds: float = DEFAULT_SESSION_IDLE_SECONDS
+    session_seconds: float = DEFAULT_SESSION_SECONDS
     account: str = DEFAULT_ACCOUNT
     region: str = DEFAULT_REGION
     public_url: str | None = None
+    trusted_proxies: tuple[str, ...] = ()
     max_body_bytes: int = DEFAULT_MAX_BODY_BYTES
     read_seconds: float = 30
     idle_seconds: float = 75

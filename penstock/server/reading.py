@@ -10,6 +10,7 @@ import httptools
 from msgspec import Struct
 
 from penstock.core.errors import MessageTooLarge, PenstockError
+from penstock.server.proxies import Proxies
 from penstock.wire.http import Request, Response
 
 MAX_URL_BYTES = 64 << 10
@@ -50,9 +51,11 @@ class Intake:
     Args:
         account, region: on whose behalf requests are until the gate finds out.
         max_body_bytes: larger bodies are not taken.
+        proxies: those that are believed.
     """
 
-    def __init__(self, account: str, region: str, max_body_bytes: int) -> None:
+    def __init__(self, account: str, region: str, max_body_bytes: int, proxies: Proxies) -> None:
+        self.proxies = proxies
         self.account = account
         self.region = region
         self.max_body_bytes = max_body_bytes
@@ -97,6 +100,7 @@ class Reader:
         "_headers",
         "_incoming",
         "_intake",
+        "_is_proxied",
         "_is_secure",
         "_parser",
         "_scheme",
@@ -115,6 +119,7 @@ class Reader:
         self._source_ip = source_ip
         self._is_secure = is_secure
         self._scheme = "https" if is_secure else "http"
+        self._is_proxied = intake.proxies.are_trusted(source_ip)
         self._parser = httptools.HttpRequestParser(self)
         self._arrived: list[Arrival] = []
         self._url = b""
@@ -205,7 +210,7 @@ class Reader:
             query,
             headers,
             b"",
-            self._scheme if headers.get(b"x-forwarded-proto") != b"https" else "https",
+            self._scheme,
             intake.account,
             intake.region,
             intake.mint_id(),
@@ -214,6 +219,10 @@ class Reader:
             self._source_ip,
             self._is_secure,
         )
+        if self._is_proxied:
+            origin = intake.proxies.origin(self._source_ip, self._scheme, header_list)
+            request.source_ip, request.scheme, request.forwarded_host = origin.source_ip, origin.scheme, origin.host
+            request.is_secure = origin.scheme == "https"
         self._incoming = Incoming(request, header_list)
         if b"expect" in headers:
             self.expects_continue = headers[b"expect"].lower() == b"100-continue"

@@ -9,14 +9,14 @@ from penstock.broker.observed import Observed
 from penstock.broker.system import SystemClock
 from penstock.core.clock import Clock
 from penstock.core.errors import QueueConflict, QueueNotFound
-from penstock.server.access import Access
-from penstock.server.auth import Gate
-from penstock.server.browsers import Browsers
+from penstock.server.counting import Counting
 from penstock.server.dialects import Dialects
+from penstock.server.directory.masters import Masters
 from penstock.server.dispatch import Dispatch
+from penstock.server.entrance import Entrance
 from penstock.server.health import Health
 from penstock.server.listener import Listener
-from penstock.server.metrics import Counting, Metrics
+from penstock.server.metrics import Metrics
 from penstock.server.mounts import Mount, Page
 from penstock.server.options import ServerOptions
 from penstock.server.siblings import Siblings
@@ -32,7 +32,12 @@ class Server:
         waiting_count: how many long polls the broker holds.
         clock: tells the ages of messages. Signatures are checked against the machine's clock in any case.
         mounts: what to serve besides.
+        counting: where to count; with what was counted elsewhere, such as calls of the store.
+        masters: what the secrets of the store's keys are derived from; those of the options if not given.
         siblings: the processes that serve the same port; ``None``: there are no others.
+
+    Attributes:
+        entrance: whom it lets in.
 
     Raises:
         OSError: the TLS files cannot be used.
@@ -47,25 +52,25 @@ class Server:
         waiting_count: Callable[[], int],
         clock: Clock | None = None,
         mounts: Sequence[Mount] = (),
+        counting: Counting | None = None,
+        masters: Masters | None = None,
         siblings: Siblings | None = None,
     ) -> None:
-        counting = Counting()
+        counting = counting or Counting()
         self._broker = Observed(broker, counting)
         self._options = options
         self._health = Health(check_store)
-        self._dialects = Dialects(options, mounts)
         clock = clock or SystemClock()
-        metrics = Metrics(broker, counting, waiting_count, clock, siblings)
-        access = Access(self._broker, account=options.account, region=options.region, now_ms=clock.now_ms)
+        self.entrance = entrance = Entrance(broker, options, clock, masters)
+        self._dialects = Dialects(options, entrance.desk, mounts)
+        metrics = Metrics(broker, counting, waiting_count, lambda: len(self._listener.connections), clock, siblings)
         open_pages: dict[str, Page] = {"/health/live": self._health.live, "/health/ready": self._health.ready}
         for mount in mounts:
             open_pages.update(mount.pages)
         self._dispatch = Dispatch(
             self._broker,
             self._dialects,
-            Gate(options.keys, account=options.account, region=options.region),
-            access if options.keys else None,
-            None if options.keys else Browsers(options),
+            entrance,
             open_pages=open_pages,
             closed_pages={"/metrics": metrics.page},
         )
@@ -73,7 +78,12 @@ class Server:
         self.port = options.port
 
     async def start(self, inherited: Sequence[socket.socket] = ()) -> None:
-        """Begin to listen, or use sockets that do. Raises OSError when the address cannot be had."""
+        """Begin to listen, or use sockets that do.
+
+        Raises:
+            OSError: the address cannot be had.
+            PenstockError: the store cannot be read.
+        """
         home = self._dialects.home_queue_at_root()
         if home is not None:
             with contextlib.suppress(QueueConflict):  # it is there, with settings of somebody's choice
@@ -81,6 +91,7 @@ class Server:
         for update in self._dialects.home_queue_updates():
             with contextlib.suppress(QueueNotFound):  # it is made with these settings when it is first used
                 await self._broker.perform(update)
+        await self.entrance.open()
         self.port = await self._listener.start(inherited)
 
     async def stop(self) -> None:
@@ -88,6 +99,12 @@ class Server:
         self._health.is_draining = True
         self._dispatch.long_polls.drain()
         await self._listener.stop()
+        await self.entrance.aclose()
+
+    @property
+    def key_count(self) -> int | None:
+        """How many keys there are; ``None``: everybody may call."""
+        return self.entrance.key_count
 
     @property
     def url(self) -> str:

@@ -16,24 +16,20 @@ from msgspec import Struct
 TELL_SECONDS = 1.0
 
 
-class Figures(Struct, frozen=True):
-    """What one process has counted.
+class Family(Struct, frozen=True):
+    """Samples that belong together, each with its name, labels and value; ``kind`` as Prometheus has it."""
 
-    Attributes:
-        index: which of the processes it is; one that takes the place of another has its index.
-        pid: its number.
-        counts: operations that ended, by name and outcome.
-        sums: how long they took in all, in seconds, by name.
-        buckets: how many took how long, by name; see ``metrics.BUCKETS``.
-        waiting: long polls that wait now.
-    """
+    name: str
+    said: str
+    kind: str
+    samples: list[tuple[str, dict[str, str], float]]
+
+
+class Figures(Struct, frozen=True):
+    """What one process has counted. ``index``: which it is; one that takes the place of another has its index."""
 
     index: int
-    pid: int
-    counts: list[tuple[str, str, int]]
-    sums: dict[str, float]
-    buckets: dict[str, list[int]]
-    waiting: int
+    families: list[Family]
 
 
 _decode = msgspec.msgpack.Decoder(Figures).decode

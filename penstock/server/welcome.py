@@ -42,7 +42,7 @@ class Welcome:
     def decode(self, request: Request) -> Step:
         if self._home is not None:
             return Response(303, ((b"location", self._home.encode()),), b"")
-        host = bytes(byte for byte in request.headers.get(b"host", b"localhost") if chr(byte) in _HOST_CHARACTERS)
+        host = bytes(byte for byte in request.host or b"localhost" if chr(byte) in _HOST_CHARACTERS)
         return Response(200, _HEADERS, _PAGE.replace(b"{url}", request.scheme.encode() + b"://" + host))
 
     def refuse(self, request: Request, error: PenstockError) -> Response:

@@ -66,7 +66,9 @@ class AppUnderTest:
         self.clock.advance((until - self.clock.now_ms()) / 1000)
         await self.run_until_idle()
 
-    def worker(self, *, slots: int = 1, owner: str = "", is_burst: bool = True) -> Worker:
+    def worker(
+        self, *, slots: int = 1, owner: str = "", is_burst: bool = True, job_log_level: int | None = None
+    ) -> Worker:
         """Return a worker of all queues that runs jobs inline; with one slot they run one after the other."""
         names = self.app.queues.keys() | {task.options.queue for task in self.app.tasks.values()}
         options = WorkerOptions(
@@ -77,6 +79,7 @@ class AppUnderTest:
             lookahead_seconds=0,
             owner=owner,
             is_present=False,
+            job_log_level=job_log_level,
         )
         inline = InlineRunner(self.faults)
         worker = Worker(self.app, self.broker, options, {"async": inline, "thread": inline, "process": inline})

@@ -140,7 +140,7 @@ class RunningServer:
         console = Console(broker, self._clock)
         try:
             server = Server(
-                broker if self._has_cool_downs else WithoutCoolDowns(broker),
+                console.broker if self._has_cool_downs else WithoutCoolDowns(console.broker),
                 self._options,
                 check_store=store.check,
                 waiting_count=lambda: local.waiting_count,

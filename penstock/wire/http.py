@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from penstock.core.errors import PenstockError
 from penstock.core.operations import Operation
+from penstock.core.rights import FULL, Rights
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -26,9 +27,12 @@ class Request(Struct, gc=False):
         raw_path: the path as it came, percent-encoded: it tells a slash in a name from one between names.
             Empty: the same as ``path``.
         user: which of the account's keys proved itself, by its name; empty where nobody had to.
-        source_ip: address the connection comes from.
-        is_secure: it came over TLS to this server; ``scheme`` believes a proxy, this does not.
+        source_ip: address of the client, as far as a proxy that is trusted tells it; else of the connection.
+        is_secure: it came over TLS to this server, or to a proxy that is trusted.
         action: what SQS calls it; set by the dialects that know.
+        rights: what the caller may do with the queues of the account.
+        forwarded_host: how the client calls the server, where a proxy that is trusted tells it.
+        session: names the login that proved who calls; empty where a key did, or nothing had to.
     """
 
     method: str
@@ -45,6 +49,14 @@ class Request(Struct, gc=False):
     source_ip: str = ""
     is_secure: bool = False
     action: str = ""
+    rights: Rights = FULL
+    session: str = ""
+    forwarded_host: bytes = b""
+
+    @property
+    def host(self) -> bytes:
+        """How the client calls the server; empty where it does not say."""
+        return self.forwarded_host or self.headers.get(b"host", b"")
 
 
 Body = bytes | AsyncGenerator[bytes, None]

@@ -35,9 +35,11 @@ from penstock.worker.sessions import (
 from penstock.worker.tasks import Task
 from penstock.worker.tracing import Tracing
 from penstock.worker.unique import JobExists, Unique
-from penstock.worker.workflows.calls import Call, Chain, Group, chain, chord, group
-from penstock.worker.workflows.graph import Node, Workflow, WorkflowInvalid
+from penstock.worker.workflows.calls import Call
+from penstock.worker.workflows.chains import Chain, Group, chain, chord, group
+from penstock.worker.workflows.graph import Workflow, WorkflowInvalid
 from penstock.worker.workflows.launching import WorkflowExists
+from penstock.worker.workflows.nodes import Node
 from penstock.worker.workflows.records import WorkflowView
 from penstock.worker.workflows.runs import AsyncWorkflowRun, WorkflowRun, WorkflowUnknown
 

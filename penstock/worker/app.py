@@ -1,31 +1,22 @@
 """The app: tasks by name, the queues they wait in, and the way to the broker."""
 
 import inspect
-import sys
-from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 from typing import Any, ParamSpec, TypeVar, overload
 
-from msgspec import Raw, structs
+from msgspec import structs
 
-from penstock.broker.contract import Broker
-from penstock.broker.system import Entropy, SystemClock, SystemEntropy
-from penstock.core.clock import Clock
 from penstock.core.errors import InvalidRequest
 from penstock.worker.arguments import TaskInvalid
-from penstock.worker.envelope import Envelope
 from penstock.worker.handles import Handles
 from penstock.worker.limits import Limit
-from penstock.worker.middleware import Middleware
 from penstock.worker.naming import name_of
 from penstock.worker.outbox.outbox import AsyncOutbox, Outbox
 from penstock.worker.outbox.relay import Relay, check_connect
 from penstock.worker.outcomes import Backoff, RetryPolicy
-from penstock.worker.portal import Connect, Portal
 from penstock.worker.queues import QueueDefinition
 from penstock.worker.schedules.records import CatchUp
-from penstock.worker.schedules.schedules import Args, AsyncSchedules, Schedules
-from penstock.worker.sending import Request, send
+from penstock.worker.schedules.schedules import Args
 from penstock.worker.sessions import MOST_EVENTS, Events, OnIdle, SessionTask
 from penstock.worker.tasks import OnFailure, RunsIn, Sender, Task, TaskOptions
 from penstock.worker.unique import Unique
@@ -39,40 +30,9 @@ RESULT_SECONDS = 86_400.0
 
 
 class App(Handles):
-    """Tasks and the broker their jobs go through.
+    """Tasks and the broker their jobs go through; made as a ``Runtime`` is."""
 
-    Args:
-        connect: opens the broker, on the event loop it will live on.
-        clock, entropy: where instants and ids come from.
-        result_seconds: how long the end of a job is known, unless its task says otherwise.
-        middleware: wraps every sending and every attempt, the first outermost.
-        name: tells this app from others on the same store: schedules that its code no longer declares are removed. Not
-            given: the module that makes it.
-    """
-
-    def __init__(
-        self,
-        connect: Connect,
-        *,
-        name: str | None = None,
-        clock: Clock | None = None,
-        entropy: Entropy | None = None,
-        result_seconds: float = RESULT_SECONDS,
-        middleware: Sequence[Middleware] = (),
-    ) -> None:
-        self.connect = connect
-        self.portal = Portal(lambda: self.connect())
-        self.clock: Clock = clock or SystemClock()
-        self.entropy: Entropy = entropy or SystemEntropy()
-        self.result_seconds = result_seconds
-        self.middleware = list(middleware)
-        self.tasks: dict[str, Task[..., Any]] = {}
-        self.queues: dict[str, QueueDefinition] = {}
-        self._usual_queues: dict[str, QueueDefinition] = {}
-        self.name = name or _calling_module()
-        self.async_schedules = AsyncSchedules(self)
-        self.schedules = Schedules(self.async_schedules, self)
-        self.relays: list[Relay] = []
+    tasks: dict[str, Task[..., Any]]
 
     # -- what there is to run ------------------------------------------------------------------------------------------
 
@@ -168,13 +128,6 @@ class App(Handles):
         """
         definition = QueueDefinition(name=name, **settings)
         self.queues[name] = definition
-        return definition
-
-    def queue_named(self, name: str) -> QueueDefinition:
-        """Return how a queue behaves."""
-        definition = self.queues.get(name) or self._usual_queues.get(name)
-        if definition is None:
-            definition = self._usual_queues[name] = QueueDefinition(name=name)
         return definition
 
     @overload
@@ -275,39 +228,6 @@ class App(Handles):
         self.relays.append(relay)
         return relay
 
-    def nudge_relays(self) -> None:
-        """Tell the relays in this process that there may be something to send."""
-        for relay in self.relays:
-            relay.nudge()
-
-    async def dispatch(self, broker: Broker, requests: Sequence[Request]) -> list[str]:
-        """Send jobs with a broker; see ``sending.send``."""
-        return await send(broker, requests, self.queue_named, self.clock.now_ms())
-
-    def stamp(self, envelope: Envelope) -> Envelope:
-        """Return a job as all middleware lets it be sent."""
-        for each in self.middleware:
-            envelope = each.sending(envelope)
-        return envelope
-
-    def new_id(self) -> str:
-        """Mint the id of a job."""
-        return self.entropy.message_id(self.clock.now_ms())
-
-    @property
-    def result_ms(self) -> int:
-        """How long the end of a job is known, in ms."""
-        return round(self.result_seconds * 1000)
-
-    def decode_result(self, task: str, result: Raw) -> Any:
-        """Return what a job returned, in the type its task says."""
-        known = self.tasks.get(task)
-        if known is None:
-            import msgspec
-
-            return msgspec.json.decode(result)
-        return known.arguments.decode_result(result)
-
     def relocate(self, url: str, *, key: str | None = None) -> None:
         """Have jobs go through another broker than the app was made with, before any was sent.
 
@@ -315,10 +235,6 @@ class App(Handles):
             InvalidRequest: this app was not made with a URL.
         """
         raise InvalidRequest("This app opens its broker in its own way.", hint="Leave the URL out.", field="url")
-
-    def close(self) -> None:
-        """Let go of the broker. The app may be used again."""
-        self.portal.close()
 
 
 class TaskMaker:
@@ -365,12 +281,3 @@ def _check(task: "Task[..., Any]", app: App) -> None:
             hint='Say runs_in="process".',
             field="memory_limit_mb",
         )
-
-
-def _calling_module() -> str:
-    """Return the name of the module that makes an app, or of its file where it is run as a program."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("penstock."):
-        frame = frame.f_back
-    name: str = frame.f_globals.get("__name__", "app")
-    return Path(frame.f_globals.get("__file__") or "app").stem if name == "__main__" else name

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from msgspec import Struct
 
@@ -17,9 +17,7 @@ from penstock.worker.envelope import unseal
 from penstock.worker.queues import dead_letters_of
 from penstock.worker.records import Failure, JobRecord, from_record, job_key, to_record
 from penstock.worker.redriving import redrive
-
-if TYPE_CHECKING:
-    from penstock.worker.app import App
+from penstock.worker.runtime import Runtime
 
 T = TypeVar("T")
 
@@ -82,7 +80,7 @@ class AsyncDeadLetters:
         queue: the queue of jobs, not that of its dead letters.
     """
 
-    def __init__(self, app: "App", queue: str) -> None:
+    def __init__(self, app: Runtime, queue: str) -> None:
         self._app = app
         self.queue = queue
         self.dead_queue = dead_letters_of(queue)
@@ -216,7 +214,7 @@ class AsyncDeadLetters:
 class DeadLetters:
     """The dead letters of one queue; each method is that of ``AsyncDeadLetters``, and waits."""
 
-    def __init__(self, letters: AsyncDeadLetters, app: "App") -> None:
+    def __init__(self, letters: AsyncDeadLetters, app: Runtime) -> None:
         self._async = letters
         self._app = app
 

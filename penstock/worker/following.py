@@ -6,7 +6,6 @@ The store is looked at in bulk, often while things change and more rarely while 
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -14,10 +13,8 @@ from penstock.broker.contract import Broker
 from penstock.core.operations import FindRecords
 from penstock.worker.overview import JobState, in_short, queues_of_jobs, running
 from penstock.worker.records import FINAL, JOB_PREFIX, Status, from_record
+from penstock.worker.runtime import Runtime
 from penstock.worker.status import JobView, look
-
-if TYPE_CHECKING:
-    from penstock.worker.app import App
 
 AT_ONCE = 500
 SHORTEST_PAUSE_SECONDS = 0.02
@@ -47,7 +44,7 @@ class Change(Struct, frozen=True):
         return self.job.status
 
 
-async def follow(app: "App", job_ids: Iterable[str]) -> AsyncIterator[Change]:
+async def follow(app: Runtime, job_ids: Iterable[str]) -> AsyncIterator[Change]:
     """Yield each change of some jobs until all of them have ended, beginning with their present status.
 
     A job that nobody knows is told as ``unknown`` after a second, and not followed any more.
@@ -77,7 +74,7 @@ async def follow(app: "App", job_ids: Iterable[str]) -> AsyncIterator[Change]:
             await asyncio.sleep(pause)
 
 
-async def follow_all(app: "App") -> AsyncIterator[Change]:
+async def follow_all(app: Runtime) -> AsyncIterator[Change]:
     """Yield changes of all jobs, for ever: beginnings and ends of those that run when the store is looked at, and ends
     among the latest sent. A sample where hundreds end in a second; nothing that takes longer is missed."""
     feed = _Feed(app.clock.now_ms())
@@ -134,7 +131,7 @@ class _Feed:
                 kept.popitem(last=False)
 
 
-async def _look(app: "App", job_ids: list[str]) -> list[JobView]:
+async def _look(app: Runtime, job_ids: list[str]) -> list[JobView]:
     return await app.portal.arun(lambda broker: _look_in_parts(broker, job_ids))
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from penstock.broker.contract import Broker
 from penstock.core.effects import Effects, Record
@@ -14,10 +14,8 @@ from penstock.worker.endings import cancelled, ending
 from penstock.worker.envelope import unseal
 from penstock.worker.records import FINAL, JobRecord, Status, cancel_key
 from penstock.worker.redriving import redrive
+from penstock.worker.runtime import Runtime
 from penstock.worker.status import JobView, is_blocking, look
-
-if TYPE_CHECKING:
-    from penstock.worker.app import App
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -70,7 +68,7 @@ class AsyncJob(Generic[R]):
         task: name of its task, where known: it says of which type the result is.
     """
 
-    def __init__(self, app: "App", job_id: str, task: str | None = None) -> None:
+    def __init__(self, app: Runtime, job_id: str, task: str | None = None) -> None:
         self.app = app
         self.id = job_id
         self._task = task
@@ -207,7 +205,7 @@ class Job(Generic[R]):
         return self._job.app.portal.run(lambda _: asked)
 
 
-def result_of(app: "App", view: JobView) -> Any:
+def result_of(app: Runtime, view: JobView) -> Any:
     """Return what a job returned. Raises ResultNotReady, JobFailed, JobCancelled, JobUnknown where that is nothing."""
     match view.status:
         case Status.SUCCEEDED:

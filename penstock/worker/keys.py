@@ -1,7 +1,7 @@
 """Ordered keys as people hold them: who waits, whether the key is parked, and how it goes on."""
 
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from msgspec import Struct, structs
 
@@ -12,10 +12,8 @@ from penstock.core.operations import ListGroups, Peek, PutRecords, UpdateGroup
 from penstock.core.queues import GroupView
 from penstock.worker.jobs import AsyncJob
 from penstock.worker.records import Status, to_record
+from penstock.worker.runtime import Runtime
 from penstock.worker.status import JobView, is_blocking, look
-
-if TYPE_CHECKING:
-    from penstock.worker.app import App
 
 T = TypeVar("T")
 
@@ -42,7 +40,7 @@ class KeyView(Struct, frozen=True):
 class AsyncOrderedKey:
     """An ordered key of a queue: its jobs run one at a time and in order."""
 
-    def __init__(self, app: "App", key: str, queue: str) -> None:
+    def __init__(self, app: Runtime, key: str, queue: str) -> None:
         if not 1 <= len(key) <= 1000:
             raise InvalidRequest("A key has 1 to 1000 characters.", field="key")
         self.app = app
@@ -159,7 +157,7 @@ async def resume(broker: Broker, head: JobView) -> None:
     await broker.perform(UpdateGroup(message.queue, message.group_id, is_parked=False))
 
 
-async def parked_keys(app: "App", broker: Broker, queue: str) -> list[AsyncOrderedKey]:
+async def parked_keys(app: Runtime, broker: Broker, queue: str) -> list[AsyncOrderedKey]:
     """Return the keys of a queue that wait until they are resumed."""
     keys: list[AsyncOrderedKey] = []
     after: str | None = ""

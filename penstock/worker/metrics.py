@@ -11,8 +11,6 @@ from penstock.worker.outcomes import Done, Failed, Outcome, RetryLater, Stopped,
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-    from penstock.worker.tasks import Task
-
 SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800, 3600)
 MOST_NAMES = 200
 OTHERS = "others"
@@ -79,7 +77,7 @@ class PrometheusMetrics(Middleware):
     def lease_lost(self, job: JobContext) -> None:
         self._lost.labels(self._name(self._tasks, job.task)).inc()
 
-    def settled(self, job: JobContext, task: "Task[..., object] | None", outcome: Outcome, seconds: float) -> None:
+    def settled(self, job: JobContext, outcome: Outcome, seconds: float) -> None:
         name = self._name(self._tasks, job.task)
         self._attempts.labels(name, OUTCOMES[type(outcome)]).inc()
         self._seconds.labels(name).observe(seconds)

@@ -1,14 +1,10 @@
 """The one extension point: what wraps every sending and every attempt."""
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING
 
 from penstock.worker.context import JobContext
 from penstock.worker.envelope import Envelope
 from penstock.worker.outcomes import Outcome
-
-if TYPE_CHECKING:
-    from penstock.worker.tasks import Task
 
 
 class Middleware:
@@ -35,5 +31,5 @@ class Middleware:
     def lease_lost(self, job: JobContext) -> None:
         """A job that is in hand is no longer ours: another worker may be running it."""
 
-    def settled(self, job: JobContext, task: "Task[..., object] | None", outcome: Outcome, seconds: float) -> None:
+    def settled(self, job: JobContext, outcome: Outcome, seconds: float) -> None:
         """An attempt has ended, and the store knows."""

@@ -6,11 +6,22 @@ import msgspec
 from msgspec import Struct
 
 from penstock.broker.contract import Broker
-from penstock.core.operations import FindRecords
+from penstock.core.effects import Record
+from penstock.core.errors import PenstockError
+from penstock.core.operations import FindRecords, GetRecords, PutRecords
 from penstock.worker.records import Progress
 
 WORKER_PREFIX = "worker/"
+DRAIN_PREFIX = "drain/"
+DRAIN_KEPT_MS = 86_400_000
 PAGE = 1000
+
+
+class WorkerNotFound(PenstockError):
+    """No worker of that name says that it lives."""
+
+    code = "worker_not_found"
+    fault = "caller"
 
 
 class RunningJob(Struct, frozen=True, omit_defaults=True):
@@ -58,6 +69,22 @@ _encoder = msgspec.json.Encoder()
 def worker_key(owner: str) -> str:
     """Return the key of a worker's record."""
     return WORKER_PREFIX + owner
+
+
+def drain_key(owner: str) -> str:
+    """Return the key of the mark that a worker heeds at its next beat: while it is there, the worker drains."""
+    return DRAIN_PREFIX + owner
+
+
+async def ask_to_drain(broker: Broker, owner: str, now: int) -> None:
+    """Have a worker take no more jobs, end what it runs, and go; it hears of it within seconds.
+
+    Raises:
+        WorkerNotFound: no worker of that name says that it lives.
+    """
+    if (await broker.perform(GetRecords((worker_key(owner),)))).records[0] is None:
+        raise WorkerNotFound(f"There is no worker {owner}.", hint="penstock worker list names those that live.")
+    await broker.perform(PutRecords((Record(drain_key(owner), b"", expires_at=now + DRAIN_KEPT_MS),)))
 
 
 def encode_worker(record: WorkerRecord) -> bytes:

@@ -13,7 +13,7 @@ policy says. No event comes for a while: they stay too. A worker that dies leave
 import inspect
 import typing
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
@@ -25,11 +25,9 @@ from penstock.core.operations import GetRecords
 from penstock.worker.arguments import Arguments, TaskInvalid, WrongArguments, encode_result
 from penstock.worker.envelope import Envelope, seal
 from penstock.worker.records import NOTHING, Failure
+from penstock.worker.runtime import Runtime
 from penstock.worker.sending import Request
 from penstock.worker.tasks import Task, TaskOptions
-
-if TYPE_CHECKING:
-    from penstock.worker.app import App
 
 E = TypeVar("E")
 
@@ -149,7 +147,7 @@ class SessionTask(Task[..., Any], Generic[E]):
 
     def __init__(
         self,
-        app: "App",
+        app: Runtime,
         name: str,
         function: Callable[..., Any],
         options: TaskOptions,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar
+from typing import Any, Generic, Literal, ParamSpec, TypeVar
 
 from msgspec import Struct, structs
 
@@ -12,13 +12,13 @@ from penstock.worker.arguments import Arguments
 from penstock.worker.envelope import Envelope, seal
 from penstock.worker.jobs import AsyncJob, Job
 from penstock.worker.limits import Limit
+from penstock.worker.outbox.outbox import AsyncOutbox, Outbox
 from penstock.worker.outcomes import RetryPolicy
+from penstock.worker.runtime import Runtime
 from penstock.worker.sending import Request
 from penstock.worker.unique import Claim, Unique, unique_key
-from penstock.worker.workflows.calls import Call, Group
-
-if TYPE_CHECKING:
-    from penstock.worker.app import App
+from penstock.worker.workflows.calls import Call
+from penstock.worker.workflows.chains import Group
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -138,11 +138,11 @@ class Sender(Generic[P, R]):
 
     def send_in(self, connection: Any, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
         """Write a job into the outbox of a database connection, in its transaction; see ``App.outbox``."""
-        return self._task.app.outbox(connection).send(self, *args, **kwargs)
+        return Outbox(self._task.app, connection).send(self, *args, **kwargs)
 
     async def asend_in(self, connection: Any, *args: P.args, **kwargs: P.kwargs) -> AsyncJob[R]:
         """The same for an async connection."""
-        return await self._task.app.async_outbox(connection).send(self, *args, **kwargs)
+        return await AsyncOutbox(self._task.app, connection).send(self, *args, **kwargs)
 
     def send_many(self, calls: Iterable[tuple[Any, ...] | Mapping[str, Any]]) -> list[Job[R]]:
         """Send many jobs of this task with few operations.
@@ -217,7 +217,7 @@ class Task(Sender[P, R]):
     """
 
     def __init__(
-        self, app: "App", name: str, function: Callable[P, Any], options: TaskOptions, *, is_async: bool
+        self, app: Runtime, name: str, function: Callable[P, Any], options: TaskOptions, *, is_async: bool
     ) -> None:
         super().__init__(self, CallOptions())
         self.app = app

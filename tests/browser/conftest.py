@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, e
 from penstock.testing import server
 from penstock.testing.running import RunningServer
 from tests.browser.calling import Rest
-from tests.browser.scene import Jobs, fill, staff
+from tests.browser.scene import Jobs, fill, staffed
 
 SCREENSHOTS = Path(__file__).with_name("screenshots")
 FLAGS = [
@@ -71,8 +71,8 @@ def scene() -> Iterator[Scene]:
         jobs = Jobs(running.url)
         with jobs.working():
             ids |= jobs.send_all()
-            staff(rest, ids["running"])
-            yield Scene(running, jobs, ids)
+            with staffed(rest, ids["running"]):
+                yield Scene(running, jobs, ids)
         jobs.app.close()
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from penstock.worker.engine.worker import Worker
 from tests.browser.calling import Rest
 
 PATIENCE_SECONDS = 20
+log = logging.getLogger("shop")
+BEAT_SECONDS = 1.5
 
 
 class Jobs:
@@ -24,6 +27,7 @@ class Jobs:
     def __init__(self, url: str) -> None:
         self.app = app = Penstock(url)
         self.released = threading.Event()
+        log.setLevel(logging.INFO)
         self.url = url
 
         @app.task(name="charge_card")
@@ -41,6 +45,8 @@ class Jobs:
         @app.task(name="render_catalogue")
         def render_catalogue(pages: int) -> int:
             current_job().progress(37, pages, "laying out")
+            log.info("fonts are loaded")
+            log.warning("page 12 has no picture")
             self.released.wait()
             return pages
 
@@ -69,7 +75,11 @@ class Jobs:
             self._loop = asyncio.get_running_loop()
             try:
                 shares = (QueueShare("default"),)
-                self._worker = Worker(self.app, broker, WorkerOptions(queues=shares, slots=4, drain_seconds=0.1))
+                self._worker = Worker(
+                    self.app,
+                    broker,
+                    WorkerOptions(queues=shares, slots=4, drain_seconds=0.1, job_log_level=logging.INFO),
+                )
                 started.set()
                 await self._worker.run()
             finally:
@@ -151,8 +161,30 @@ def put_record(rest: Rest, key: str, value: object) -> None:
     rest("POST", "/v1/records", {"records": [{"key": key, "value": encoded}]})
 
 
-def staff(rest: Rest, running: str) -> None:
-    """Write down workers and schedules, as they do themselves."""
+@contextmanager
+def staffed(rest: Rest, running: str) -> Iterator[None]:
+    """Have workers that beat, and schedules, written down as they do it themselves. The real worker buries whoever does
+    not beat."""
+    is_over = threading.Event()
+    staff(rest, running, 0)
+
+    def beat() -> None:
+        number = 0
+        while not is_over.wait(BEAT_SECONDS):
+            number += 1
+            hire(rest, running, number)
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join(PATIENCE_SECONDS)
+
+
+def hire(rest: Rest, running: str, beat: int) -> None:
+    """Write down workers."""
     now = int(time.time() * 1000)
     for number, is_draining in ((1, False), (2, False), (3, True)):
         jobs = [{"job_id": running, "task": "render_catalogue", "started_at": now - 42_000}] if number == 1 else []
@@ -165,12 +197,18 @@ def staff(rest: Rest, running: str) -> None:
             "started_at": now - number * 3_600_000,
             "queues": ["default", "emails"],
             "slots": 8,
-            "beat": 17,
+            "beat": beat,
             "is_draining": is_draining,
             "held_count": len(jobs) + 1,
             "jobs": jobs,
         }
         put_record(rest, f"worker/{worker['owner']}", worker)
+
+
+def staff(rest: Rest, running: str, beat: int = 0) -> None:
+    """Write down workers and schedules."""
+    hire(rest, running, beat)
+    now = int(time.time() * 1000)
     rules = {
         "nightly-report": {"task": "charge_card", "args": {"order": 1, "amount": 2.5}, "cron": "0 3 * * *"},
         "poll-stock": {"task": "sync_stock", "args": {"warehouse": "Rotterdam"}, "every_seconds": 30},

@@ -161,9 +161,18 @@ def test_dead_letters_of_one_cause_go_back(seen: Watched, scene: Scene) -> None:
     expect(page.locator(".notices")).to_contain_text("3 messages would be moved; nothing was")
     page.get_by_label("Select no reason in b").check()
     page.get_by_role("button", name="Redrive 2 of 1 cause…").click()
-    page.get_by_label("Messages per second").fill("100")
+    page.get_by_label("Begins").select_option("In 10 minutes")
     page.get_by_role("button", name="Redrive", exact=True).click()
-    expect(page.locator(".status")).to_have_text("completed")
+    expect(page.locator(".status")).to_have_text("waiting")
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator(".notices")).to_contain_text("Undone; nothing was moved")
+    expect(page.locator(".status")).to_have_text("cancelled")
+    page.get_by_label("Select no reason in b").check()
+    page.get_by_role("button", name="Redrive 2 of 1 cause…").click()
+    page.get_by_label("Messages per second").fill("100")
+    page.get_by_label("Begins").select_option("At once")
+    page.get_by_role("button", name="Redrive", exact=True).click()
+    expect(page.get_by_role("row", name="completed")).to_be_visible()
     assert (scene.rest.counts("spent")["ready"], scene.rest.counts("spent-dead")["ready"]) == (2, 1)
     page.get_by_label("Select no reason in a").check()
     page.get_by_role("button", name="Edit one…").click()
@@ -213,6 +222,41 @@ def test_schedules_are_paused_and_triggered(seen: Watched, scene: Scene) -> None
     expect(page.locator("main .status").first).to_have_text("succeeded")
 
 
+def test_a_schedule_is_made_edited_and_removed(seen: Watched, scene: Scene) -> None:
+    page = seen.go("schedules")
+    page.get_by_role("button", name="Create schedule").click()
+    page.get_by_label("Name", exact=True).fill("fresh")
+    page.get_by_label("Task", exact=True).fill("charge_card")
+    page.get_by_label("Cron", exact=True).fill("0 0 31 2 *")
+    expect(page.get_by_role("dialog")).to_contain_text("Bad day-of-month")
+    page.get_by_label("Cron", exact=True).fill("30 4 1 1 *")
+    expect(page.get_by_role("dialog")).to_contain_text("-01-01 04:30:00")
+    page.get_by_label("Arguments (JSON by name)").fill('{"order": 1, "amount": 12345678901234567890}')
+    page.get_by_role("button", name="Create", exact=True).click()
+    expect(page.get_by_role("row", name="fresh")).to_contain_text("30 4 1 1 * UTC")
+    page.get_by_role("button", name="Edit fresh").click()
+    page.get_by_label("Kind").select_option("Interval")
+    page.get_by_label("Every (s)").fill("7200")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("row", name="fresh")).to_contain_text("every 2 h")
+    kept = scene.jobs.app.schedules.get("fresh")
+    assert (kept.rule.every_seconds, kept.rule.cron) == (7200, None)
+    assert bytes(kept.rule.args["amount"]) == b"12345678901234567890"
+    page.get_by_role("button", name="Remove fresh").click()
+    page.get_by_role("button", name="Remove", exact=True).click()
+    expect(page.get_by_role("row", name="fresh")).to_have_count(0)
+
+
+def test_a_worker_is_told_to_drain(seen: Watched, scene: Scene) -> None:
+    page = seen.go("workers")
+    page.get_by_role("button", name="Drain shop-1@host-b").click()
+    page.get_by_role("button", name="Drain", exact=True).click()
+    expect(page.locator(".notices")).to_contain_text("It is told")
+    (mark,) = scene.rest("POST", "/v1/records/get", {"keys": ["drain/shop-1@host-b"]})["records"]
+    assert mark["key"] == "drain/shop-1@host-b"
+    scene.rest("POST", "/v1/records/delete", {"keys": ["drain/shop-1@host-b"]})
+
+
 def test_the_keyboard_suffices(seen: Watched, scene: Scene) -> None:
     page = seen.go("")
     expect(page.locator("tbody tr").first).to_be_visible()
@@ -240,6 +284,6 @@ def test_a_server_with_keys_asks_for_one(open_page: Open, closed_server: str) ->
     page.keyboard.press("Enter")
     expect(page.locator("main")).to_contain_text("No queues yet")
     page.reload()
-    expect(page.locator("main")).to_contain_text("No queues yet")  # it is kept in this tab
+    expect(page.locator("main")).to_contain_text("No queues yet")  # the browser has a login
     page.get_by_role("button", name="Log out").click()
     expect(page.get_by_label("Access key id")).to_be_visible()

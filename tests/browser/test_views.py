@@ -7,7 +7,6 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Open, Scene, Watched
-from tests.browser.scene import staff
 
 PLACES = {
     "queues": ("", "orders"),
@@ -22,7 +21,7 @@ PLACES = {
     "jobs-running": ("jobs?status=running", "render_catalogue"),
     "jobs-failed": ("jobs?status=failed", "mail server refused"),
     "job-failed": ("job/{failed}", "Traceback"),
-    "job-running": ("job/{running}", "laying out"),
+    "job-running": ("job/{running}", "page 12 has no picture"),
     "job-succeeded": ("job/{succeeded}", "authorised"),
     "job-unknown": ("job/0000", "Nothing is known"),
     "workflows": ("workflows", "pack"),
@@ -38,8 +37,6 @@ AXE = Path(__file__).with_name("js") / "node_modules" / "axe-core" / "axe.min.js
 @pytest.mark.parametrize("name", PLACES)
 def test_a_view_shows_what_there_is_on_every_screen(showing: Watched, scene: Scene, name: str) -> None:
     place, expected = PLACES[name]
-    if name == "workers":
-        staff(scene.rest, scene.ids["running"])  # the real worker buries those whose beat has not changed for 10 s
     page = showing.go(place.format(**scene.ids))
     expect(page.locator("main h1").first).to_be_visible()
     expect(page.locator("main")).to_contain_text(expected)
@@ -76,7 +73,11 @@ def serious(page: Page, options: dict[str, Any] | None = None) -> list[str]:
     if not page.evaluate("Boolean(window.axe)"):
         assert AXE.exists(), "no axe: run make setup-test"
         page.evaluate(AXE.read_text())
-    told = page.evaluate("options => axe.run(document, options)", options or {})
+    # the rows of a table are alike: to look at all of them takes seconds and finds nothing else
+    told = page.evaluate(
+        "options => axe.run({exclude: [['tbody tr:nth-child(n+6)']]}, options)",
+        {"resultTypes": ["violations"]} | (options or {}),
+    )
     return [
         f"{each['id']}: {node['target']} {node['failureSummary']}"
         for each in told["violations"]

@@ -10,8 +10,12 @@ from pathlib import Path
 import pytest
 
 from penstock.app import Penstock
+from penstock.connect import open_broker
+from penstock.core.effects import Record
+from penstock.core.operations import PutRecords
 from penstock.testing.jobs import AppUnderTest
 from penstock.worker.loading import load_app
+from penstock.worker.presence import WorkerRecord, encode_worker, worker_key
 from tests.cli.test_commands import Terminal, _made, _served
 
 APP = """
@@ -50,8 +54,6 @@ class Shop:
         asyncio.run(self._work(app))
 
     async def _work(self, app: Penstock) -> None:
-        from penstock.connect import open_broker
-
         broker = await open_broker(self.url)
         app.portal.attach(broker)
         try:
@@ -153,6 +155,19 @@ def test_schedules_are_listed_paused_resumed_triggered_and_removed(shop: Shop) -
 def test_workers_are_listed(shop: Shop) -> None:
     assert shop.terminal("worker", "list") == "There is no worker.\n"
     assert shop.terminal.json("worker", "list") == []
+
+
+async def _keep(url: str, worker: WorkerRecord) -> None:
+    broker = await open_broker(url)
+    await broker.perform(PutRecords((Record(worker_key(worker.owner), encode_worker(worker)),)))
+    await broker.aclose()
+
+
+def test_a_worker_is_told_to_drain(shop: Shop) -> None:
+    assert "There is no worker nobody" in shop.terminal.fails("worker", "drain", "nobody")
+    asyncio.run(_keep(shop.url, WorkerRecord("w-1", "here", 1, 1, ("default",), 1, 1)))
+    assert shop.terminal("worker", "drain", "w-1") == "w-1 is told to drain.\n"
+    assert shop.terminal.json("worker", "drain", "w-1") == {"worker": "w-1", "is_draining": True}
 
 
 def test_with_its_code_arguments_are_checked(shop: Shop) -> None:

@@ -112,6 +112,34 @@ async def test_a_rate_limits_how_fast_it_goes(world: World) -> None:
     assert await world.counts("q") == QueueCounts(10, 0, 0)
 
 
+@pytest.mark.parametrize("rate", [None, 2])
+async def test_a_move_may_wait_before_it_begins(world: World, rate: int | None) -> None:
+    await world.send("dead", "a", "b")
+    move = await start(world, delay_seconds=10, rate_per_second=rate)
+    assert (move.status, move.started_at) == (MoveStatus.RUNNING, world.now + 10_000)
+    assert await world.step_moves() == move.started_at
+    await world.send("dead", "sent meanwhile")
+    world.advance(9.9)
+    assert await world.step_moves() == move.started_at
+    assert await world.counts("q") == QueueCounts(0, 0, 0)
+    world.advance(0.1)
+    assert await world.step_moves() is None
+    assert bodies(await world.peek("q")) == ["a", "b"]
+    assert bodies(await world.peek("dead")) == ["sent meanwhile"]
+
+
+async def test_a_move_that_waits_is_undone_by_cancelling_it(world: World) -> None:
+    await world.send("dead", "a")
+    before = await world.peek("dead")
+    move = await start(world, delay_seconds=10)
+    await world.step_moves()
+    cancelled = (await world.perform(CancelMove(move.move_id))).move
+    assert (cancelled.status, cancelled.moved_count) == (MoveStatus.CANCELLED, 0)
+    world.advance(20)
+    assert await world.step_moves() is None
+    assert await world.peek("dead") == before
+
+
 async def test_only_ready_messages_move(world: World) -> None:
     await world.send("dead", "held")
     await world.receive("dead")

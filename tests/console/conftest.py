@@ -54,7 +54,7 @@ async def serve() -> AsyncIterator[Serve]:
         broker = LocalBroker(store, clock, CountingEntropy())
         console = Console(broker, clock)
         server = Server(
-            broker,
+            console.broker,
             ServerOptions(port=0, drain_seconds=1, **options),
             check_store=store.check,
             waiting_count=lambda: 0,

@@ -7,6 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
+from penstock.broker.local import LocalBroker
+from penstock.console.latencies import MOST_HELD, MOST_TIMES, Timed
 from penstock.console.sampling import LOOK_MS, Sampler
 from penstock.console.series import COARSE_MS, FINE_POINTS, Point, Ring, Series
 from penstock.core.errors import StoreUnavailable
@@ -14,6 +16,7 @@ from penstock.core.messages import Draft
 from penstock.core.operations import CreateQueue, DeleteQueue, ListQueues, Operation, Receive, Send, Settle
 from penstock.core.queues import QueueChanges, RedrivePolicy
 from penstock.core.settlements import Settlement
+from penstock.store.memory import MemoryStore
 from penstock.testing import ManualClock
 from tests.console.conftest import Serve, Served
 from tests.support.turns import until
@@ -93,6 +96,45 @@ async def test_a_queue_is_told_with_its_history(serve: Serve) -> None:
     assert (await served.http.get("/console/api/queue?queue=orders")).status_code == 404
 
 
+async def test_how_long_messages_wait_and_are_held_is_told(serve: Serve) -> None:
+    served = await serve()
+    await served.broker.perform(CreateQueue("orders"))
+    async with served.http.stream("GET", "/console/api/queue", params={"queue": "orders"}) as answer:
+        told = events(answer)
+        await anext(told)
+        _, said = await anext(told)
+        assert said["point"][7:] == [None, None]  # nothing was measured
+        await send(served, "orders", 3)
+        served.clock.advance(0.5)
+        received = await served.http.post("/v1/queues/orders/receive", json={"max_messages": 3})
+        handles = [each["receipt_handle"] for each in received.json()["deliveries"]]
+        served.clock.advance(0.25)
+        settlements = [{"queue": "orders", "receipt_handle": each, "action": {"action": "delete"}} for each in handles]
+        await served.http.post("/v1/settle", json={"settlements": settlements})
+        served.clock.advance(LOOK_MS / 1000)
+        _, said = await anext(told)
+        assert said["point"][7:] == [0.5, 0.25]
+        served.clock.advance(LOOK_MS / 1000)
+        _, said = await anext(told)
+        assert said["point"][7:] == [None, None]
+
+
+async def test_what_is_timed_is_bounded() -> None:
+    broker, clock = LocalBroker(MemoryStore()), ManualClock()
+    timed = Timed(broker, clock)
+    await timed.perform(CreateQueue("q"))
+    await timed.perform(Send("q", (Draft("x"),) * 1000))
+    await timed.perform(Send("q", (Draft("x"),) * 1000))
+    for _ in range(2 * MOST_HELD):
+        assert (await timed.perform(Receive("q"))).deliveries
+    times = timed.take("q")
+    assert times is not None
+    assert len(times.waited) <= MOST_TIMES
+    assert len(timed._received) == MOST_HELD
+    assert timed.take("q") is None
+    await timed.aclose()
+
+
 async def test_a_stream_ends_after_a_while_so_that_rights_are_looked_at_again(serve: Serve) -> None:
     served = await serve()
     async with served.http.stream("GET", "/console/api/overview") as answer:
@@ -125,7 +167,7 @@ async def test_while_nobody_watches_it_looks_every_two_minutes_only() -> None:
     import asyncio
 
     broker, clock = Counting(), ManualClock()
-    sampler = Sampler(broker, clock)
+    sampler = Sampler(broker, clock, lambda queue: None)
     running = asyncio.create_task(sampler.run())
     await until(lambda: broker.count == 1, "it looks at first")
     await asyncio.sleep(0)
@@ -155,7 +197,7 @@ async def test_while_nobody_watches_it_looks_every_two_minutes_only() -> None:
 @pytest.mark.parametrize("count", [0, 1, 5, 8])
 def test_a_ring_keeps_the_latest_points_in_order(count: int) -> None:
     ring = Ring(5)
-    points = [Point(1000 * n, n, 2 * n, 3, 0.5, 0.25, n / 2) for n in range(count)]
+    points = [Point(1000 * n, n, 2 * n, 3, 0.5, 0.25, n / 2, None if n % 2 else 0.125, n / 4) for n in range(count)]
     for point in points:
         ring.add(point)
     assert list(ring.last(10)) == points[-5:]
@@ -168,5 +210,5 @@ async def test_a_series_does_not_grow_without_end(serve: Serve) -> None:
     series = Series()
     for second in range(3 * FINE_POINTS):
         series.note(queue, second * LOOK_MS)
-    assert len(series.fine()) == FINE_POINTS
-    assert len(series.coarse()) == 3 * FINE_POINTS * LOOK_MS // COARSE_MS - 1
+    fine, day, week = series.history()
+    assert [len(fine), len(day), len(week)] == [FINE_POINTS, 3 * FINE_POINTS * LOOK_MS // COARSE_MS - 1, 1]

@@ -1,5 +1,6 @@
 """How fast a move task goes."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,6 +27,14 @@ def test_the_first_seconds_worth_may_go_at_once() -> None:
 
 def test_a_clock_that_went_back_allows_nothing_more() -> None:
     assert allowance(move(10, 10), START - 5000, 100) == 0
+
+
+@pytest.mark.parametrize("rate", [None, 5])
+def test_nothing_moves_before_it_begins(rate: int | None) -> None:
+    waiting = move(rate)
+    assert allowance(waiting, START - 1, 100) == 0
+    assert next_step_at(waiting, START - 9_000) == START
+    assert allowance(waiting, START, 100) == (100 if rate is None else 5)
 
 
 @given(rate=st.integers(1, 1_000_000), moved=st.integers(0, 10_000_000), late=st.integers(0, 10_000_000))

@@ -12,7 +12,7 @@ import pytest
 
 from penstock.worker import Status
 from penstock.worker.engine.machine import start_of
-from penstock.worker.presence import WorkerRecord, present_workers
+from penstock.worker.presence import WorkerRecord, ask_to_drain, present_workers
 from tests.support.work_process import PATIENCE_SECONDS, Command, Shop
 
 pytestmark = pytest.mark.xdist_group("processes")
@@ -204,6 +204,16 @@ async def test_a_supervisor_hands_signals_on(shop: Shop) -> None:
     await supervisor.said("draining", 3)
     supervisor.signal()
     assert await supervisor.ended() == 130
+
+
+async def test_a_supervised_worker_that_is_sent_away_is_not_replaced(shop: Shop) -> None:
+    supervisor = await shop.work("--processes", "2", ready="")
+    first, second = await present(shop, 2)
+    await shop.app.portal.arun(lambda broker: ask_to_drain(broker, first.owner, shop.app.clock.now_ms()))
+    await supervisor.said("was drained on request and is not replaced")
+    assert [each.owner for each in await present(shop, 1)] == [second.owner]
+    await shop.app.portal.arun(lambda broker: ask_to_drain(broker, second.owner, shop.app.clock.now_ms()))
+    assert await supervisor.ended() == 0
 
 
 async def test_a_worker_waits_for_a_server_and_outlives_its_restart(tmp_path: Path) -> None:

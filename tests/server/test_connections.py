@@ -42,7 +42,7 @@ async def test_a_request_has_path_and_query_and_says_where_it_comes_from(
         assert (await connection.get(target, "X-Forwarded-Proto: https", "X-Twice: 1", "x-twice: 2")).status == 200
     asked = server.requests[0]
     assert (asked.path, asked.query, asked.raw_path) == seen
-    assert (asked.source_ip, asked.scheme, asked.is_secure) == ("127.0.0.1", "https", False)
+    assert (asked.source_ip, asked.scheme, asked.is_secure) == ("127.0.0.1", "http", False)
     assert asked.headers[b"x-twice"] == b"2"
 
 

@@ -108,11 +108,16 @@ async def test_every_answer_of_sqs_names_its_own_request() -> None:
     assert all(len(each) == 36 for each in ids)
 
 
-async def test_a_proxy_may_say_that_the_client_spoke_https() -> None:
-    async with running_server(MemoryStore()) as url, client(url) as http:
-        http.headers.update({"x-forwarded-proto": "https", "host": "queues.example.com"})
+@pytest.mark.parametrize(
+    ("trusted", "url_start"), [(("127.0.0.0/8",), "https://queues.example.com"), (("10.0.0.0/8",), "http://127.0.0.1:")]
+)
+async def test_a_proxy_that_is_trusted_tells_how_the_client_calls_the_server(
+    trusted: tuple[str, ...], url_start: str
+) -> None:
+    async with running_server(MemoryStore(), trusted_proxies=trusted) as url, client(url) as http:
+        http.headers.update({"x-forwarded-proto": "https", "x-forwarded-host": "queues.example.com"})
         answer = await sqs(http, "CreateQueue", QueueName="orders")
-    assert answer.json()["QueueUrl"] == "https://queues.example.com/000000000000/orders"
+    assert answer.json()["QueueUrl"].startswith(url_start)
 
 
 # -- errors --------------------------------------------------------------------------------------------------------
@@ -131,7 +136,7 @@ async def test_an_unforeseen_failure_is_a_500_without_detail_and_a_log_entry_wit
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     store = MemoryStore()
-    async with running_server(store, local=Broken(store)) as url, client(url) as http:
+    async with running_server(store, local=Broken(store), auth="none") as url, client(url) as http:
         answers = [
             await sqs(http, "ListQueues"),
             await http.post("/", data={"Action": "ListQueues"}),
@@ -155,7 +160,7 @@ async def test_a_store_that_is_away_is_logged_once_in_a_while(caplog: pytest.Log
     broker = Broken(store)
     broker.error = StoreUnavailable("The disk is full.", hint="Make room.")
     with caplog.at_level(logging.INFO):
-        async with running_server(store, local=broker) as url, client(url) as http:
+        async with running_server(store, local=broker, auth="none") as url, client(url) as http:
             for _ in range(5):
                 answer = await http.get("/v1/queues")
                 assert answer.status_code == 503

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from pathlib import Path
+import re
 
 import httpx
 import pytest
@@ -10,10 +10,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from penstock.broker.local import LocalBroker
 from penstock.broker.observed import Observed
+from penstock.broker.timed import timed
 from penstock.core.errors import QueueNotFound
-from penstock.core.messages import Draft
-from penstock.core.operations import CreateQueue, DescribeQueue, Operation, Receive, Send
-from penstock.server import metrics
+from penstock.core.messages import Delivery, Draft
+from penstock.core.operations import CreateQueue, DescribeQueue, Operation, Receive, ReceiveReply, Send
+from penstock.core.queues import QueueChanges, RedrivePolicy
+from penstock.server import counting, metrics
 from penstock.store.memory import MemoryStore
 from penstock.testing import ManualClock
 from tests.support.server import running_server
@@ -61,18 +63,76 @@ async def test_operations_queues_and_waiting_receives_are_told() -> None:
     assert samples["process_resident_memory_bytes",] > 0
 
 
-async def test_every_metric_is_in_the_documentation() -> None:
-    lines = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text().splitlines()
-    rows = {line.split("`")[1]: line for line in lines if line.startswith(("| `penstock_", "| `p"))}
-    async with running_server(MemoryStore()) as url, httpx.AsyncClient(base_url=url) as http:
+async def test_deliveries_and_settlements_tell_of_lost_leases() -> None:
+    store, clock = MemoryStore(), ManualClock()
+    local = LocalBroker(store, clock)
+    async with running_server(store, local=local, clock=clock) as url, httpx.AsyncClient(base_url=url) as http:
         await http.post("/v1/queues", json={"queue": "orders"})
-        families = [*text_string_to_metric_families((await http.get("/metrics")).text)]
-    told = {f"{family.name}{'_total' * (family.type == 'counter')}": family for family in families}
-    assert set(told) == set(rows)
-    for name, family in told.items():
-        labels = {label for sample in family.samples for label in sample.labels} - {"le"}
-        assert f"| {family.type} |" in rows[name], name
-        assert all(f"`{label}`" in rows[name] for label in labels), name
+        await http.post("/v1/queues/orders/messages", json={"messages": [{"body": "a"}]})
+        clock.advance(2)
+        first = (await http.post("/v1/queues/orders/receive", json={})).json()["deliveries"][0]
+        clock.advance(31)
+        second = (await http.post("/v1/queues/orders/receive", json={})).json()["deliveries"][0]
+        for delivery in (first, second):
+            await http.delete(f"/v1/queues/orders/deliveries/{delivery['receipt_handle']}")
+        samples = await told(http)
+    assert samples["penstock_redeliveries_total", "orders"] == 1
+    assert samples["penstock_message_waiting_seconds_count",] == 1, "only the first delivery ends the waiting"
+    assert samples["penstock_message_waiting_seconds_sum",] == 2
+    assert samples["penstock_settlements_total", "delete", "stale"] == 1
+    assert samples["penstock_settlements_total", "delete", "done"] == 1
+
+
+async def test_a_queue_that_takes_dead_letters_is_told_apart() -> None:
+    store = MemoryStore()
+    broker = LocalBroker(store)
+    await broker.perform(CreateQueue("dead"))
+    await broker.perform(CreateQueue("orders", QueueChanges(redrive=RedrivePolicy("dead", 3))))
+    await broker.perform(Send("dead", (Draft("a"), Draft("b"))))
+    async with running_server(store) as url, httpx.AsyncClient(base_url=url) as http:
+        samples = await told(http)
+    assert samples["penstock_queue_dead_letters", "dead"] == 2
+    assert ("penstock_queue_dead_letters", "orders") not in samples
+
+
+async def test_calls_of_the_store_are_timed_also_when_they_fail() -> None:
+    counted = counting.Counting()
+    store = timed(MemoryStore(), counted.of_store)
+    broker = LocalBroker(store)
+    await broker.perform(CreateQueue("orders"))
+    with pytest.raises(QueueNotFound):
+        await broker.perform(Send("nowhere", (Draft("hello"),)))
+    calls = {call: sum(each.counts) for call, each in counted.store_seconds.items() if sum(each.counts)}
+    assert calls == {"create_queue": 1, "send": 1}
+    assert 0 < counted.store_seconds["send"].sum_seconds < 60
+
+
+async def test_a_scrape_chooses_its_queues() -> None:
+    store = MemoryStore()
+    for name in ("a-1", "a-2", "b-1"):
+        await LocalBroker(store).perform(CreateQueue(name))
+    async with running_server(store) as url, httpx.AsyncClient(base_url=url) as http:
+
+        async def shown(query: str) -> set[str]:
+            text = (await http.get(f"/metrics{query}")).text
+            return set(re.findall(r'^penstock_queue_sent_total\{queue="(.*)"\}', text, re.MULTILINE))
+
+        assert await shown("") == {"a-1", "a-2", "b-1"}
+        assert await shown("?prefix=a-") == {"a-1", "a-2"}
+        assert await shown("?queues=1") == {"a-1"}
+        assert await shown("?queues=0") == set()
+        for wrong in ("?queues=1001", "?queues=-1", "?queues=", "?queues=x", "?colour=red"):
+            answer = await http.get(f"/metrics{wrong}")
+            assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request"), wrong
+
+
+def test_redeliveries_are_counted_by_name_for_so_many_queues(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counting, "MOST_QUEUES", 2)
+    counted = counting.Counting()
+    again = Delivery("id", "handle", "body", 0, 0, 0, 1, receive_count=2)
+    for queue in ("a", "b", "c", "d", "a"):
+        counted.performed(Receive(queue), "ok", 0.001, ReceiveReply((again,)))
+    assert counted.redeliveries == {"a": 2, "b": 1, "(others)": 2}
 
 
 async def test_the_number_of_queues_told_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,9 +153,10 @@ class Notes:
     def __init__(self) -> None:
         self.seen: list[tuple[str, str]] = []
 
-    def performed(self, operation: type[Operation], outcome: str, seconds: float) -> None:  # type: ignore[type-arg]
+    def performed(self, operation: Operation, outcome: str, seconds: float, reply: object) -> None:  # type: ignore[type-arg]
         assert 0 <= seconds < 60
-        self.seen.append((operation.__name__, outcome))
+        assert (reply is not None) == (outcome == "ok")
+        self.seen.append((type(operation).__name__, outcome))
 
 
 async def test_every_operation_is_observed_once_with_its_outcome() -> None:

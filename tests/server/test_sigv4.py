@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from penstock.core.errors import NotAuthenticated
 from penstock.server.auth import Gate
+from penstock.server.directory.throttle import Throttle
 from penstock.server.options import Key
 from penstock.wire.http import Request
 
@@ -37,7 +38,8 @@ class Clock:
 
 
 CLOCK = Clock()
-GATE = Gate((KEY, OTHER), account="000000000000", region="us-east-1", now=CLOCK)
+PATIENT = Throttle(1 << 30, 1 << 30)
+GATE = Gate((KEY, OTHER), account="000000000000", region="us-east-1", throttle=PATIENT, now=CLOCK)
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ from penstock.broker.local import LocalBroker
 from penstock.broker.sweeping import Sweeping
 from penstock.broker.system import Entropy
 from penstock.core.clock import Clock
+from penstock.server.counting import Counting
 from penstock.server.options import Key, Limits, ServerOptions
 from penstock.server.server import Server
 from penstock.store.contract import Store
@@ -45,6 +46,7 @@ async def serving(
     clock: Clock | None = None,
     entropy: Entropy | None = None,
     local: LocalBroker | None = None,
+    counting: Counting | None = None,
     **options: Any,
 ) -> AsyncIterator[Server]:
     """As ``running_server``, but yield the server itself."""
@@ -57,6 +59,7 @@ async def serving(
         check_store=store.check,
         waiting_count=lambda: broker.waiting_count,
         clock=clock,
+        counting=counting,
     )
     await server.start()
     try:

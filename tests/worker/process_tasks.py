@@ -1,6 +1,7 @@
 """An app whose tasks run in processes; the processes import it from here."""
 
 import asyncio
+import logging
 import os
 import signal
 import time
@@ -35,6 +36,11 @@ def sends_another(x: int) -> int:
 @app.task(runs_in="process")
 async def sends_another_async(x: int) -> int:
     return await (await add.asend(x, 1)).result(20)
+
+
+@app.task(runs_in="process")
+def logs(text: str) -> None:
+    logging.getLogger("shop").warning("in a process: %s", text)
 
 
 @app.task(runs_in="process", max_attempts=1)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
 
 import pytest
 from msgspec import structs
@@ -36,8 +35,8 @@ class Telling(Middleware):
         finally:
             self._told.append(f"{self._name} out")
 
-    def settled(self, job: JobContext, task: Any, outcome: Outcome, seconds: float) -> None:
-        self._told.append(f"{self._name} {type(outcome).__name__} of {task.name}, attempt {job.attempt}")
+    def settled(self, job: JobContext, outcome: Outcome, seconds: float) -> None:
+        self._told.append(f"{self._name} {type(outcome).__name__} of {job.task}, attempt {job.attempt}")
 
 
 @pytest.mark.parametrize("is_async", [False, True])
@@ -127,7 +126,7 @@ async def test_middleware_that_swallows_an_error_leaves_no_result(
 
 async def test_middleware_that_fails_when_it_is_told_takes_nothing_along(app: App, under_test: AppUnderTest) -> None:
     class Odd(Middleware):
-        def settled(self, job: JobContext, task: Any, outcome: Outcome, seconds: float) -> None:
+        def settled(self, job: JobContext, outcome: Outcome, seconds: float) -> None:
             raise RuntimeError
 
     app.middleware.append(Odd())

@@ -14,13 +14,21 @@ from penstock.broker.contract import Broker
 from penstock.core.effects import Record
 from penstock.core.errors import StoreUnavailable
 from penstock.core.messages import Draft
-from penstock.core.operations import CreateQueue, DeleteRecords, PutRecords, Receive, Send
+from penstock.core.operations import CreateQueue, DeleteRecords, GetRecords, PutRecords, Receive, Send
 from penstock.core.queues import QueueChanges
 from penstock.testing.jobs import AppUnderTest
 from penstock.worker.engine.machine import start_of
 from penstock.worker.engine.options import WorkerOptions
 from penstock.worker.engine.presence import Presence
-from penstock.worker.presence import WorkerRecord, encode_worker, present_workers, worker_key
+from penstock.worker.presence import (
+    WorkerNotFound,
+    WorkerRecord,
+    ask_to_drain,
+    drain_key,
+    encode_worker,
+    present_workers,
+    worker_key,
+)
 from tests.worker.live import until
 
 HOUR = 3600
@@ -35,6 +43,7 @@ def presence(under_test: AppUnderTest, owner: str, machine: str, broker: Broker 
         WorkerOptions(owner=owner),
         {},
         is_draining=lambda: False,
+        drain=lambda: None,
         rename=lambda: next(names),
         machine=machine,
     )
@@ -169,6 +178,22 @@ async def test_who_takes_leave_is_not_looked_after(under_test: AppUnderTest) -> 
     await here.end()
     assert await owners(under_test) == []
     assert await is_free(under_test), "and it leaves nothing behind"
+
+
+async def test_a_worker_hears_at_its_next_beat_that_it_shall_drain(under_test: AppUnderTest) -> None:
+    here, there = presence(under_test, "here", "m1"), presence(under_test, "there", "m1")
+    asked: list[str] = []
+    here._drain, there._drain = lambda: asked.append("here"), lambda: asked.append("there")
+    for each in (here, there):
+        await each.tick()
+    await ask_to_drain(under_test.broker, "there", under_test.clock.now_ms())
+    for each in (here, there):
+        await each.tick()
+    assert asked == ["there"]
+    await there.end()
+    assert (await under_test.broker.perform(GetRecords((drain_key("there"),)))).records == (None,)
+    with pytest.raises(WorkerNotFound):
+        await ask_to_drain(under_test.broker, "there", under_test.clock.now_ms())
 
 
 async def test_a_record_nobody_understands_is_left_alone(under_test: AppUnderTest) -> None:

@@ -1,16 +1,21 @@
 """Tasks in processes of their own: they run like all others, and exactly the one that must end is ended."""
 
+import logging
 import os
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from msgspec.structs import astuple
 
+from penstock.core.operations import FindRecords
 from penstock.worker import App, AsyncJob, JobCancelled, JobFailed
 from penstock.worker.engine.machine import start_of
 from penstock.worker.engine.worker import Worker
+from penstock.worker.job_logs import LogRecord, log_prefix
 from penstock.worker.outcomes import Backoff
 from penstock.worker.records import JobRecord, Progress
 from penstock.worker.status import JobView
@@ -57,6 +62,16 @@ async def test_jobs_run_in_other_processes_that_are_used_again(worker: Worker) -
 async def test_a_task_in_a_process_can_send_jobs_and_wait_for_them(worker: Worker) -> None:
     for task in (process_tasks.sends_another, process_tasks.sends_another_async):
         assert await (await task.asend(2)).result(PATIENCE_SECONDS) == 3
+
+
+async def test_what_is_logged_in_a_process_is_kept_with_its_job(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/jobs.db"
+    async with at_work(process_tasks.app, url, app_path=APP, app_url=url, job_log_level=logging.WARNING):
+        job = await process_tasks.logs.asend("so it is")
+        await job.result(PATIENCE_SECONDS)
+        (kept,) = (await process_tasks.app.portal.arun(lambda b: b.perform(FindRecords(log_prefix(job.id))))).records
+    ((line,), _) = astuple(msgspec.json.decode(kept.value, type=LogRecord))
+    assert (line.level, line.logger, line.text) == ("WARNING", "shop", "in a process: so it is")
 
 
 async def test_a_process_that_dies_fails_the_attempt_and_says_how(worker: Worker) -> None:

@@ -1,7 +1,7 @@
 // Asking the server: the REST API, the console's own questions, and streams of events.
 
 import { parse } from "./format.js";
-import { credentials, logIn } from "./session.js";
+import { HEADERS, know, logIn } from "./session.js";
 
 // What went wrong, in the server's words where it had any.
 export class Problem extends Error {
@@ -33,8 +33,8 @@ async function send(method, path, { query, body, signal } = {}) {
     let response;
     try {
       response = await fetch(target, {
-        method, signal, cache: "no-store", credentials: "omit", redirect: "error",
-        headers: { ...credentials(), ...(body === undefined ? {} : { "content-type": "application/json" }) },
+        method, signal, cache: "no-store", credentials: "same-origin", redirect: "error",
+        headers: { ...HEADERS, ...(body === undefined ? {} : { "content-type": "application/json" }) },
         body: body === undefined ? undefined : JSON.stringify(body),
       });
     } catch (error) {
@@ -61,6 +61,8 @@ export async function ask(method, path, options) {
   return answer;
 }
 
+const ours = (queue) => (queue?.includes("/") ? undefined : queue); // one of another account is not named
+
 const q = (name) => `/v1/queues/${encodeURIComponent(name)}`;
 
 // The REST API, as far as the pages use it.
@@ -78,9 +80,10 @@ export const rest = {
   settle: (settlements) => ask("POST", "/v1/settle", { body: { settlements } }),
   findMessage: (id, signal) => ask("GET", `/v1/messages/${encodeURIComponent(id)}`, { signal }),
   history: (id, signal) => ask("GET", `/v1/messages/${encodeURIComponent(id)}/history`, { signal }),
-  cancel: (ids) => ask("POST", "/v1/messages/cancel", { body: { message_ids: ids } }),
-  deleteMessages: (ids) => ask("POST", "/v1/messages/delete", { body: { message_ids: ids } }),
-  reschedule: (ids, deliverAt) => ask("POST", "/v1/messages/reschedule", { body: { message_ids: ids, deliver_at: deliverAt } }),
+  // by id, in a queue: who may operate that one needs no right on the others
+  cancel: (ids, queue) => ask("POST", "/v1/messages/cancel", { body: { message_ids: ids, queue: ours(queue) } }),
+  deleteMessages: (ids, queue) => ask("POST", "/v1/messages/delete", { body: { message_ids: ids, queue: ours(queue) } }),
+  reschedule: (ids, deliverAt, queue) => ask("POST", "/v1/messages/reschedule", { body: { message_ids: ids, deliver_at: deliverAt, queue: ours(queue) } }),
   startMove: (body) => ask("POST", "/v1/moves", { body }),
   listMoves: (source, signal) => ask("GET", "/v1/moves", { query: { source, limit: 10 }, signal }),
   cancelMove: (id) => ask("POST", `/v1/moves/${encodeURIComponent(id)}/cancel`),
@@ -91,11 +94,30 @@ export const rest = {
   apply: (effects) => ask("POST", "/v1/apply", { body: { effects } }),
 };
 
+// Find out who is calling; asks them to log in where that is needed.
+export const meet = () => ask("GET", "/access/me").then(know);
+
 // The console's own questions.
 export const look = (what, query, signal) => ask("GET", `/console/api/${what}`, { query, signal });
 
+const LONGEST_SEARCH_MS = 30000;
+
+// Ask on from where an answer ended until something is found; told(next) hears how far it is. Each answer is of a bounded
+// part; in between, others have their turn.
+export async function search(what, query, signal, found, told) {
+  const until = performance.now() + LONGEST_SEARCH_MS;
+  for (let after = query.after; ; ) {
+    const answer = await look(what, { ...query, after }, signal);
+    after = answer.next_after ?? null;
+    if (found(answer) || after === null || performance.now() > until) return answer;
+    told(after);
+    await new Promise((resolve) => { setTimeout(resolve, 20); });
+    signal.throwIfAborted();
+  }
+}
+
 // Follow a stream of server-sent events until the signal; it is opened again whenever it ends. A reader of fetch rather
-// than EventSource, which cannot send a key.
+// than EventSource, which cannot send a header.
 export async function follow(what, query, signal, handlers) {
   let pause = 500;
   while (!signal.aborted) {

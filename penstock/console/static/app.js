@@ -1,9 +1,9 @@
 // The frame around the views: navigation, addresses, the state of the connection.
 
-import { connection, Problem } from "./api.js";
+import { connection, meet, Problem } from "./api.js";
 import { h, place, put, say } from "./dom.js";
 import { clock } from "./format.js";
-import { hasKey, leave } from "./session.js";
+import { whoArea } from "./session.js";
 import { notice, noticeArea, problemBox, problemText } from "./widgets.js";
 import { byHand } from "./views/by_hand.js";
 import { deadLetters } from "./views/dead_letters.js";
@@ -30,7 +30,7 @@ document.body.append(
   h("a", { href: "#main", class: "skip", on: { click: (event) => { event.preventDefault(); main.focus(); } } }, "To the content"),
   h("header", {}, h("a", { href: "#/", class: "brand" }, "Penstock"), nav,
     h("form", { class: "find", role: "search", on: { submit: (event) => { event.preventDefault(); if (search.value.trim()) { location.hash = place("message", search.value.trim()); search.value = ""; } } } }, search),
-    hasKey() ? h("button", { type: "button", class: "link", on: { click: leave } }, "Log out") : null),
+    whoArea),
   banner, main, noticeArea);
 
 connection.addEventListener("state", ({ detail }) => {
@@ -77,5 +77,6 @@ function show() {
   Promise.resolve(view(context)).catch(context.fail);
 }
 
-addEventListener("hashchange", show);
+addEventListener("hashchange", () => { if (current) show(); });
+await meet().catch(() => {}); // the view tells what is wrong
 show();

@@ -1,7 +1,7 @@
 // Lines drawn by hand: sparklines in tables, and charts that tell their values under the pointer.
 
 import { h, put, say, svg } from "./dom.js";
-import { clock } from "./format.js";
+import { clock, instant } from "./format.js";
 
 export function spark(values) {
   const width = 90;
@@ -16,8 +16,10 @@ export function spark(values) {
 
 const WIDTH = 600;
 const HEIGHT = 120;
+const DAY_MS = 86400000;
 
-// A chart of some lines: { label, of(point), kind }. Returns { element, update(points) }.
+// A chart of some lines: { label, of(point), kind }; where nothing was measured, of() is null and the line goes on behind.
+// Returns { element, update(points) }.
 export function chart(title, lines, show) {
   const plot = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": title });
   const values = lines.map((line) => h("b", {}, "–"));
@@ -32,8 +34,11 @@ export function chart(title, lines, show) {
   const tell = () => {
     const point = points[hovered ?? points.length - 1];
     if (!point) return;
-    lines.forEach((line, at) => say(values[at], show(line.of(point))));
-    say(when, hovered === null ? "" : clock(point[0]));
+    lines.forEach((line, at) => {
+      const value = hovered === null ? points.findLast((each) => line.of(each) !== null) : point;
+      say(values[at], value && line.of(value) !== null ? show(line.of(value)) : "–");
+    });
+    say(when, hovered === null ? "" : instant(point[0]).slice(5, 19));
   };
   const draw = () => {
     if (points.length < 2) {
@@ -46,11 +51,12 @@ export function chart(title, lines, show) {
     const most = Math.max(1e-9, ...points.flatMap((point) => lines.map((line) => line.of(point))));
     const place = (point, line) => `${((point[0] - from) / span * WIDTH).toFixed(1)},${(HEIGHT - 3 - line.of(point) / most * (HEIGHT - 10)).toFixed(1)}`;
     put(plot, [0.25, 0.5, 0.75].map((part) => svg("line", { class: "grid", x1: 0, x2: WIDTH, y1: HEIGHT * part, y2: HEIGHT * part })),
-      lines.map((line) => svg("polyline", { class: `l-${line.kind}`, points: points.map((point) => place(point, line)).join(" ") })),
+      lines.map((line) => svg("polyline", { class: `l-${line.kind}`, points: points.filter((point) => line.of(point) !== null).map((point) => place(point, line)).join(" ") })),
       hovered === null ? null : svg("line", { class: "cursor", x1: (points[hovered][0] - from) / span * WIDTH, x2: (points[hovered][0] - from) / span * WIDTH, y1: 0, y2: HEIGHT }));
     say(top, show(most <= 1e-9 ? 0 : most));
-    say(begin, clock(from));
-    say(end, clock(points.at(-1)[0]));
+    const tellTime = span > DAY_MS ? (at) => instant(at).slice(5, 16) : clock;
+    say(begin, tellTime(from));
+    say(end, tellTime(points.at(-1)[0]));
     tell();
   };
   plot.addEventListener("pointermove", (event) => {

@@ -51,3 +51,14 @@ export function every(ms, signal, work) {
   document.addEventListener("visibilitychange", once, { signal });
   return once();
 }
+
+// Work of which only the latest call counts: what was begun before is called off by the signal it was given.
+export function latest(signal, work) {
+  let current = null;
+  return async () => {
+    current?.abort();
+    current = new AbortController();
+    const mine = AbortSignal.any([current.signal, signal]);
+    try { await work(mine); } catch (error) { if (!mine.aborted) throw error; }
+  };
+}

@@ -90,11 +90,11 @@ export const deleteQueue = (name) => confirmByName({ title: `Delete ${name}`, ab
 // All of that in a dialog, for a row of a list.
 export function queueActions(name, isPaused) {
   const dialog = h("dialog", { class: "menu", "aria-label": `Actions on ${name}` });
-  const entry = (text, work, kind = "") => button(text, () => { dialog.close(); work(); }, { class: kind });
+  const entry = (text, work, kind = "", right = null) => button(text, () => { dialog.close(); work(); }, { class: kind, needs: right && [right, name] });
   dialog.append(h("p", { class: "name" }, name),
     entry("Open", () => { location.hash = place("queue", name); }), entry("Send and receive by hand", () => { location.hash = place("hand", name); }),
-    entry("Edit settings", () => editQueue(name)), entry(isPaused ? "Resume" : "Pause", () => pauseQueue(name, !isPaused)),
-    entry("Purge…", () => purgeQueue(name), "bad"), entry("Delete…", () => deleteQueue(name), "bad"), entry("Close", () => {}, "link"));
+    entry("Edit settings", () => editQueue(name), "", "admin"), entry(isPaused ? "Resume" : "Pause", () => pauseQueue(name, !isPaused), "", "operate"),
+    entry("Purge…", () => purgeQueue(name), "bad", "operate"), entry("Delete…", () => deleteQueue(name), "bad", "admin"), entry("Close", () => {}, "link"));
   dialog.addEventListener("close", () => dialog.remove());
   dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
   document.body.append(dialog);

@@ -1,54 +1,88 @@
-// Who is calling: the key a server asks for, kept until the browser's tab is closed. Nothing else touches it.
+// Who is calling and what they may do, as the server says. The login itself is a cookie that no script can read.
 
-import { h } from "./dom.js";
+import { h, put, say } from "./dom.js";
 
-const PLACE = "penstock.key";
+// Goes with all that the pages ask: pages of other sites cannot set it, so a cookie alone changes nothing.
+export const HEADERS = { "x-penstock-console": "1" };
+
+let me = null;
 let asking = null;
+let lastName = "";
+const area = h("span", { class: "who" });
+export const whoArea = area;
 
-// Headers that prove who is calling.
-export function credentials() {
-  const key = sessionStorage.getItem(PLACE);
-  return key ? { authorization: `Bearer ${key}` } : {};
+// Take over what the server answered of who is calling.
+export function know(answer) {
+  me = answer;
+  put(area, me.user && !me.is_open ? h("span", { title: `May ${me.allow.join(", ")} in account ${me.account}` }, me.user) : null,
+    me.is_login ? h("button", { type: "button", class: "link", on: { click: leave } }, "Log out") : null);
 }
 
-export const hasKey = () => sessionStorage.getItem(PLACE) !== null;
+const isLike = (pattern, name) => new RegExp(`^${pattern.replace(/[.]/g, "\\.").replaceAll("*", ".*").replaceAll("?", ".")}$`, "s").test(name);
 
-export function leave() {
-  sessionStorage.removeItem(PLACE);
+// Whether somebody has a right, for a queue or, without one, for all. The server decides; this only saves asking.
+export function can(right, queue = "") {
+  if (me === null) return true;
+  const name = queue.slice(queue.lastIndexOf("/") + 1);
+  return me.grants.some((grant) => grant.rights.includes(right) && (name ? isLike(grant.pattern, name) : grant.pattern === "*"));
+}
+
+// Why a control cannot be used; empty if it can. `needs` is a right and the queue it is needed for.
+export const lacking = (needs) => (!needs || can(...needs) ? "" : `${me.user} may not do this: it needs the right to ${needs[0]}${needs[1] ? "" : " all queues"}.`);
+
+async function leave() {
+  await fetch("/access/logout", { method: "POST", headers: HEADERS, credentials: "same-origin" });
   location.reload();
 }
 
-// Ask for a key and wait until there is one. What was on the page stays there.
-export function logIn(problem) {
-  asking ??= ask(problem).finally(() => { asking = null; });
+// Ask who it is and wait until the server knows. What was on the page stays there.
+export function logIn() {
+  asking ??= ask().finally(() => { asking = null; });
   return asking;
 }
 
-function ask(problem) {
-  const isRefused = hasKey();
-  sessionStorage.removeItem(PLACE);
+function ask() {
+  const wasHere = me?.is_login;
   return new Promise((resolve) => {
-    const id = h("input", { id: "login-id", autocomplete: "username", required: true, spellcheck: "false" });
+    const id = h("input", { id: "login-id", autocomplete: "username", required: true, spellcheck: "false", value: lastName || (wasHere ? me.user : "") });
     const secret = h("input", { id: "login-secret", type: "password", autocomplete: "current-password", required: true });
-    const said = h("p", { class: "problem", role: "alert" }, isRefused ? "This key is not accepted. Check both halves." : "");
-    said.hidden = !isRefused;
+    const said = h("p", { class: "problem", role: "alert" });
+    said.hidden = true;
+    const submit = h("button", { class: "primary" }, "Log in");
+    const refuse = (text) => { say(said, text); said.hidden = false; secret.value = ""; secret.focus(); };
+    const send = async () => {
+      const response = await fetch("/access/login", {
+        method: "POST", credentials: "same-origin", headers: { ...HEADERS, "content-type": "application/json" },
+        body: JSON.stringify({ name: id.value.trim(), secret: secret.value }),
+      });
+      lastName = response.ok ? id.value.trim() : lastName;
+      if (!response.ok) {
+        const problem = await response.json().catch(() => ({}));
+        refuse(response.status === 401 ? "This is not accepted. Check both." : [problem.detail || `The server answered ${response.status}.`, problem.hint].filter(Boolean).join(" "));
+        return;
+      }
+      const known = await fetch("/access/me", { headers: HEADERS, credentials: "same-origin", cache: "no-store" });
+      if (known.ok) know(await known.json());
+      dialog.close();
+      dialog.remove();
+      resolve();
+    };
     const dialog = h("dialog", { class: "login", "aria-labelledby": "login-title" },
-      h("form", { method: "dialog", on: { submit: (event) => {
+      h("form", { method: "dialog", on: { submit: async (event) => {
         event.preventDefault();
-        sessionStorage.setItem(PLACE, `${id.value.trim()}:${secret.value}`);
-        dialog.close();
-        dialog.remove();
-        resolve();
+        if (submit.disabled) return;
+        submit.disabled = true;
+        try { await send(); } catch { refuse("The server cannot be reached."); } finally { submit.disabled = false; }
       } } },
-        h("h2", { id: "login-title" }, "This server asks for a key"),
-        h("p", { class: "muted" }, "The same access key that AWS clients sign with. It stays in this tab."),
+        h("h2", { id: "login-title" }, wasHere ? "Your login has ended" : "Log in"),
+        h("p", { class: "muted" }, wasHere ? "What you typed is still here. Log in to go on." : "As a user of this server, or with an access key as AWS clients have it."),
         said,
-        h("label", { for: "login-id" }, "Access key id"), id,
-        h("label", { for: "login-secret" }, "Secret"), secret,
-        h("div", { class: "actions" }, h("button", { class: "primary" }, "Continue"))));
+        h("label", { for: "login-id" }, "User or access key id"), id,
+        h("label", { for: "login-secret" }, "Password or secret"), secret,
+        h("div", { class: "actions" }, submit)));
     dialog.addEventListener("cancel", (event) => event.preventDefault());
     document.body.append(dialog);
     dialog.showModal();
-    id.focus();
+    (id.value ? secret : id).focus();
   });
 }

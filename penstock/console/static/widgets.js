@@ -2,6 +2,7 @@
 
 import { h, put, say } from "./dom.js";
 import { pretty, size, visible } from "./format.js";
+import { lacking } from "./session.js";
 
 const SHOWN_CHARACTERS = 200000;
 const COLOURED_CHARACTERS = 60000;
@@ -26,7 +27,11 @@ export const badge = (text, kind = "") => h("span", { class: `badge ${kind}` }, 
 
 export const status = (name) => h("span", { class: `status s-${name}` }, name.replace("_", " "));
 
-export const button = (text, click, props = {}) => h("button", { type: "button", ...props, on: { click } }, text);
+// A button; `needs`: the right, and the queue, without which it cannot be used and says why.
+export function button(text, click, { needs, ...props } = {}) {
+  const why = lacking(needs);
+  return h("button", { type: "button", ...props, ...(why ? { disabled: true, title: why } : {}), on: { click } }, text);
+}
 
 let ids = 0;
 export const newId = () => `f${++ids}`;
@@ -150,6 +155,19 @@ export function table({ columns, key, caption, onSort, sortedBy, rowClass }) {
     }
   };
   return { element: h("div", { class: "scrolls", tabindex: "0", role: "region", "aria-label": caption || "table" }, element), update, drawHead };
+}
+
+// A column of checkboxes for what is chosen, and how to bring them to a set that something else changed.
+export function picking(chosen, key, label, changed) {
+  const boxes = new Map();
+  const node = (item) => {
+    const name = key(item);
+    const box = h("input", { type: "checkbox", "aria-label": `Select ${label(item)}`, checked: chosen.has(name), on: { change: () => { box.checked ? chosen.add(name) : chosen.delete(name); changed(); } } });
+    boxes.set(name, box);
+    return box;
+  };
+  const sync = () => boxes.forEach((box, name) => { if (box.isConnected) box.checked = chosen.has(name); else boxes.delete(name); });
+  return { column: { name: "Select", node }, sync };
 }
 
 // A text that may be large, JSON or not: shown pretty, as it came on request.

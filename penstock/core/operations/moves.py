@@ -22,6 +22,8 @@ class StartMove(Operation[MoveReply], frozen=True, omit_defaults=True):
         rate_per_second: at most so many messages each second; ``None`` as fast as it goes.
         filter: only messages that match; ``None`` all.
         keeps_ids: moved messages keep their ids. If not, each gets another, as AWS does it.
+        delay_seconds: how long it waits before it begins; until then ``CancelMove`` undoes it. What is sent to the
+            source meanwhile is not moved.
 
     Raises:
         QueueNotFound: source or target do not exist.
@@ -33,6 +35,7 @@ class StartMove(Operation[MoveReply], frozen=True, omit_defaults=True):
     rate_per_second: int | None = None
     filter: MessageFilter | None = None
     keeps_ids: bool = False
+    delay_seconds: float = 0
 
 
 class CancelMove(Operation[MoveReply], frozen=True):

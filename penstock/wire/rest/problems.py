@@ -46,6 +46,8 @@ STATUS_OF = {
     "not_found": 404,
     "queue_not_found": 404,
     "move_not_found": 404,
+    "key_not_found": 404,
+    "user_not_found": 404,
     "method_not_allowed": 405,
     "queue_conflict": 409,
     "queue_deleted_recently": 409,
@@ -54,6 +56,7 @@ STATUS_OF = {
     "lease_lost": 409,
     "guard_failed": 409,
     "message_too_large": 413,
+    "too_many_failures": 429,
     "internal_error": 500,
     "store_damaged": 500,
     "store_too_new": 500,
@@ -63,6 +66,7 @@ STATUS_OF = {
 
 _MORE_HEADERS: dict[int, Headers] = {
     401: ((b"www-authenticate", b'Bearer realm="penstock"'),),
+    429: ((b"retry-after", b"60"),),
     503: ((b"retry-after", b"1"),),
 }
 _PROBLEM_JSON = (b"content-type", b"application/problem+json")

@@ -56,6 +56,7 @@ INVALID_CLIENT_TOKEN = _common("InvalidClientTokenId", "UnrecognizedClientExcept
 SIGNATURE_MISMATCH = _common("SignatureDoesNotMatch", "InvalidSignatureException", 403)
 INCOMPLETE_SIGNATURE = _common("IncompleteSignature", "IncompleteSignatureException", 400)
 REQUEST_EXPIRED = _common("RequestExpired", "RequestExpired", 400)
+THROTTLED = _common("Throttling", "ThrottlingException", 400)
 TOO_LARGE = _common("RequestEntityTooLarge", "RequestEntityTooLargeException", 413)
 INTERNAL_FAILURE = _common("InternalFailure", "InternalFailure", 500)
 SERVICE_UNAVAILABLE = _common("ServiceUnavailable", "ServiceUnavailable", 503)
@@ -167,6 +168,7 @@ _KINDS = {
     "move_conflict": INVALID_PARAMETER_VALUE,
     "not_authenticated": INVALID_CLIENT_TOKEN,
     "access_denied": ACCESS_DENIED,
+    "too_many_failures": THROTTLED,
     "store_unavailable": SERVICE_UNAVAILABLE,
     "store_damaged": SERVICE_UNAVAILABLE,
     "store_too_new": SERVICE_UNAVAILABLE,

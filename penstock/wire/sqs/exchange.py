@@ -26,8 +26,7 @@ class Edge:
         """Return what queue URLs begin with: the fixed public URL, else how the caller addressed this server."""
         if self._public_url is not None:
             return self._public_url
-        host = request.headers.get(b"host", b"localhost").decode("latin-1")
-        return f"{request.scheme}://{host}"
+        return f"{request.scheme}://{(request.host or b'localhost').decode('latin-1')}"
 
 
 class Exchange(Struct, gc=False):

@@ -6,6 +6,8 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from msgspec import structs
+
 from penstock.broker.contract import Broker
 from penstock.core.errors import PenstockError
 from penstock.core.settlements import Settled, Settlement
@@ -24,6 +26,7 @@ from penstock.worker.engine.preparing import UNKNOWN_TASK, Preparing
 from penstock.worker.engine.runners import Runner
 from penstock.worker.engine.sessions import Session
 from penstock.worker.engine.settling import Settling
+from penstock.worker.job_logs import FAILED_KEPT_MS, JobLog
 from penstock.worker.outcomes import (
     Cancelled,
     Deferred,
@@ -79,6 +82,7 @@ class Handling:
     Attributes:
         owner: who holds the jobs.
         lines, sessions: which jobs stand behind others, and so need no slot yet.
+        logs: of the jobs that run, by id, where what they log is kept.
         free_slots: how many attempts may begin.
         has_room, has_jobs: set when a job has ended; cleared when none is left.
         mean_seconds: how long an attempt takes, lately.
@@ -112,7 +116,8 @@ class Handling:
         self.owner = options.owner
         self.runners: dict[RunsIn, Runner] = dict(runners or {})
         self.lines = Lines()
-        self.sessions: set[Session] = set()
+        self.logs: dict[str, JobLog] = {}
+        self.sessions: dict[Held, Session] = {}
         self.free_slots = asyncio.Semaphore(options.slots)
         self.has_room = asyncio.Event()
         self.has_jobs = asyncio.Event()
@@ -136,9 +141,8 @@ class Handling:
             log.exception("job %s could not be handled and comes back", held.job_id)
         finally:
             self.lines.leave(held, has_ended=has_ended)
-            if held.session is not None:
-                held.session.close()
-                self.sessions.discard(held.session)
+            if (session := self.sessions.pop(held, None)) is not None:
+                session.close()
             # it may have been given back and be here again
             if is_turn is not None and self._held.get(held.job_id) is held:
                 del self._held[held.job_id]
@@ -181,6 +185,8 @@ class Handling:
             await self._begin(held)
             runner = held.runner = self._runner(held.task.runs_in)
             held.running = Attempt(held.task, args, held.context, self._app.middleware)
+            if self._options.job_log_level is not None:
+                held.log = self.logs[held.job_id] = JobLog()
             started = time.perf_counter()
             held.started_at = self._app.clock.now_ms()
             for each in self._app.middleware:
@@ -192,6 +198,7 @@ class Handling:
                 for each in self._app.middleware:
                     each.ended(held.context)
                 held.runner = held.running = None
+                self.logs.pop(held.job_id, None)
                 seconds = time.perf_counter() - started
                 self.mean_seconds += SMOOTHING * (seconds - self.mean_seconds)
 
@@ -202,7 +209,7 @@ class Handling:
             log.warning("job %s comes back when its lease ends: %s: %s", held.job_id, error.code, error)
 
     async def _session(self, held: Held, task: SessionTask[Any]) -> Outcome:
-        session = held.session = Session(
+        session = self.sessions[held] = Session(
             task,
             held,
             self.lines.take_behind(held),
@@ -213,7 +220,6 @@ class Handling:
             owner=self.owner,
             waits=not self._options.is_burst,
         )
-        self.sessions.add(session)
         self.has_room.set()
         return session.outcome_of(await self._run(held, session.args()))
 
@@ -250,8 +256,8 @@ class Handling:
     async def _settle(self, held: Held, outcome: Outcome) -> bool:
         """Settle a job; return whether it has ended, so that the next of its key may run."""
         settlement = self._settlement(held, outcome)
-        if held.session is not None:
-            settlement = await held.session.settlement_of(settlement, outcome, self._keep_ms(held))
+        if (session := self.sessions.get(held)) is not None:
+            settlement = await session.settlement_of(settlement, outcome, self._keep_ms(held))
         held.is_settling = True
         settled = await self._settling.settle(settlement)
         if settled.result is Settled.REFUSED and settled.problem is not None:
@@ -267,7 +273,14 @@ class Handling:
 
     def _settlement(self, held: Held, outcome: Outcome) -> Settlement:
         keep_ms = self._keep_ms(held)
-        return settlement_of(held, outcome, self._app.clock.now_ms(), worker=self.owner, keep_ms=keep_ms)
+        now = self._app.clock.now_ms()
+        settlement = settlement_of(held, outcome, now, worker=self.owner, keep_ms=keep_ms)
+        if held.log is None or held.log.is_empty:
+            return settlement
+        log_keep_ms = keep_ms if isinstance(outcome, Done) else max(keep_ms, FAILED_KEPT_MS)
+        kept = held.log.to_record(held.job_id, held.attempt, now + log_keep_ms)
+        effects = structs.replace(settlement.effects, records=(*settlement.effects.records, kept))
+        return structs.replace(settlement, effects=effects)
 
     def _keep_ms(self, held: Held) -> int:
         """Return how long the end of a job is known."""
@@ -291,7 +304,7 @@ class Handling:
         if held.context is not None:
             seconds = (self._app.clock.now_ms() - held.started_at) / 1000
             for each in self._app.middleware:
-                each.settled(held.context, held.task, outcome, seconds)
+                each.settled(held.context, outcome, seconds)
 
     def stop(self, held: Held, reason: type[Cancelled] | type[LeaseLost]) -> None:
         if held.context is None:

@@ -1,7 +1,5 @@
 """The jobs a worker holds: each a delivery under a lease."""
 
-from typing import TYPE_CHECKING
-
 from msgspec import Raw
 
 from penstock.core.messages import Delivery
@@ -9,12 +7,10 @@ from penstock.worker.context import JobContext
 from penstock.worker.engine.calling import Attempt
 from penstock.worker.engine.runners import Runner
 from penstock.worker.envelope import Envelope
+from penstock.worker.job_logs import JobLog
 from penstock.worker.outcomes import Cancelled, LeaseLost
 from penstock.worker.records import NOTHING, JobRecord, Progress
 from penstock.worker.tasks import Task
-
-if TYPE_CHECKING:
-    from penstock.worker.engine.sessions import Session
 
 
 class Held:
@@ -29,9 +25,9 @@ class Held:
         attempt: which attempt this is, from 1.
         crash_count: how often it lost its worker since an attempt last ended.
         progress, checkpoint: what the task told; ``has_news``: that has not been written down yet.
+        log: what it logged, where that is kept.
         is_settling: its end is under way; nothing is renewed any more.
         stop_reason: why it should not even begin, if it was told so before.
-        session: the session it is the first event of.
         runner, running: what runs it, and the attempt it runs, while it does.
     """
 
@@ -46,6 +42,7 @@ class Held:
         "is_settling",
         "lease_ms",
         "lease_until",
+        "log",
         "progress",
         "queue",
         "received_at",
@@ -53,7 +50,6 @@ class Held:
         "renewed_at",
         "runner",
         "running",
-        "session",
         "started_at",
         "stop_reason",
         "task",
@@ -76,9 +72,9 @@ class Held:
         self.progress: Progress | None = None
         self.checkpoint: Raw = NOTHING
         self.has_news = False
+        self.log: JobLog | None = None
         self.is_settling = False
         self.stop_reason: type[Cancelled] | type[LeaseLost] | None = None
-        self.session: Session | None = None
         self.runner: Runner | None = None
         self.running: Attempt | None = None
 

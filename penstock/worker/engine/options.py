@@ -27,6 +27,8 @@ class WorkerOptions(Struct, frozen=True, kw_only=True):
             took lately; 0: none.
         owner: names it in the store; unique among all workers there ever were.
         is_present: whether it tells other workers that it lives, and looks after those that died.
+        job_log_level: what jobs log at this level of ``logging`` or above is kept with them in the store, bounded;
+            ``None``: nothing.
         app_path: ``module:name`` of the app, for tasks that run in processes of their own.
         app_url, app_key: where such a process opens the broker, if not where the app says.
     """
@@ -39,6 +41,7 @@ class WorkerOptions(Struct, frozen=True, kw_only=True):
     lookahead_seconds: float = 0.1
     owner: str = ""
     is_present: bool = True
+    job_log_level: int | None = None
     app_path: str = ""
     app_url: str | None = None
     app_key: str | None = None

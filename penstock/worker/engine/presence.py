@@ -1,4 +1,5 @@
-"""Presence: each worker says in the store that it lives, and looks after the leases of those that died.
+"""Presence: each worker says in the store that it lives, hears there that it shall drain, and looks after the leases of
+those that died.
 
 On one machine a death is seen at once. Elsewhere a worker is dead when its beat has not changed for a while, by the
 clock of whoever looks; clocks of different machines are never compared. Whoever notices releases the leases of the
@@ -16,11 +17,11 @@ from penstock.broker.contract import Broker
 from penstock.core.clock import Clock
 from penstock.core.effects import Record
 from penstock.core.errors import PenstockError
-from penstock.core.operations import DeleteRecords, PutRecords, ReleaseLeases
+from penstock.core.operations import DeleteRecords, GetRecords, PutRecords, ReleaseLeases
 from penstock.worker.engine.held import Held
 from penstock.worker.engine.machine import machine_id, on_death, start_of
 from penstock.worker.engine.options import WorkerOptions
-from penstock.worker.presence import RunningJob, WorkerRecord, encode_worker, present_workers, worker_key
+from penstock.worker.presence import RunningJob, WorkerRecord, drain_key, encode_worker, present_workers, worker_key
 
 log = logging.getLogger("penstock.worker")
 
@@ -37,7 +38,7 @@ MOST_JOBS_TOLD = 100
 async def bury(broker: Broker, owner: str) -> int:
     """Let go of all that a dead worker held, and forget it; return how many jobs that were."""
     released = (await broker.perform(ReleaseLeases(owner))).released_count
-    await broker.perform(DeleteRecords((worker_key(owner),)))
+    await broker.perform(DeleteRecords((worker_key(owner), drain_key(owner))))
     return released
 
 
@@ -50,6 +51,7 @@ class Presence:
         options: what to tell, and the first ``owner``.
         held: the jobs in hand.
         is_draining: asks the worker.
+        drain: called when somebody asked in the store that it drain.
         rename: called when others took this worker for dead: from then on it needs another name, which this returns.
         machine: ``machine_id()`` if not given.
 
@@ -65,6 +67,7 @@ class Presence:
         held: Mapping[str, Held],
         *,
         is_draining: Callable[[], bool],
+        drain: Callable[[], None],
         rename: Callable[[], str],
         machine: str | None = None,
     ) -> None:
@@ -73,6 +76,7 @@ class Presence:
         self._options = options
         self._held = held
         self._is_draining = is_draining
+        self._drain = drain
         self._rename = rename
         self._machine = machine or machine_id()
         self._owner = options.owner
@@ -107,6 +111,8 @@ class Presence:
             log.warning("this worker was taken for dead and goes on as %s, no longer %s", self._owner, old)
             await self._broker.perform(ReleaseLeases(old))
         self._look_around(others)
+        if not self._is_draining() and (await self._broker.perform(GetRecords((drain_key(self._owner),)))).records[0]:
+            self._drain()
         self._beat += 1
         record = Record(
             worker_key(self._owner),

@@ -12,7 +12,7 @@ from msgspec import structs
 
 from penstock.broker.contract import Broker
 from penstock.core.clock import Clock
-from penstock.core.effects import Effects
+from penstock.core.effects import NO_EFFECTS, Effects, Record
 from penstock.core.errors import PenstockError
 from penstock.core.operations import FindRecords, Settle
 from penstock.core.settlements import ChangeVisibility, Settled, Settlement
@@ -83,7 +83,11 @@ class Tending:
         grown = [each for each in self._held.values() if now - each.received_at >= YOUNG_MS and not each.is_settling]
         if not grown:
             return
-        due = [each for each in grown if each.has_news or now - each.renewed_at >= each.lease_ms / 3]
+        due = [
+            each
+            for each in grown
+            if each.has_news or (each.log and each.log.has_news) or now - each.renewed_at >= each.lease_ms / 3
+        ]
         for start in range(0, len(due), AT_ONCE):
             await self._renew(due[start : start + AT_ONCE], now)
         if any(each.context is not None for each in grown):
@@ -106,16 +110,19 @@ class Tending:
                 self._lose(each, outcome.result.value)
 
     def _renewal(self, each: Held) -> Settlement:
-        effects = Effects()
+        records: tuple[Record, ...] = ()
+        expires_at = self._clock.now_ms() + self._keep_ms
         if each.has_news:
             each.has_news = False
-            effects = Effects(records=(to_record(each.job_id, self._news(each), self._clock.now_ms() + self._keep_ms),))
+            records = (to_record(each.job_id, self._news(each), expires_at),)
+        if each.log is not None and each.log.has_news:
+            records = (*records, each.log.to_record(each.job_id, each.attempt, expires_at))
         return Settlement(
             each.queue,
             each.delivery.receipt_handle,
             ChangeVisibility(each.lease_ms / 1000),
             is_fenced=True,
-            effects=effects,
+            effects=Effects(records=records) if records else NO_EFFECTS,
         )
 
     def _news(self, each: Held) -> JobRecord:

@@ -29,6 +29,7 @@ from penstock.worker.engine.options import WorkerOptions
 from penstock.worker.engine.presence import Presence
 from penstock.worker.engine.runners import Runner
 from penstock.worker.engine.tending import Tending
+from penstock.worker.job_logs import JobLogs
 from penstock.worker.outcomes import (
     LeaseLost,
 )
@@ -88,12 +89,14 @@ class Worker:
         self._duties = Duties(app, broker)
         self._jobs: set[asyncio.Task[None]] = set()
         self._is_stopping = asyncio.Event()
+        self._is_dismissed = False
         self._presence = Presence(
             broker,
             app.clock,
             self._options,
             self._held,
             is_draining=self._is_draining.is_set,
+            drain=self._dismiss,
             rename=self._rename,
         )
 
@@ -112,6 +115,11 @@ class Worker:
         """Whether it gets jobs from the store, as far as it knows."""
         return self._fetching.is_working and not self._is_draining.is_set()
 
+    @property
+    def is_dismissed(self) -> bool:
+        """Whether it drains because somebody asked for it in the store: whoever looks after it need not replace it."""
+        return self._is_dismissed
+
     async def run(self) -> None:
         """Work until drained, or in a burst until the queues are empty."""
         caring = [asyncio.create_task(self._tending.run(self._handling.has_jobs))]
@@ -121,10 +129,16 @@ class Worker:
             await self._duties.once()
         else:
             caring.append(asyncio.create_task(self._duties.run()))
+        taking_down = None
+        if self._options.job_log_level is not None:
+            taking_down = JobLogs(self._handling.logs, self._options.job_log_level)
+            logging.getLogger().addHandler(taking_down)
         try:
             await self._until_drained(self._fetch_and_start())
             await self._finish()
         finally:
+            if taking_down is not None:
+                logging.getLogger().removeHandler(taking_down)
             for each in caring:
                 each.cancel()
             await asyncio.gather(*caring, return_exceptions=True)
@@ -140,6 +154,11 @@ class Worker:
     def drain(self) -> None:
         """Fetch nothing more; ``run`` returns when what runs has ended, or its time is over."""
         self._is_draining.set()
+
+    def _dismiss(self) -> None:
+        log.info("draining, as somebody asked in the store")
+        self._is_dismissed = True
+        self.drain()
 
     def stop(self) -> None:
         """Fetch nothing more and wait for nothing: ``run`` returns as soon as all jobs are given back."""
@@ -214,8 +233,9 @@ class Worker:
         ahead = options.slots * options.lookahead_seconds / max(self._handling.mean_seconds, 1e-5)
         most = options.slots + min(int(ahead), MOST_AHEAD * options.slots)
         # those behind others of their key need no slot yet; other keys may have work for it
-        behind = self._handling.lines.behind_count + sum(session.more_count for session in self._handling.sessions)
-        busy = len(self._held) - min(behind, len(self._handling.sessions) * MOST_EVENTS + MOST_AHEAD * options.slots)
+        sessions = self._handling.sessions.values()
+        behind = self._handling.lines.behind_count + sum(session.more_count for session in sessions)
+        busy = len(self._held) - min(behind, len(sessions) * MOST_EVENTS + MOST_AHEAD * options.slots)
         room = most - busy
         # a few free places are not worth an operation while the slots are busy
         return room if room * 4 >= most or busy < options.slots else 0

@@ -1,20 +1,27 @@
 """Writing jobs into the user's own transaction: they exist if it is committed, and never existed if it is not."""
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from penstock.core.errors import InvalidRequest
 from penstock.worker.jobs import AsyncJob, Job
 from penstock.worker.outbox.connections import adapt
 from penstock.worker.outbox.table import INSERT, create_statement, values_of
+from penstock.worker.runtime import Runtime
 from penstock.worker.sending import Request
-
-if TYPE_CHECKING:
-    from penstock.worker.app import App
-    from penstock.worker.tasks import Sender
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+class Sends(Protocol[P, R]):
+    """What makes jobs of calls: a task, or one with options."""
+
+    def send(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]: ...
+
+    def request(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Request: ...
+
+    def requests(self, calls: Iterable[tuple[Any, ...] | Mapping[str, Any]]) -> list[Request]: ...
 
 
 class Outbox:
@@ -28,7 +35,7 @@ class Outbox:
         InvalidRequest: the connection is none of those.
     """
 
-    def __init__(self, app: "App", connection: Any) -> None:
+    def __init__(self, app: Runtime, connection: Any) -> None:
         self._app = app
         self._connection = adapt(connection)
         if self._connection.is_async:
@@ -40,7 +47,7 @@ class Outbox:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def send(self, task: "Sender[P, R]", *args: P.args, **kwargs: P.kwargs) -> Job[R]:
+    def send(self, task: Sends[P, R], *args: P.args, **kwargs: P.kwargs) -> Job[R]:
         """Write a job down, to be sent once the transaction is committed.
 
         Args:
@@ -53,7 +60,7 @@ class Outbox:
         self._write([request])
         return Job(AsyncJob(self._app, request.job_id))
 
-    def send_many(self, task: "Sender[P, R]", calls: Iterable[tuple[Any, ...] | Mapping[str, Any]]) -> list[Job[R]]:
+    def send_many(self, task: Sends[P, R], calls: Iterable[tuple[Any, ...] | Mapping[str, Any]]) -> list[Job[R]]:
         """Write many jobs of one task down. Raises WrongArguments."""
         requests = task.requests(calls)
         self._write(requests)
@@ -73,7 +80,7 @@ class Outbox:
 class AsyncOutbox:
     """An outbox on an async connection; made by ``App.async_outbox``. See ``Outbox``."""
 
-    def __init__(self, app: "App", connection: Any) -> None:
+    def __init__(self, app: Runtime, connection: Any) -> None:
         self._app = app
         self._connection = adapt(connection)
         if not self._connection.is_async:
@@ -85,14 +92,14 @@ class AsyncOutbox:
     async def __aexit__(self, *_: object) -> None:
         pass
 
-    async def send(self, task: "Sender[P, R]", *args: P.args, **kwargs: P.kwargs) -> AsyncJob[R]:
+    async def send(self, task: Sends[P, R], *args: P.args, **kwargs: P.kwargs) -> AsyncJob[R]:
         """Write a job down, to be sent once the transaction is committed. Raises WrongArguments."""
         request = task.request(args, kwargs)
         await self._write([request])
         return AsyncJob(self._app, request.job_id)
 
     async def send_many(
-        self, task: "Sender[P, R]", calls: Iterable[tuple[Any, ...] | Mapping[str, Any]]
+        self, task: Sends[P, R], calls: Iterable[tuple[Any, ...] | Mapping[str, Any]]
     ) -> list[AsyncJob[R]]:
         """Write many jobs of one task down. Raises WrongArguments."""
         requests = task.requests(calls)

@@ -9,7 +9,7 @@ from msgspec import Raw, Struct
 
 from penstock.core.effects import Record
 from penstock.core.errors import InvalidRequest
-from penstock.worker.schedules.times import Cron, Every, Times
+from penstock.core.occurrences import Cron, Every, Times
 
 SCHEDULE_PREFIX = "schedule/"
 MOST_NAME_CHARACTERS = 200

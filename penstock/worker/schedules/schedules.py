@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, get_args
+from typing import Any, TypedDict, TypeVar, Unpack, get_args
 
 from msgspec import Struct, structs
 
@@ -13,6 +13,7 @@ from penstock.core.operations import Apply, DeleteRecords, FindRecords, GetRecor
 from penstock.worker.arguments import TaskInvalid, WrongArguments
 from penstock.worker.jobs import AsyncJob, Job
 from penstock.worker.queues import ensure
+from penstock.worker.runtime import Runtime
 from penstock.worker.schedules.records import (
     SCHEDULE_PREFIX,
     CatchUp,
@@ -23,10 +24,7 @@ from penstock.worker.schedules.records import (
     times_of,
     to_record,
 )
-
-if TYPE_CHECKING:
-    from penstock.worker.app import App
-    from penstock.worker.tasks import Sender
+from penstock.worker.tasks import Sender
 
 T = TypeVar("T")
 Args = tuple[Any, ...] | Mapping[str, Any]
@@ -57,7 +55,7 @@ class Declaration(Struct, frozen=True):
     """A schedule as code declares it. Its arguments are encoded late, when all that annotations name is defined."""
 
     name: str
-    sender: "Sender[..., Any]"
+    sender: Sender[..., Any]
     args: Args
     rule: Rule
 
@@ -73,11 +71,11 @@ class Declaration(Struct, frozen=True):
 class AsyncSchedules:
     """Schedules in the store, for async code; ``Schedules`` does the same for all other."""
 
-    def __init__(self, app: "App") -> None:
+    def __init__(self, app: Runtime) -> None:
         self._app = app
         self.declared: dict[str, Declaration] = {}
 
-    def declare(self, name: str, sender: "Sender[..., Any]", args: Args, **rule: Unpack[RuleOptions]) -> None:
+    def declare(self, name: str, sender: Sender[..., Any], args: Args, **rule: Unpack[RuleOptions]) -> None:
         """Say that a schedule belongs to the app; workers write it down when they start.
 
         Raises:
@@ -108,7 +106,7 @@ class AsyncSchedules:
     async def add(
         self,
         name: str,
-        task: "Sender[..., Any]",
+        task: Sender[..., Any],
         *,
         args: Args = (),
         **rule: Unpack[RuleOptions],
@@ -211,13 +209,11 @@ class AsyncSchedules:
 class Schedules:
     """Schedules in the store; each method is that of ``AsyncSchedules``, and waits."""
 
-    def __init__(self, schedules: AsyncSchedules, app: "App") -> None:
+    def __init__(self, schedules: AsyncSchedules, app: Runtime) -> None:
         self._async = schedules
         self._app = app
 
-    def add(
-        self, name: str, task: "Sender[..., Any]", *, args: Args = (), **rule: Unpack[RuleOptions]
-    ) -> ScheduleRecord:
+    def add(self, name: str, task: Sender[..., Any], *, args: Args = (), **rule: Unpack[RuleOptions]) -> ScheduleRecord:
         """Add a schedule at run time, or change the one of that name."""
         return self._run(self._async.add(name, task, args=args, **rule))
 
@@ -249,7 +245,7 @@ class Schedules:
         return self._app.portal.run(lambda _: asked)
 
 
-def _declaration(name: str, sender: "Sender[..., Any]", args: Args, rule: RuleOptions) -> Declaration:
+def _declaration(name: str, sender: Sender[..., Any], args: Args, rule: RuleOptions) -> Declaration:
     task, options = sender.task, sender.call_options
     for refused in ("delay_seconds", "at", "deduplication_id", "job_id"):
         if getattr(options, refused) is not None:

@@ -14,10 +14,10 @@ from penstock.core.effects import Effects, FollowUp, Guard, Record
 from penstock.core.errors import GuardFailed, PenstockError, QueueNotFound
 from penstock.core.messages import Draft
 from penstock.core.operations import Apply, FindRecords
-from penstock.worker.app import App
 from penstock.worker.envelope import Envelope, seal
 from penstock.worker.queues import ensure
 from penstock.worker.records import FINAL, Status
+from penstock.worker.runtime import Runtime
 from penstock.worker.schedules.records import (
     SCHEDULE_PREFIX,
     Rule,
@@ -41,7 +41,7 @@ CLOCK_WAS_WRONG_MS = 86_400_000
 """A clock that is so far behind what it was, was wrong before: the schedule does not wait until it is there again."""
 
 
-async def send_due(app: App, broker: Broker, now: int) -> int | None:
+async def send_due(app: Runtime, broker: Broker, now: int) -> int | None:
     """Send what is due of all schedules.
 
     Returns:
@@ -60,7 +60,7 @@ async def send_due(app: App, broker: Broker, now: int) -> int | None:
         after = page.next_after
 
 
-async def _send_due_of(app: App, broker: Broker, record: Record, now: int) -> int | None:
+async def _send_due_of(app: Runtime, broker: Broker, record: Record, now: int) -> int | None:
     """Send what is due of one schedule and return when it is due next."""
     try:
         schedule = from_record(record)
@@ -109,7 +109,7 @@ def due(schedule: ScheduleRecord, now: int) -> tuple[list[int], int]:
     return [] if is_missed else [last], times.after(max(last, now))
 
 
-def job_of(app: App, rule: Rule, job_id: str) -> FollowUp:
+def job_of(app: Runtime, rule: Rule, job_id: str) -> FollowUp:
     """Return the job that a rule sends."""
     envelope = app.stamp(Envelope(rule.task, rule.args))
     message = Draft(seal(envelope), priority=rule.priority, group_id=rule.key, message_id=job_id)
@@ -117,7 +117,7 @@ def job_of(app: App, rule: Rule, job_id: str) -> FollowUp:
 
 
 async def _advance(
-    app: App, broker: Broker, before: Record, after: ScheduleRecord, sends: tuple[FollowUp, ...]
+    app: Runtime, broker: Broker, before: Record, after: ScheduleRecord, sends: tuple[FollowUp, ...]
 ) -> None:
     effects = Effects(guards=(Guard(before.key, before.value),), records=(to_record(after),), sends=sends)
     try:

@@ -1,22 +1,19 @@
 """A workflow being written: nodes that stand for results to come, what comes after what, and whether that can be."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import Any, TypeVar, overload
 
-from msgspec import Raw, structs
+from msgspec import structs
 
 from penstock.core.effects import FollowUp
 from penstock.core.errors import InvalidRequest
-from penstock.worker.arguments import ResultOf
 from penstock.worker.envelope import Dependent, Envelope, Place
-from penstock.worker.tasks import Sender
-from penstock.worker.workflows.calls import Call
+from penstock.worker.runtime import Runtime
+from penstock.worker.workflows.calls import Call, Callee
 from penstock.worker.workflows.launching import Definition
-from penstock.worker.workflows.records import FlowRecord, NodeRecord, OnFailureBefore, job_id_of
+from penstock.worker.workflows.nodes import Node
+from penstock.worker.workflows.records import FlowRecord, NodeRecord, OnFailureBefore
 from penstock.worker.workflows.runs import AsyncWorkflowRun, WorkflowRun
-
-if TYPE_CHECKING:
-    from penstock.worker.app import App
 
 R = TypeVar("R")
 
@@ -32,40 +29,6 @@ class WorkflowInvalid(InvalidRequest):
     code = "workflow_invalid"
 
 
-class Node(ResultOf, Generic[R]):
-    """A step of a workflow. As an argument of another step it stands for its result.
-
-    Attributes:
-        name: unique in the workflow.
-        job_id: of its job.
-        on_failure: what becomes of it when one it comes after has failed for good.
-    """
-
-    __slots__ = ("after", "args", "name", "on_failure", "results", "sender", "workflow")
-
-    def __init__(
-        self,
-        workflow: "Workflow",
-        name: str,
-        sender: Sender[..., R],
-        args: Mapping[str, Raw],
-        results: Mapping[str, Any],
-        after: "list[Node[Any] | str]",
-        on_failure: OnFailureBefore,
-    ) -> None:
-        super().__init__(job_id_of(workflow.life, name))
-        self.workflow = workflow
-        self.name = name
-        self.sender = sender
-        self.args = args
-        self.results = results
-        self.after = after
-        self.on_failure = on_failure
-
-    def __repr__(self) -> str:
-        return f"Node({self.name!r})"
-
-
 class Workflow:
     """A workflow being written: add steps, then send it. Made by ``app.workflow()``.
 
@@ -76,7 +39,7 @@ class Workflow:
             only that long.
     """
 
-    def __init__(self, app: "App", workflow_id: str | None = None, *, keep_seconds: float = KEEP_SECONDS) -> None:
+    def __init__(self, app: Runtime, workflow_id: str | None = None, *, keep_seconds: float = KEEP_SECONDS) -> None:
         self.app = app
         self.life = app.new_id()
         self.id = self.life if workflow_id is None else workflow_id
@@ -93,17 +56,17 @@ class Workflow:
         task: Call[R],
         /,
         *,
-        after: "Iterable[Node[Any] | str]" = (),
+        after: Iterable[Node[Any] | str] = (),
         on_failure: OnFailureBefore = "skip",
         name: str | None = None,
     ) -> Node[R]: ...
     @overload
     def add(
         self,
-        task: Sender[..., R],
+        task: Callee[R],
         /,
         *args: Any,
-        after: "Iterable[Node[Any] | str]" = (),
+        after: Iterable[Node[Any] | str] = (),
         on_failure: OnFailureBefore = "skip",
         name: str | None = None,
         **kwargs: Any,
@@ -113,7 +76,7 @@ class Workflow:
         task: Any,
         /,
         *args: Any,
-        after: "Iterable[Node[Any] | str]" = (),
+        after: Iterable[Node[Any] | str] = (),
         on_failure: OnFailureBefore = "skip",
         name: str | None = None,
         **kwargs: Any,
@@ -135,7 +98,7 @@ class Workflow:
         """
         if isinstance(task, Call):
             task, args, kwargs = task.sender, task.args, dict(task.kwargs)
-        sender: Sender[..., Any] = task
+        sender: Callee[Any] = task
         if sender.has_id:
             raise WorkflowInvalid("The jobs of a workflow have ids of their own.", hint="Leave out job_id.")
         given, results = sender.task.arguments.encode(args, kwargs)
@@ -233,7 +196,7 @@ class Workflow:
             names[name] = None
         return list(names)
 
-    def _name(self, name: str | None, sender: Sender[..., Any]) -> str:
+    def _name(self, name: str | None, sender: Callee[Any]) -> str:
         if name is not None:
             if name in self._nodes:
                 raise WorkflowInvalid(f"There are two nodes called {name!r}.", field="name")

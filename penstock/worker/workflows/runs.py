@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import Any, TypeVar, overload
 
 from penstock.broker.contract import Broker
 from penstock.core.errors import InvalidRequest
@@ -17,13 +17,11 @@ from penstock.worker.jobs import (
     result_of,
 )
 from penstock.worker.records import FINAL, Status
+from penstock.worker.runtime import Runtime
 from penstock.worker.status import JobView, look
+from penstock.worker.workflows.nodes import Node
 from penstock.worker.workflows.records import FlowRecord, WorkflowView, flow_key, from_flow, job_id_of, status_of
 from penstock.worker.workflows.restarting import cancel, retry
-
-if TYPE_CHECKING:
-    from penstock.worker.app import App
-    from penstock.worker.workflows.graph import Node
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -48,7 +46,7 @@ class AsyncWorkflowRun:
     Every method raises WorkflowUnknown where there is no such workflow.
     """
 
-    def __init__(self, app: "App", workflow_id: str, flow: FlowRecord | None = None) -> None:
+    def __init__(self, app: Runtime, workflow_id: str, flow: FlowRecord | None = None) -> None:
         self.app = app
         self.id = workflow_id
         self._flow = flow
@@ -74,10 +72,10 @@ class AsyncWorkflowRun:
         return (await self.look()).status
 
     @overload
-    async def job(self, node: "Node[R]") -> AsyncJob[R]: ...
+    async def job(self, node: Node[R]) -> AsyncJob[R]: ...
     @overload
     async def job(self, node: str) -> AsyncJob[Any]: ...
-    async def job(self, node: "Node[Any] | str") -> AsyncJob[Any]:
+    async def job(self, node: Node[Any] | str) -> AsyncJob[Any]:
         """Return the job of a node, or of a node's name. Raises InvalidRequest: there is no such node."""
         name = node if isinstance(node, str) else node.name
         flow = await self.definition()
@@ -186,10 +184,10 @@ class WorkflowRun:
         return self._wait(self._run.status())
 
     @overload
-    def job(self, node: "Node[R]") -> Job[R]: ...
+    def job(self, node: Node[R]) -> Job[R]: ...
     @overload
     def job(self, node: str) -> Job[Any]: ...
-    def job(self, node: "Node[Any] | str") -> Job[Any]:
+    def job(self, node: Node[Any] | str) -> Job[Any]:
         """Return the job of a node; see ``AsyncWorkflowRun.job``."""
         return Job(self._wait(self._run.job(node)))
 

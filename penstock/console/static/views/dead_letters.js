@@ -1,10 +1,10 @@
 // Dead letters: why they died, and back with some or all of them, at a rate.
 
 import { first, look, rest } from "../api.js";
-import { every, h, place, put } from "../dom.js";
+import { every, h, latest, place, put } from "../dom.js";
 import { filterForm } from "../filters.js";
-import { clock, count, duration, line, relative } from "../format.js";
-import { act, badge, button, choice, confirm, empty, field, notice, openForm, problemBox, status, table } from "../widgets.js";
+import { clock, count, instant, line, relative } from "../format.js";
+import { act, badge, button, choice, confirm, empty, field, notice, openForm, picking, problemBox, status, table } from "../widgets.js";
 import { resend } from "./message.js";
 
 export async function deadLetters(view) {
@@ -40,10 +40,11 @@ async function one({ main, heading, title, signal, parts }) {
   const form = filterForm(() => { chosen.clear(); load(); }, { hasState: false });
   const note = h("p", { class: "muted" });
   const said = h("div");
+  const picks = picking(chosen, (cause) => cause.cause, (cause) => `${cause.kind || "no reason"} in ${cause.place}`, () => drawActions());
   const rows = table({
     caption: "Causes", key: (cause) => cause.cause,
     columns: [
-      { name: "Select", node: (cause) => h("input", { type: "checkbox", "aria-label": `Select ${cause.kind || "no reason"} in ${cause.place}`, checked: chosen.has(cause.cause), on: { change: (event) => { event.target.checked ? chosen.add(cause.cause) : chosen.delete(cause.cause); drawActions(); } } }) },
+      picks.column,
       { label: "Cause", stamp: (cause) => cause.message, node: (cause) => [h("strong", {}, cause.kind || "Received too often"), h("div", { class: "muted" }, cause.message ? line(cause.message, 120) : `each up to ${cause.receive_count} times without being deleted`)] },
       { label: "Where", text: (cause) => line(cause.place, 50) || "–" },
       { label: "Count", isNumber: true, text: (cause) => count(cause.count) },
@@ -58,16 +59,18 @@ async function one({ main, heading, title, signal, parts }) {
   const moveRows = table({
     caption: "Moves", key: (move) => move.move_id,
     columns: [
-      { label: "Started", isNumber: true, text: (move) => clock(move.started_at) },
+      { label: "Begins", isNumber: true, text: (move) => (isPending(move) ? relative(move.started_at) : move.started_at > Date.now() ? "–" : clock(move.started_at)), title: (move) => instant(move.started_at) },
       { label: "To", text: (move) => move.target || "where each came from" },
-      { label: "Status", stamp: (move) => move.status + (move.failure || ""), node: (move) => [status(move.status), move.failure ? ` ${line(move.failure, 80)}` : null] },
+      { label: "Status", stamp: (move) => isPending(move) + move.status + (move.failure || ""), node: (move) => [status(isPending(move) ? "waiting" : move.status), move.failure ? ` ${line(move.failure, 80)}` : null] },
       { label: "Moved", isNumber: true, text: (move) => count(move.moved_count || 0) },
       { label: "Rate", isNumber: true, text: (move) => (move.rate_per_second ? `${move.rate_per_second} / s` : "as fast as it goes") },
-      { name: "Actions", stamp: (move) => move.status, node: (move) => (move.status === "running" ? button("Stop", () => act(() => rest.cancelMove(move.move_id), "Stopped; what was moved stays moved.")) : null) },
+      { name: "Actions", stamp: (move) => isPending(move) + move.status, node: (move) => (move.status !== "running" ? null
+        : button(isPending(move) ? "Undo" : "Stop", () => act(() => rest.cancelMove(move.move_id), ({ move: now }) => (now.moved_count ? `Stopped; the ${count(now.moved_count)} that were moved stay moved.` : "Undone; nothing was moved.")).then(loadMoves), { "data-key": move.move_id, needs: ["operate"] })) },
     ],
   });
   put(main, h("p", { class: "crumbs" }, h("a", { href: place("dead") }, "Dead letters")), h("div", { class: "bar wrap" }, heading, h("span", { class: "grow" }), h("a", { href: place("queue", name) }, "As a queue")), form.element, note, actions, rows.element, said, h("h2", {}, "Moves"), moves, moveRows.element);
   // What is chosen, as conditions of a move: causes name their messages, which a filter cannot tell apart.
+  const isPending = (move) => move.status === "running" && !move.moved_count && move.started_at > Date.now();
   const wanted = () => {
     const conditions = form.conditions();
     if (chosen.size) conditions.message_ids = causes.filter((cause) => chosen.has(cause.cause)).flatMap((cause) => cause.message_ids);
@@ -75,9 +78,9 @@ async function one({ main, heading, title, signal, parts }) {
   };
   const chosenText = () => (chosen.size ? `${count(wanted().message_ids.length)} of ${count(chosen.size)} ${chosen.size === 1 ? "cause" : "causes"}` : Object.keys(form.conditions()).length ? "all that match" : "all");
   const drawActions = () => put(actions,
-    button(`Redrive ${chosenText()}…`, redrive, { class: "primary", "data-key": "redrive", disabled: !causes.length }), button("Dry run", dryRun, { "data-key": "dry" , disabled: !causes.length }),
-    chosen.size === 1 ? button("Edit one…", editOne, { "data-key": "edit" }) : null,
-    chosen.size ? button("Delete them…", remove, { class: "danger-quiet", "data-key": "remove" }) : null);
+    button(`Redrive ${chosenText()}…`, redrive, { class: "primary", "data-key": "redrive", disabled: !causes.length, needs: ["operate", name] }), button("Dry run", dryRun, { "data-key": "dry" , disabled: !causes.length }),
+    chosen.size === 1 ? button("Edit one…", editOne, { "data-key": "edit", needs: ["operate", name] }) : null,
+    chosen.size ? button("Delete them…", remove, { class: "danger-quiet", "data-key": "remove", needs: ["operate", name] }) : null);
   async function tally() {
     if (chosen.size) return wanted().message_ids.length;
     let after = 0;
@@ -95,19 +98,19 @@ async function one({ main, heading, title, signal, parts }) {
     const target = h("input", { placeholder: "where each came from", spellcheck: "false" });
     const rate = h("input", { type: "number", min: "1", placeholder: "as fast as it goes" });
     const keeps = h("input", { type: "checkbox", checked: true });
+    const wait = choice([["0", "At once"], ["10", "In 10 s"], ["60", "In a minute"], ["600", "In 10 minutes"]], "10");
     await openForm({
-      title: `Redrive ${chosenText()}`, action: "Redrive", about: "They go back to be received again. A move at a rate can be stopped while it runs.",
-      fields: [h("div", { class: "grid" }, field("To the queue", target), field("Messages per second", rate)), h("div", { class: "field check" }, h("label", {}, keeps, " They keep their ids, as jobs must"))],
+      title: `Redrive ${chosenText()}`, action: "Redrive", about: "They go back to be received again. Until it begins, a redrive can be undone; while it runs, it can be stopped.",
+      fields: [h("div", { class: "grid" }, field("To the queue", target), field("Messages per second", rate), field("Begins", wait)), h("div", { class: "field check" }, h("label", {}, keeps, " They keep their ids, as jobs must"))],
       work: async () => {
-        const asked = { source: name, keeps_ids: keeps.checked };
+        const asked = { source: name, keeps_ids: keeps.checked, delay_seconds: Number(wait.value) };
         if (target.value.trim()) asked.target = target.value.trim();
         if (rate.value) asked.rate_per_second = Number(rate.value);
         const filter = wanted();
         if (filter) asked.filter = filter;
         await rest.startMove(asked);
-        notice("Moving.");
         chosen.clear();
-        setTimeout(() => { load(); loadMoves(); }, 300);
+        await Promise.all([load(), loadMoves()]);
       },
     });
   }
@@ -125,29 +128,31 @@ async function one({ main, heading, title, signal, parts }) {
       await load();
     },
   });
-  async function load() {
+  const load = latest(signal, async (mine) => {
     try {
-      const answer = await look("causes", { queue: name, ...form.conditions() }, signal);
+      const answer = await look("causes", { queue: name, ...form.conditions() }, mine);
       causes = answer.causes;
       rows.update(causes);
+      picks.sync();
       rows.element.hidden = !causes.length;
       put(note, answer.next_after ? `By cause, of the first ${count(answer.looked_at)}; a redrive of all takes the others, too.` : `${count(answer.looked_at)} dead letters by cause.`);
       put(said, causes.length ? [] : empty("No dead letters", "Nothing here, or nothing that matches."));
     } catch (problem) {
-      if (!signal.aborted) put(said, problemBox(problem));
+      if (mine.aborted) return;
+      put(said, problemBox(problem));
     }
     drawActions();
-  }
+  });
   drawActions();
   await load();
-  async function loadMoves() {
+  const loadMoves = latest(signal, async (mine) => {
     const before = moves.dataset.running;
-    const answer = await rest.listMoves(name, signal);
+    const answer = await rest.listMoves(name, mine);
     moveRows.update(answer.moves);
     moveRows.element.hidden = !answer.moves.length;
     put(moves, answer.moves.length ? [] : h("p", { class: "muted" }, "No moves yet."));
     moves.dataset.running = String(answer.moves.some((move) => move.status === "running"));
     if (before === "true" && moves.dataset.running === "false") load();
-  }
+  });
   return every(2000, signal, loadMoves);
 }

@@ -20,7 +20,7 @@ export async function job({ main, heading, title, signal, parts }) {
     if (now !== stamp) draw(said);
     stamp = now;
   };
-  const draw = ({ job: short, message, record, history, is_called_off: isCalledOff, expires_at: expiresAt }) => {
+  const draw = ({ job: short, message, record, history, logs, is_called_off: isCalledOff, expires_at: expiresAt }) => {
     if (short.status === "unknown") {
       title("Job");
       put(main, h("p", { class: "crumbs" }, h("a", { href: place("jobs") }, "Jobs")), heading, h("p", { class: "id" }, visible(id)), empty("Nothing is known of this job", "There never was one of this id, or what was known of it has expired."), timeline(history));
@@ -34,9 +34,9 @@ export async function job({ main, heading, title, signal, parts }) {
       { at: record?.finished_at, what: short.status[0].toUpperCase() + short.status.slice(1), kind: short.status === "succeeded" ? "deleted" : "dead_lettered" }, { at: isEnded || !message || message.state === "ready" ? null : message.visible_at, what: short.status === "running" ? "Its lease ends, unless it is renewed" : "Next attempt", kind: "next" }];
     put(main, h("p", { class: "crumbs" }, h("a", { href: place("jobs") }, "Jobs"), " / ", h("a", { href: `${place("jobs")}?status=${short.status}` }, short.status)),
       h("div", { class: "bar wrap" }, heading, status(short.status), isCalledOff && !isEnded ? badge("called off", "warn") : null, h("span", { class: "grow" }),
-        isEnded || isCalledOff ? null : button("Cancel…", () => confirm({ title: "Cancel this job", about: "One that runs is told to stop; one that waits is gone, and what comes after it in a workflow is skipped.", action: "Cancel it", work: () => callOff(message, record, short).then(load) }), { class: "danger-quiet", "data-key": "cancel" }),
-        short.status === "failed" && message?.dead_letter_source ? button("Retry", () => act(() => rest.startMove({ source: message.queue, keeps_ids: true, filter: { message_ids: [id] } }), "It goes back to its queue.").then(() => setTimeout(load, 300)), { class: "primary", "data-key": "retry" }) : null,
-        short.status === "retrying" && message ? button("Retry now", () => act(() => rest.reschedule([id], Date.now()), "Its next attempt may start.").then(load), { "data-key": "now" }) : null,
+        isEnded || isCalledOff ? null : button("Cancel…", () => confirm({ title: "Cancel this job", about: "One that runs is told to stop; one that waits is gone, and what comes after it in a workflow is skipped.", action: "Cancel it", work: () => callOff(message, record, short).then(load) }), { class: "danger-quiet", "data-key": "cancel", needs: ["operate"] }),
+        short.status === "failed" && message?.dead_letter_source ? button("Retry", () => act(() => rest.startMove({ source: message.queue, keeps_ids: true, filter: { message_ids: [id] } }), "It goes back to its queue.").then(() => setTimeout(load, 300)), { class: "primary", "data-key": "retry", needs: ["operate", message?.queue] }) : null,
+        short.status === "retrying" && message ? button("Retry now", () => act(() => rest.reschedule([id], Date.now(), message.queue), "Its next attempt may start.").then(load), { "data-key": "now", needs: ["operate", message.queue] }) : null,
         message ? h("a", { href: place("message", id) }, "As a message") : null),
       h("p", { class: "id" }, visible(id)),
       h("div", { class: "columns" },
@@ -45,6 +45,7 @@ export async function job({ main, heading, title, signal, parts }) {
           record?.progress ? [h("h2", {}, "Progress"), progressBar(record.progress), h("p", {}, `${count(record.progress.done)}${record.progress.total ? ` of ${count(record.progress.total)}` : ""} ${visible(record.progress.note || "")}`)] : null,
           record && "result" in record ? [h("h2", {}, "Result"), jsonBox(record.result, "Result")] : null,
           envelope?.args ? [h("h2", {}, "Arguments"), Object.keys(envelope.args).length ? jsonBox(envelope.args, "Arguments") : h("p", { class: "muted" }, "It takes none.")] : message ? [h("h2", {}, "Body"), bodyBox(message.body)] : h("p", { class: "muted" }, "The message is gone, and its arguments with it."),
+          logs.length ? [h("h2", {}, "Log"), logs.map((each) => logOf(each, logs.length > 1))] : null,
           record && "checkpoint" in record ? [h("h2", {}, "Checkpoint"), jsonBox(record.checkpoint, "Checkpoint")] : null),
         h("section", {}, h("h2", {}, "Facts"), facts([
           ["Queue", short.queue ? h("a", { href: place("queue", short.queue) }, short.queue) : null], ["Attempts", count(record?.attempts ?? 0)], ["Deliveries", message ? count(message.receive_count || 0) : null], ["Key", message?.group_id && visible(message.group_id)], ["Priority", message?.priority || null],
@@ -74,6 +75,14 @@ export async function job({ main, heading, title, signal, parts }) {
     }
     notice(outcome === "done" ? "It is cancelled." : "It runs, and is told to stop.");
   }
+}
+
+// What an attempt logged, a line each; what is not understood is left out.
+function logOf({ attempt, kept }, isNamed) {
+  const lines = Array.isArray(kept?.lines) ? kept.lines.filter(Array.isArray) : [];
+  return [isNamed ? h("p", { class: "muted" }, `Attempt ${attempt}`) : null, kept?.dropped_count ? h("p", { class: "muted" }, `${count(kept.dropped_count)} earlier lines are not kept.`) : null,
+    h("pre", { class: "code log", tabindex: "0", "aria-label": `Log of attempt ${attempt}` }, lines.flatMap(([at, level, logger, text]) => [
+      h("span", { class: "muted" }, `${instant(at).slice(11)} `), h("span", { class: /ERROR|CRITICAL/.test(level) ? "bad" : "v" }, String(level)), h("span", { class: "muted", title: String(logger) }, ` ${visible(String(logger)).slice(0, 40)} `), `${visible(String(text))}\n`]))];
 }
 
 function read(body) {

@@ -1,11 +1,11 @@
 // Jobs by status, queue and task.
 
-import { look } from "../api.js";
-import { every, h, place, put } from "../dom.js";
+import { search } from "../api.js";
+import { every, h, latest, place, put } from "../dom.js";
 import { clock, count, duration, line, relative } from "../format.js";
 import { button, empty, field, problemBox, status, table, tabs } from "../widgets.js";
 
-const STATUSES = ["running", "waiting", "delayed", "retrying", "failed", "succeeded", "cancelled"];
+const STATUSES = ["running", "waiting", "delayed", "retrying", "blocked", "failed", "succeeded", "cancelled"];
 
 export const progressBar = (progress) => (progress?.total ? h("progress", { max: progress.total, value: progress.done, "aria-label": "Progress" }) : null);
 
@@ -39,9 +39,9 @@ export function jobs({ main, heading, title, signal, query }) {
     h("form", { class: "bar wrap", on: { submit: (event) => { event.preventDefault(); asked.queue = queue.value.trim(); asked.task = task.value.trim(); pages.length = 1; drawNav(); load(); } } }, queue, task, h("button", {}, "Filter")), rows.element, said, bar);
   const drawNav = () => put(nav, tabs(STATUSES.map((name) => [address(name), name[0].toUpperCase() + name.slice(1)]), wanted[0].toUpperCase() + wanted.slice(1)));
   drawNav();
-  async function load() {
+  const load = latest(signal, async (mine) => {
     try {
-      const answer = await look("jobs", { ...asked, after: pages.at(-1) }, signal);
+      const answer = await search("jobs", { ...asked, after: pages.at(-1) }, mine, (part) => part.jobs.length, () => put(said, h("p", { class: "muted" }, "Looking through the queues…")));
       const next = answer.next_after ?? null;
       rows.update(answer.jobs);
       rows.element.hidden = !answer.jobs.length;
@@ -49,8 +49,8 @@ export function jobs({ main, heading, title, signal, query }) {
       put(bar, button("Previous", () => { pages.pop(); load(); }, { disabled: pages.length < 2, "data-key": "previous" }), button("Next", () => { pages.push(next); load(); }, { disabled: next === null, "data-key": "next" }));
       bar.hidden = pages.length < 2 && next === null;
     } catch (problem) {
-      if (!signal.aborted) put(said, problemBox(problem));
+      if (!mine.aborted) put(said, problemBox(problem));
     }
-  }
+  });
   return every(2000, signal, load);
 }

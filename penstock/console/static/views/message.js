@@ -29,9 +29,9 @@ export async function message({ main, heading, title, signal, parts }) {
     if (found.state === "delayed") known.push({ at: found.visible_at, what: "May be received", detail: relative(found.visible_at), kind: "next" });
     put(main, h("p", { class: "crumbs" }, h("a", { href: "#/" }, "Queues"), " / ", h("a", { href: place("queue", found.queue) }, found.queue)),
       h("div", { class: "bar wrap" }, heading, status(found.state), found.dead_letter_source ? badge("dead letter", "bad") : null, h("span", { class: "grow" }),
-        button("Edit and re-send…", () => resend(found)), isHeld ? null : button("Reschedule…", () => reschedule(found, load)),
-        isHeld ? null : button("Cancel…", () => confirm({ title: "Cancel this message", about: "It is forgotten, unless somebody receives it first.", action: "Cancel it", work: async () => told(await rest.cancel([id]), load) }), { class: "danger-quiet" }),
-        button("Delete…", () => confirm({ title: "Delete this message", about: isHeld ? "Somebody holds it and cannot finish it any more." : "It is forgotten.", action: "Delete", work: async () => told(await rest.deleteMessages([id]), load) }), { class: "danger-quiet" })),
+        button("Edit and re-send…", () => resend(found), { needs: ["send", found.queue] }), isHeld ? null : button("Reschedule…", () => reschedule(found, load), { needs: ["operate", found.queue] }),
+        isHeld ? null : button("Cancel…", () => confirm({ title: "Cancel this message", about: "It is forgotten, unless somebody receives it first.", action: "Cancel it", work: async () => told(await rest.cancel([id], found.queue), load) }), { class: "danger-quiet", needs: ["operate", found.queue] }),
+        button("Delete…", () => confirm({ title: "Delete this message", about: isHeld ? "Somebody holds it and cannot finish it any more." : "It is forgotten.", action: "Delete", work: async () => told(await rest.deleteMessages([id], found.queue), load) }), { class: "danger-quiet", needs: ["operate", found.queue] })),
       h("p", { class: "id" }, visible(id)),
       h("div", { class: "columns" },
         h("section", {}, h("h2", {}, "Body"), bodyBox(found.body), attributes("Attributes", found.attributes), attributes("System attributes", found.system_attributes)),
@@ -94,6 +94,6 @@ function reschedule(found, load) {
   const at = h("input", { type: "datetime-local", step: "1", value: toInput(Math.max(Date.now(), found.visible_at)) });
   return openForm({
     title: "Reschedule", action: "Reschedule", about: "It may be received from this instant on; one in the past means now.", fields: [field("When, in this browser's time zone", at)],
-    work: async () => told(await rest.reschedule([found.message_id], new Date(at.value).getTime()), load),
+    work: async () => told(await rest.reschedule([found.message_id], new Date(at.value).getTime(), found.queue), load),
   });
 }

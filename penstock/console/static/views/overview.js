@@ -47,7 +47,7 @@ export function overview({ main, heading, title, signal, fail }) {
   const search = h("input", { type: "search", placeholder: "Filter by name", "aria-label": "Filter by name", on: { input: () => { asked.text = search.value; asked.offset = 0; open(); } } });
   const kinds = choice([["", "All queues"], ["live", "Without dead-letter queues"], ["dead", "Dead-letter queues"]], "", { "aria-label": "Kind", on: { change: (event) => { asked.kind = event.target.value; asked.offset = 0; open(); } } });
   const create = () => createQueue();
-  put(main, h("div", { class: "bar" }, heading, h("span", { class: "grow" }), button("Create queue", create, { class: "primary" })),
+  put(main, h("div", { class: "bar" }, heading, h("span", { class: "grow" }), button("Create queue", create, { class: "primary", needs: ["admin"] })),
     h("div", { class: "tiles" }, tiles.map((each) => each.element)), h("div", { class: "bar" }, search, kinds), rows.element, none, pages);
   const draw = (said) => {
     now = said.at;
@@ -56,7 +56,7 @@ export function overview({ main, heading, title, signal, fail }) {
     rows.element.hidden = !said.rows.length;
     if (said.rows.length) put(none);
     else if (said.totals.queues) put(none, empty("No queue matches", "Change the filter to see others."));
-    else put(none, empty("No queues yet", "Create one here, or let an AWS SDK, a worker or curl do it.", button("Create queue", create, { class: "primary" })));
+    else put(none, empty("No queues yet", "Create one here, or let an AWS SDK, a worker or curl do it.", button("Create queue", create, { class: "primary", needs: ["admin"] })));
     put(pages, said.matching > PAGE ? [
       button("Previous", () => { asked.offset = Math.max(0, asked.offset - PAGE); open(); }, { disabled: asked.offset === 0, "data-key": "previous" }),
       h("span", { class: "muted" }, `${count(asked.offset + 1)}–${count(Math.min(asked.offset + PAGE, said.matching))} of ${count(said.matching)}`),

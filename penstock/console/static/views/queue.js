@@ -1,16 +1,16 @@
 // One queue: how it does, its messages without consuming them, its groups, its settings.
 
-import { follow, look, rest } from "../api.js";
+import { follow, rest, search } from "../api.js";
 import { chart } from "../charts.js";
-import { every, h, place, put, say } from "../dom.js";
+import { every, h, latest, place, put } from "../dom.js";
 import { filterForm } from "../filters.js";
 import { clock, count, duration, instant, line, rate, relative, since } from "../format.js";
+import { lacking } from "../session.js";
 import { deleteQueue, pauseQueue, purgeQueue, settingsForm } from "../queue_settings.js";
-import { act, badge, button, confirm, empty, facts, problemBox, status, table, tabs, tile } from "../widgets.js";
+import { act, badge, button, choice, confirm, empty, facts, picking, problemBox, status, table, tabs, tile } from "../widgets.js";
 
 const PARTS = { messages: "Messages", groups: "Groups", settings: "Settings" };
 const MOST_POINTS = 300;
-const MOST_ROUNDS = 40;
 
 export function queue({ main, heading, title, signal, parts, query, fail, onMove }) {
   const name = parts[0];
@@ -24,26 +24,26 @@ export function queue({ main, heading, title, signal, parts, query, fail, onMove
   const charts = [
     chart("Throughput per second", [{ label: "sent", kind: "a", of: (point) => point[4] }, { label: "done", kind: "b", of: (point) => point[5] }], rate),
     chart("Messages", [{ label: "ready", kind: "a", of: (point) => point[1] }, { label: "in flight", kind: "b", of: (point) => point[3] }, { label: "delayed", kind: "c", of: (point) => point[2] }], count),
-    chart("Age of the oldest", [{ label: "age", kind: "a", of: (point) => point[6] }], duration)];
-  let fine = [];
-  let coarse = [];
-  let isDay = false;
-  const span = button("Show the last day", () => { isDay = !isDay; say(span, isDay ? "Show the last minutes" : "Show the last day"); drawCharts(); }, { class: "link" });
-  const drawCharts = () => charts.forEach((each) => each.update(isDay ? coarse : fine));
+    chart("Age of the oldest", [{ label: "age", kind: "a", of: (point) => point[6] }], duration),
+    chart("Latency, 95 of 100 within", [{ label: "waited", kind: "a", of: (point) => point[7] ?? null }, { label: "held", kind: "b", of: (point) => point[8] ?? null }], duration)];
+  let past = [[], [], []];
+  let wanted = 0;
+  const spans = choice([["0", "Last minutes"], ["1", "Last day"], ["2", "Last week"]], "0", { "aria-label": "Span of the charts", on: { change: () => { wanted = Number(spans.value); drawCharts(); } } });
+  const drawCharts = () => charts.forEach((each) => each.update(past[wanted]));
   const drawSettings = (now) => {
     const settings = now.settings;
     if (JSON.stringify(described?.settings) !== JSON.stringify(settings)) {
       put(badges, settings.is_paused ? badge("paused", "warn") : null, settings.is_fifo ? badge("FIFO") : settings.group_order === "strict" ? badge("strict order") : null,
         settings.redrive ? h("a", { href: place("dead", settings.redrive.dead_letter_queue) }, "dead letters") : null);
-      put(actions, button("By hand", () => { location.hash = place("hand", name); }), button(settings.is_paused ? "Resume" : "Pause", () => pauseQueue(name, !settings.is_paused).then((reply) => reply && drawSettings(reply.queue)), { "data-key": "pause" }),
-        button("Purge…", () => purgeQueue(name), { class: "danger-quiet" }), button("Delete…", () => deleteQueue(name), { class: "danger-quiet" }));
+      put(actions, button("By hand", () => { location.hash = place("hand", name); }), button(settings.is_paused ? "Resume" : "Pause", () => pauseQueue(name, !settings.is_paused).then((reply) => reply && drawSettings(reply.queue)), { "data-key": "pause", needs: ["operate", name] }),
+        button("Purge…", () => purgeQueue(name), { class: "danger-quiet", needs: ["operate", name] }), button("Delete…", () => deleteQueue(name), { class: "danger-quiet", needs: ["admin", name] }));
     }
     described = now;
   };
   const nav = h("div");
   const content = h("div");
   put(main, h("p", { class: "crumbs" }, h("a", { href: "#/" }, "Queues")), h("div", { class: "bar wrap" }, heading, badges, h("span", { class: "grow" }), actions),
-    h("div", { class: "tiles" }, numbers.map((each) => each.element)), h("div", { class: "charts" }, charts.map((each) => each.element)), h("div", { class: "bar" }, h("span", { class: "grow" }), span), nav, content);
+    h("div", { class: "tiles" }, numbers.map((each) => each.element)), h("div", { class: "charts" }, charts.map((each) => each.element)), h("div", { class: "bar" }, h("span", { class: "grow" }), spans), nav, content);
   const open = (wanted, conditions) => {
     if (wanted === part && !conditions?.size) return;
     part = wanted;
@@ -51,7 +51,7 @@ export function queue({ main, heading, title, signal, parts, query, fail, onMove
     stop = new AbortController();
     put(nav, tabs(Object.entries(PARTS).map(([key, text]) => [place("queue", name, key), text]), PARTS[part]));
     const view = { messages: showMessages, groups: showGroups, settings: showSettings }[part];
-    Promise.resolve(view(name, content, AbortSignal.any([stop.signal, signal]), conditions)).catch((problem) => { if (!signal.aborted) put(content, problemBox(problem)); });
+    Promise.resolve(view(name, content, AbortSignal.any([stop.signal, signal]), conditions, () => described)).catch((problem) => { if (!signal.aborted) put(content, problemBox(problem)); });
   };
   onMove((moved, conditions) => {
     if (moved[0] !== name) return false;
@@ -59,11 +59,13 @@ export function queue({ main, heading, title, signal, parts, query, fail, onMove
     return true;
   });
   follow("queue", { queue: name }, signal, {
-    history: (said) => { fine = said.fine; coarse = said.coarse; drawCharts(); },
+    history: (said) => { past = said; drawCharts(); },
     queue: ({ queue: now, point }) => {
       const [at, ready, delayed, inFlight, sent, deleted, age] = point;
-      if (fine.at(-1)?.[0] !== at) fine = [...fine, point].slice(-MOST_POINTS);
-      drawCharts();
+      if (past[0].at(-1)?.[0] !== at) {
+        past[0] = [...past[0], point].slice(-MOST_POINTS);
+        if (!wanted) drawCharts();
+      }
       const faster = deleted - sent;
       const shown = { ready: count(ready), delayed: count(delayed), in_flight: count(inFlight), age: now.oldest_sent_at ? duration(age) : "–", sent: rate(sent), deleted: rate(deleted), drain: ready && faster > 0 ? duration(ready / faster) : ready && faster < 0 ? "grows" : "–" };
       for (const each of numbers) each.set(shown[each.key]);
@@ -76,7 +78,8 @@ export function queue({ main, heading, title, signal, parts, query, fail, onMove
   open(PARTS[parts[1]] ? parts[1] : "messages", query);
 }
 
-function showMessages(name, content, signal, conditions) {
+function showMessages(name, content, signal, conditions, described) {
+  let halt = null;
   const chosen = new Set();
   const pages = [0];
   let next = null;
@@ -86,13 +89,14 @@ function showMessages(name, content, signal, conditions) {
   const said = h("div");
   const remove = button("Delete selected…", () => confirm({
     title: `Delete ${count(chosen.size)} messages`, about: "Whatever their state; who holds one cannot finish it any more.", action: "Delete",
-    work: async () => { await rest.deleteMessages([...chosen]); chosen.clear(); load(); },
-  }), { class: "danger-quiet" });
+    work: async () => { await rest.deleteMessages([...chosen], name); chosen.clear(); load(); },
+  }), { class: "danger-quiet", needs: ["operate", name] });
   const mark = () => { remove.hidden = !chosen.size; };
+  const picks = picking(chosen, ({ message }) => message.message_id, ({ message }) => message.message_id, () => mark());
   const rows = table({
     caption: `Messages of ${name}`, key: ({ message }) => message.message_id,
     columns: [
-      { name: "Select", node: ({ message }) => h("input", { type: "checkbox", "aria-label": `Select ${message.message_id}`, checked: chosen.has(message.message_id), on: { change: (event) => { event.target.checked ? chosen.add(message.message_id) : chosen.delete(message.message_id); mark(); } } }) },
+      picks.column,
       { label: "Sent", isNumber: true, text: ({ message }) => clock(message.sent_at), title: ({ message }) => instant(message.sent_at) },
       { label: "State", stamp: ({ message }) => message.state, node: ({ message }) => status(message.state) },
       { label: "Body", node: ({ message, characters }) => h("a", { href: place("message", message.message_id), class: "preview" }, line(message.body, 110) || (characters ? "(blank)" : "(empty)")) },
@@ -107,28 +111,32 @@ function showMessages(name, content, signal, conditions) {
   mark();
   async function load() {
     const turn = ++turns;
+    halt?.abort();
+    halt = new AbortController();
+    const mine = AbortSignal.any([halt.signal, signal]);
     const query = { queue: name, limit: 50, after: pages.at(-1), ...form.conditions() };
-    let answer;
+    let answer = { messages: [], next_after: query.after };
     try {
-      // few may match: it is looked further for the first of them, not too fast and not for ever
-      for (let round = 1; round <= MOST_ROUNDS; round++) {
-        answer = await look("messages", query, signal);
-        if (turn !== turns) return;
-        if (answer.messages.length || !answer.next_after) break;
-        query.after = answer.next_after;
-        say(note, `Searching, ${count(round)} parts looked through…`);
-        await new Promise((resolve) => { setTimeout(resolve, 50); });
-      }
+      answer = await search("messages", query, mine, ({ messages }) => messages.length, (after) => {
+        answer.next_after = after;
+        put(note, `Searching: ${Math.min(99, Math.round(after / Math.max(1, described()?.sent_total || 1) * 100))} % looked through `, button("Stop", () => halt.abort(), { class: "link", "data-key": "stop" }));
+      });
     } catch (problem) {
-      if (!signal.aborted) put(said, problemBox(problem));
-      return;
+      if (signal.aborted || turn !== turns) return;
+      if (problem.name !== "AbortError") {
+        put(said, problemBox(problem));
+        return;
+      }
     }
+    if (turn !== turns) return;
     next = answer.next_after ?? null;
     put(said);
     rows.update(answer.messages);
+    picks.sync();
+    mark();
     rows.element.hidden = !answer.messages.length;
     const isFiltered = Object.keys(form.conditions()).length > 0;
-    say(note, answer.messages.length ? `${count(answer.messages.length)} on this page, looked at ${clock(Date.now())}; looking takes nothing` : "");
+    put(note, answer.messages.length ? `${count(answer.messages.length)} on this page, looked at ${clock(Date.now())}; looking takes nothing` : "");
     if (!answer.messages.length) put(said, next ? empty("None so far", "None of those looked through matches; there are more to look through.") : empty(isFiltered ? "No message matches" : pages.length > 1 ? "No more messages" : "No messages", isFiltered ? "Change the conditions to see others." : "Send one by hand, or wait for a producer."));
     put(bar, button("Previous", () => { pages.pop(); load(); }, { disabled: pages.length < 2, "data-key": "previous" }), button(answer.messages.length ? "Next" : "Look further", () => { pages.push(next); load(); }, { disabled: next === null, "data-key": "next" }));
     bar.hidden = pages.length < 2 && next === null;
@@ -145,22 +153,22 @@ function showGroups(name, content, signal) {
       { label: "Waiting", isNumber: true, text: (group) => count(group.waiting) },
       { label: "In flight", isNumber: true, text: (group) => count(group.in_flight) },
       { label: "Next", stamp: (group) => `${group.is_parked} ${group.is_noisy} ${group.ready_at}`, node: (group) => [group.is_parked ? badge("parked", "warn") : group.ready_at === null ? "–" : group.ready_at <= Date.now() ? (group.in_flight ? "when its turn comes" : "now") : `${relative(group.ready_at)} at the latest`, " ", group.is_noisy ? badge("noisy") : null] },
-      { name: "Actions", stamp: (group) => `${group.is_parked}`, node: (group) => button(group.is_parked ? "Unpark" : "Park", async () => { await act(() => rest.updateGroup(name, group.group_id, !group.is_parked), group.is_parked ? "It goes on." : "Nothing of it is received until it is unparked."); load(); }, { "aria-label": `${group.is_parked ? "Unpark" : "Park"} ${group.group_id}` }) },
+      { name: "Actions", stamp: (group) => `${group.is_parked}`, node: (group) => button(group.is_parked ? "Unpark" : "Park", async () => { await act(() => rest.updateGroup(name, group.group_id, !group.is_parked), group.is_parked ? "It goes on." : "Nothing of it is received until it is unparked."); load(); }, { "aria-label": `${group.is_parked ? "Unpark" : "Park"} ${group.group_id}`, needs: ["operate", name] }) },
     ],
   });
   const said = h("div");
   const bar = h("div", { class: "bar" });
   const parked = h("label", {}, h("input", { type: "checkbox", on: { change: (event) => { asked.only_parked = event.target.checked; asked.after = ""; load(); } } }), " Only parked groups");
   put(content, h("div", { class: "bar" }, parked), said, rows.element, bar);
-  async function load() {
-    const answer = await rest.listGroups(name, asked, signal);
+  const load = latest(signal, async (mine) => {
+    const answer = await rest.listGroups(name, asked, mine);
     rows.update(answer.groups);
     rows.element.hidden = !answer.groups.length;
     put(said, answer.groups.length ? [] : empty(asked.only_parked ? "No group is parked" : "No groups", asked.only_parked ? "A parked group keeps its messages until it is let go on." : "Messages that were sent with a group appear here while they wait."));
     const next = answer.next_after ?? null;
     put(bar, button("First", () => { asked.after = ""; load(); }, { disabled: !asked.after }), button("Next", () => { asked.after = next; load(); }, { disabled: next === null }));
     bar.hidden = !asked.after && next === null;
-  }
+  });
   return every(3000, signal, load);
 }
 
@@ -178,7 +186,7 @@ async function showSettings(name, content, signal) {
     } catch (problem) {
       put(said, problemBox(problem));
     }
-  } } }, form.element, said, h("div", { class: "actions" }, h("button", { class: "primary" }, "Save"))),
+  } } }, form.element, said, h("div", { class: "actions" }, h("button", { class: "primary", disabled: Boolean(lacking(["admin", name])), title: lacking(["admin", name]) || null }, "Save"))),
     facts([["Created", instant(described.created_at)], ["Changed", instant(described.modified_at)], ["Purged", described.purged_at ? instant(described.purged_at) : null],
       ["Order", described.settings.is_fifo ? "FIFO" : described.settings.group_order], ["Sent ever", count(described.sent_total)], ["Received ever", count(described.received_total)], ["Deleted ever", count(described.deleted_total)], ["Oldest message", described.oldest_sent_at ? `${since(described.oldest_sent_at)} old` : null]]));
 }

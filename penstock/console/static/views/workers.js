@@ -3,11 +3,12 @@
 import { rest } from "../api.js";
 import { every, h, place, put } from "../dom.js";
 import { count, line, since, valueOf } from "../format.js";
-import { badge, empty, tile } from "../widgets.js";
+import { badge, button, confirm, empty, notice, tile } from "../widgets.js";
 import { progressBar } from "./jobs.js";
 
 const SILENT_MS = 10000;
 const MOST = 200;
+const DRAIN_KEPT_MS = 86400000;
 
 export function workers({ main, heading, title, signal }) {
   title("Workers");
@@ -29,10 +30,21 @@ export function workers({ main, heading, title, signal }) {
 
 const sum = (all, key) => all.reduce((total, each) => total + (each[key] || 0), 0);
 
+const drain = (owner) => confirm({
+  title: `Drain ${line(owner, 60)}`, action: "Drain", about: "It takes no more jobs, ends those that run, gives back the rest and goes. Whatever started it may start another one.",
+  work: async () => {
+    const { records: [living] } = await rest.getRecords([`worker/${owner}`]);
+    if (!living) throw new Error("It is gone already.");
+    await rest.putRecords([{ key: `drain/${owner}`, value: "", expires_at: Date.now() + DRAIN_KEPT_MS }]);
+    notice("It is told, and hears of it within two seconds.");
+  },
+});
+
 function card(worker, isSilent) {
   const running = worker.jobs || [];
   return h("section", { class: "card" },
-    h("div", { class: "bar" }, h("h2", {}, line(worker.owner, 48)), h("span", { class: "grow" }), isSilent ? badge("not heard of", "bad") : worker.is_draining ? badge("draining", "warn") : badge("live", "good")),
+    h("div", { class: "bar" }, h("h2", {}, line(worker.owner, 48)), h("span", { class: "grow" }), isSilent ? badge("not heard of", "bad") : worker.is_draining ? badge("draining", "warn") : badge("live", "good"),
+      isSilent || worker.is_draining ? null : button("Drain…", () => drain(worker.owner), { "aria-label": `Drain ${worker.owner}`, "data-key": `drain-${worker.owner}`, needs: ["operate"] })),
     h("p", { class: "muted" }, `process ${worker.pid} on ${line(String(worker.machine || "?"), 40)}, for ${since(worker.started_at)}`),
     h("p", {}, "Takes from ", (worker.queues || []).map((name, at) => [at ? ", " : "", h("a", { href: place("queue", name), "data-key": `${worker.owner}-${name}` }, name)])),
     h("div", { class: "bar" }, h("meter", { min: 0, max: worker.slots || 1, value: Math.min(running.length, worker.slots || 1), "aria-label": "Slots in use" }), h("span", { class: "muted" }, `${running.length} of ${worker.slots} slots, ${worker.held_count || 0} in hand`)),

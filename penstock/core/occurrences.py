@@ -73,7 +73,7 @@ class Cron:
             from cronsim import CronSim, CronSimError
         except ModuleNotFoundError:
             raise InvalidRequest(
-                "Cron notation needs the package cronsim.", hint="pip install 'penstock[worker]'.", field="cron"
+                "Cron notation needs the package cronsim.", hint="pip install cronsim.", field="cron"
             ) from None
         try:
             for each in CronSim(self._notation, datetime.fromtimestamp(at // 1000, self._zone)):

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from penstock.core.errors import InvalidRequest
-from penstock.worker.schedules.times import Cron, Every, Times
+from penstock.core.occurrences import Cron, Every, Times
 
 BERLIN = "Europe/Berlin"
 
