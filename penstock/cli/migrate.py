@@ -20,16 +20,17 @@ def migrate(
     again: Annotated[
         bool, typer.Option("--again", help="Forget what was carried by a migration that did not end, and begin anew.")
     ] = False,
+    give_up: Annotated[bool, typer.Option("--give-up", help="Forget what was carried, and stay.")] = False,
 ) -> None:
     """Carry everything a store keeps to another one: queues, messages with their leases and ids, records, history.
 
     Killed, it goes on when it is started again. Out of a SQLite file that servers and workers use, they go on too, in
     the new store. Stop them first for others.
     """
-    asyncio.run(_migrate(source, target, dry_run=dry_run, begins_again=again))
+    asyncio.run(_migrate(source, target, dry_run=dry_run, begins_again=again, gives_up=give_up))
 
 
-async def _migrate(source_url: str, target_url: str, *, dry_run: bool, begins_again: bool) -> None:
+async def _migrate(source_url: str, target_url: str, *, dry_run: bool, begins_again: bool, gives_up: bool) -> None:
     from penstock.broker.system import SystemClock
     from penstock.store import open_house, without_password
     from penstock.store.following import StoreMoved
@@ -53,6 +54,10 @@ async def _migrate(source_url: str, target_url: str, *, dry_run: bool, begins_ag
             return
         target = await open_house(_absolute(target_url))
         try:
+            if gives_up:
+                await Migration(source, target, _name(source_url), lambda done, of: None).give_up(now_ms())
+                say("What was carried is forgotten. The source is as if nothing had been.")
+                return
             with progress_bar("carrying") as told:
                 migration = Migration(source, target, _name(source_url), told)
                 if await migration.begin(now_ms(), begins_again=begins_again):

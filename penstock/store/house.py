@@ -42,6 +42,10 @@ class Leaving(Protocol):
         """Leave for good, and say where everything is now: its URL, and how it may be shown."""
         ...
 
+    async def stay(self) -> None:
+        """Note nothing any more, and forget what was noted."""
+        ...
+
     def tell_others(self, queues: Sequence[str]) -> None:
         """Have those who wait for messages look again."""
         ...
@@ -69,6 +73,10 @@ class House(Protocol):
     async def settle_in(self, now: int) -> None:
         """Put what was taken in into its order and count it, however often that is asked for. Until then nothing here
         can be received."""
+        ...
+
+    async def clear(self) -> None:
+        """Forget everything."""
         ...
 
     def leaving(self) -> Leaving | None:

@@ -96,7 +96,8 @@ class Migration:
             if not begins_again:
                 self._known = {queue.name for queue in await descriptions(self._target, now)}
                 return True
-            await self._empty_target(now)
+            self._known.clear()
+            await self._target.clear()
         elif await self._has_something(now):
             raise CannotMove("The target is not empty.", hint="Name an empty one: what is there would be mixed up.")
         self.note = Note(self._name, before=totals(await descriptions(self._source, now)))
@@ -169,6 +170,20 @@ class Migration:
                 hint="Stop what uses it, and begin again: penstock migrate --again.",
             )
 
+    async def give_up(self, now: int) -> None:
+        """Forget what was carried, and note nothing in the source any more.
+
+        Raises:
+            CannotMove: the target is not half filled from this source.
+        """
+        (record,) = await self._target.store.get_records([NOTE], now)
+        if record is None or _decode(record.value).source != self._name:
+            raise CannotMove("The target is not half filled from this source.", hint="Check --from and --to.")
+        leaving = self._source.leaving()
+        if leaving is not None:
+            await leaving.stay()
+        await self._target.clear()
+
     async def end(self) -> None:
         """Take the note away: the target is a store like any other now."""
         await self._target.take_in([Gone("record", key=NOTE)])
@@ -189,15 +204,6 @@ class Migration:
             if things:
                 return True
         return False
-
-    async def _empty_target(self, now: int) -> None:
-        gone: list[Belonging | Gone] = [
-            Gone("queue", queue=queue.name) for queue in await descriptions(self._target, now)
-        ]
-        self._known.clear()
-        await self._target.take_in(gone)
-        for record in await self._target.store.find_records("", None, "", _ALL, now):
-            await self._target.take_in([Gone("record", key=record.key)])
 
     async def _put_note(self) -> None:
         await self._target.take_in([self._note_as_record()])

@@ -13,12 +13,14 @@ from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
 from penstock.core.belongings import Belonging, Gone
-from penstock.core.operations import CreateQueue
+from penstock.core.effects import Arrival, FollowUp, Join, Record
+from penstock.core.messages import Draft
+from penstock.core.operations import CreateQueue, DeleteQueue, StartMove
 from penstock.store import migrating
 from penstock.store.contract import Store
 from penstock.store.following import StoreMoved
 from penstock.store.house import House
-from penstock.store.migrating import Migration, move_house
+from penstock.store.migrating import CannotMove, Migration, move_house
 from penstock.store.postgres.house import PostgresHouse
 from penstock.store.redis.house import RedisHouse
 from penstock.store.sqlite.house import SqliteHouse
@@ -160,6 +162,52 @@ async def leave(target: Implementation, script: list[int], directory: Path) -> N
         assert await contents(there) == await contents(model), "what was carried"
         await play_on((watches[0], Watch(there)), script[120:], past)
         assert await contents(there) == await contents(model)
+
+
+@pytest.mark.parametrize("into", ["sqlite", "redis", "postgres"])
+async def test_a_migration_that_is_given_up_leaves_nothing_behind(into: str, tmp_path: Path) -> None:
+    for name in ("source", "target"):
+        (tmp_path / name).mkdir()
+    sqlite = BY_NAME["sqlite"]
+    async with opened(sqlite, tmp_path / "source") as here, opened(BY_NAME[into], tmp_path / "target") as there:
+        await here.create("gone")
+        await here.perform(DeleteQueue("gone"))
+        await here.create("standard", history="all")
+        await here.send("standard", "a", "b", deduplication_id="x")
+        await here.send("standard", "b", group_id="a")
+        await here.perform(StartMove("standard", None))
+        await here.apply(
+            records=(Record("r", b"v", {"t": "x"}),),
+            joins=(Join("j", 2, FollowUp("standard", Draft("joined", message_id=own_id(1)))),),
+            arrivals=(Arrival("j", "1"),),
+        )
+        source, target = SqliteHouse(here.store), house_of(into, there.store)
+        before = schema_of(source)
+        migration = Migration(source, target, "here", lambda done, of: None)
+        with pytest.raises(CannotMove):
+            await migration.give_up(here.now)
+        leaving = source.leaving()
+        await leaving.begin()
+        assert not await migration.begin(here.now)
+        await migration.carry(here.now)
+        with pytest.raises(CannotMove):
+            await Migration(source, target, "elsewhere", lambda done, of: None).begin(here.now)
+        await migration.give_up(here.now)
+        assert schema_of(source) == before
+        assert await contents(there) == await empty_contents(tmp_path)
+        assert not await Migration(source, target, "here", lambda done, of: None).begin(here.now), "it was not emptied"
+        assert await here.receive_bodies("standard") == ["a", "b"]
+        source.connection.close()
+
+
+def schema_of(house: SqliteHouse) -> list[object]:
+    rows = house.connection.execute("SELECT name FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%' ORDER BY name")
+    return [row[0] for row in rows]
+
+
+async def empty_contents(directory: Path) -> list[object]:
+    async with opened(MEMORY, directory) as world:
+        return await contents(world)
 
 
 async def migrate_until_done(

@@ -43,6 +43,19 @@ _SHIFT = 40
 Taker = Callable[["Taking", Any], Awaitable[None]]
 
 
+_TABLES: tuple[str, ...] = (
+    "queues",
+    "queue_states",
+    "deleted_queues",
+    "orphans",
+    "messages",
+    "groups",
+    "duplicates",
+    "attempts",
+)
+_TABLES += ("joins", "join_parts", "records", "record_tags", "moves", "events", "outgoing")
+
+
 class PostgresHouse:
     """A house in a schema.
 
@@ -79,6 +92,11 @@ class PostgresHouse:
                 await connection.execute(in_schema(statement, self._options.schema), *(now,) * count)
         async with self._connected() as connection:
             await connection.execute(in_schema("ANALYZE penstock.messages", self._options.schema))
+
+    async def clear(self) -> None:
+        async with self._connected() as connection, connection.transaction():
+            for table in _TABLES:
+                await connection.execute(in_schema(f"DELETE FROM penstock.{table}", self._options.schema))
 
     def leaving(self) -> None:
         return None

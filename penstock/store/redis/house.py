@@ -1,5 +1,6 @@
 """A Redis store as a house that everything is carried out of or into (housing.lua)."""
 
+import re
 import struct
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -28,6 +29,7 @@ from penstock.store.contract import ENDED_MOVES_KEPT_MS, Store
 from penstock.store.house import Place
 from penstock.store.redis.calls import Calls
 from penstock.store.redis.drafts import pack_draft, pack_record, to_blob, to_text, unpack_whole_draft
+from penstock.store.redis.keys import prefix
 from penstock.store.redis.moving import encode_move
 from penstock.store.redis.rows import pack_message, read_message
 from penstock.store.redis.settings import dead_letter_queue_of, decode_settings, encode_settings, pack_facts
@@ -76,6 +78,16 @@ class RedisHouse:
             last: Any = b""
             while last is not None:
                 last = await self._calls.submit("settle_groups", now, name, last, _AT_ONCE)
+
+    async def clear(self) -> None:
+        pattern = re.sub(r"([*?\[\]\\])", r"\\\1", prefix(self._calls.address.tag)) + "*"
+        cursor = b"0"
+        while True:
+            cursor, keys = await self._calls.ask("SCAN", cursor, "MATCH", pattern, "COUNT", 1_000)
+            if keys:
+                await self._calls.ask("UNLINK", *keys)
+            if cursor == b"0":
+                return
 
     def leaving(self) -> None:
         return None

@@ -53,6 +53,20 @@ _unpack_leases = msgspec.msgpack.Decoder(tuple[tuple[int, bytes], ...]).decode
 _decode_tags = msgspec.json.Decoder(dict[str, str]).decode
 
 
+_TABLES: tuple[str, ...] = (
+    "queues",
+    "deleted_queues",
+    "orphans",
+    "messages",
+    "bodies",
+    "groups",
+    "duplicates",
+    "attempts",
+    "joins",
+)
+_TABLES += ("join_counts", "join_parts", "records", "record_tags", "moves", "events")
+
+
 class SqliteHouse:
     """A house in a database file.
 
@@ -90,6 +104,9 @@ class SqliteHouse:
 
     async def settle_in(self, now: int) -> None:
         await self.run(lambda: self.write(lambda: self._settle_in(now)))
+
+    async def clear(self) -> None:
+        await self.run(lambda: self.write(self._clear))
 
     def leaving(self) -> Leaving:
         from penstock.store.sqlite.leaving import LeavingFile
@@ -134,6 +151,10 @@ class SqliteHouse:
         """Let others write."""
         self.keeps_turn = False
         self._turns.give()
+
+    def _clear(self) -> None:
+        for table in _TABLES:
+            self._do(f"DELETE FROM {table}")
 
     # -- taking in ---------------------------------------------------------------------------------------------------
 

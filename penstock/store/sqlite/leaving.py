@@ -79,6 +79,9 @@ class LeavingFile:
     async def leave(self, url: str, shown: str) -> None:
         await self._house.run(lambda: self._house.write(lambda: self._leave(url, shown)))
 
+    async def stay(self) -> None:
+        await self._house.run(lambda: self._house.write(self._stay))
+
     def tell_others(self, queues: Sequence[str]) -> None:
         self._house.tell_others(queues)
 
