@@ -33,9 +33,18 @@ format: setup-test  ## Rewrite the code in the house format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+.PHONY: reference
+reference: setup  ## Write docs/cli.md anew, from what the commands say of themselves
+	$(BIN)/python scripts/cli-reference
+
 .PHONY: bench
 bench:  ## Say how to measure
 	@cat bench/README.md
+
+.PHONY: docs
+docs: $(VENV)/.installed-docs  ## Build the site of the documents in .build/site; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "Open .build/site/index.html"
 
 .PHONY: lock
 lock:  ## Renew constraints.txt: the newest versions that pyproject.toml allows
@@ -64,6 +73,10 @@ $(VENV)/.installed: $(VENV)/.created pyproject.toml constraints.txt
 
 $(VENV)/.installed-test: $(VENV)/.created pyproject.toml constraints.txt
 	$(INSTALL) --group test
+	@touch $(VENV)/.installed $@
+
+$(VENV)/.installed-docs: $(VENV)/.created pyproject.toml constraints.txt
+	$(INSTALL) --group docs
 	@touch $(VENV)/.installed $@
 
 $(VENV)/.installed-clients: $(VENV)/.installed-test scripts/install-clients scripts/install-servers \

@@ -6,7 +6,7 @@ import sys
 
 from rich.console import Console
 
-from bench import peers, scenarios, shared, workers
+from bench import console, peers, scenarios, shared, workers
 from bench.figures import Figure, keep, show
 from bench.measuring import FULL, QUICK
 
@@ -16,6 +16,7 @@ _SCENARIOS = {
     "authentication": scenarios.authentication,
     "waiting": scenarios.waiting,
     "idle": scenarios.idle,
+    "console": console.console,
     "peers": peers.peers,
     "jobs-draining": workers.draining,
     "jobs-sending": workers.sending,

@@ -1,69 +1,132 @@
-"""How long the console's questions take with many queues and messages, and what an open page costs those who work.
+"""The console with very many queues and messages: how long its questions take, how soon a page can be used, and what an
+open page costs those who work.
 
-    python bench/console.py --queues 1000 --messages 1000000
-
-The server is a process of its own on a SQLite file. The load is rounds of send, receive and settle on one connection;
-its cost is the CPU time of the server per round, with and without pages that are open, in turns.
+The cost is the server's processor time for a round of send, receive and settle on one connection, with pages that are
+open and without, in turns. ``python -m bench.console URL`` measures on the store of a URL instead of a file.
 """
 
 import argparse
 import asyncio
-import json
+import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import httpx
 
+from bench.figures import Figure, figure_of, show
+from bench.measuring import FULL, Pace
+from bench.servers import BUILD, ServerProcess, start_penstock
 from penstock.client.http import HttpBroker
 from penstock.core.messages import Draft
-from penstock.core.operations import CreateQueue, Receive, Send, Settle
+from penstock.core.operations import CreateQueue, ListQueues, Receive, Send, Settle
 from penstock.core.queues import QueueChanges, RedrivePolicy
 from penstock.core.settlements import Settlement
 
-START = "from penstock.cli.main import main; main()"
+QUEUES = 1000
 AT_ONCE = 1000
 TIMES = 7
 ROUND_MESSAGES = 10
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 
+MOST_MS = "<= 300"
 QUESTIONS = {
-    "overview (first event)": "overview?sort=ready&is_descending=true",
-    "queue (first figures)": "queue?queue=queue-0000",
+    "the overview, first figures": "overview?sort=ready&is_descending=true",
+    "a queue, first figures": "queue?queue=queue-0000",
     "messages": "messages?queue=queue-0000",
-    "messages, none matches": "messages?queue=queue-0000&text=nothing-like-it",
-    "messages, JSON path": "messages?queue=queue-0000&json_path=n&json_value=900",
-    "count": "count?queue=queue-0000&text=nothing-like-it",
-    "causes": "causes?queue=dead",
-    "jobs, running": "jobs?status=running",
-    "jobs, failed": "jobs?status=failed",
+    "messages by a text that none has, a part": "messages?queue=queue-0000&text=nothing-like-it",
+    "messages by JSON path that few have, a part": "messages?queue=queue-0000&json_path=n&json_value=90000",
+    "a count, a part": "count?queue=queue-0000&text=nothing-like-it",
+    "causes of dead letters": "causes?queue=dead",
+    "jobs that are retried": "jobs?status=retrying",
+    "jobs that failed": "jobs?status=failed",
+    "schedules": "schedules",
     "workflows": "workflows",
 }
+
+
+def console(pace: Pace) -> list[Figure]:
+    """Measure on a file with a thousand queues, filled once."""
+    kept = BUILD / "filled" / f"console-{pace.waiting}.db"
+    if not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        new = kept.with_suffix(".new")
+        new.unlink(missing_ok=True)
+        server = start_penstock(new)
+        try:
+            asyncio.run(fill(HttpBroker(f"http://127.0.0.1:{server.port}"), QUEUES, pace.waiting))
+        finally:
+            server.end()
+        new.rename(kept)
+    with tempfile.TemporaryDirectory(dir=BUILD) as folder:
+        server = start_penstock(Path(shutil.copyfile(kept, Path(folder) / kept.name)))
+        try:
+            return asyncio.run(measure(server, pace))
+        finally:
+            server.end()
 
 
 async def fill(broker: HttpBroker, queues: int, messages: int) -> None:
     """Half of the messages in one queue, the others in all."""
     await broker.perform(CreateQueue("dead"))
-    for number in range(queues - 1):
-        changes = QueueChanges(redrive=RedrivePolicy("dead", 3))
-        await broker.perform(CreateQueue(f"queue-{number:04}", changes))
+    changes = QueueChanges(redrive=RedrivePolicy("dead", 3))
+    await _each(range(queues - 1), lambda number: broker.perform(CreateQueue(f"queue-{number:04}", changes)))
 
     async def send(queue: str, count: int) -> None:
-        while count > 0:
-            drafts = tuple(Draft(f'{{"n": {n}, "text": "{"x" * 60}"}}') for n in range(min(AT_ONCE, count)))
-            await broker.perform(Send(queue, drafts))
-            count -= AT_ONCE
+        for start in range(0, count, AT_ONCE):
+            numbers = range(start, min(start + AT_ONCE, count))
+            await broker.perform(Send(queue, tuple(Draft(f'{{"n": {n}, "text": "{"x" * 60}"}}') for n in numbers)))
 
     share = messages // 2 // queues
-    await asyncio.gather(send("queue-0000", messages // 4), send("queue-0000", messages // 4))
+    await asyncio.gather(*(send("queue-0000", messages // 8) for _ in range(4)))
     await send("dead", share)
-    for number in range(queues - 1):
-        await send(f"queue-{number:04}", share)
+    await _each(range(queues - 1), lambda number: send(f"queue-{number:04}", share))
+    await broker.aclose()
 
 
-async def ask(http: httpx.AsyncClient, question: str) -> float:
+async def measure(server: ServerProcess, pace: Pace, queues: int = QUEUES) -> list[Figure]:
+    """Measure a server that is filled."""
+    url = f"http://127.0.0.1:{server.port}"
+    broker = HttpBroker(url)
+    await broker.perform(CreateQueue("busy"))
+    behind = f"{queues:,} queues, {pace.waiting:,} messages"
+    async with httpx.AsyncClient(base_url=url, timeout=60) as http:
+        bytes_ms = [1000 * await _first_byte(http) for _ in range(TIMES)]
+        figures = [figure_of("console: the page, first byte", bytes_ms, "ms", "<= 100")]
+        for name, question in QUESTIONS.items():
+            taken = [1000 * await _ask(http, question) for _ in range(TIMES)]
+            figures.append(
+                Figure(what=f"console: {name}", value=max(taken), unit="ms at most", target=MOST_MS, low=min(taken),
+                       high=max(taken), detail=f"median {statistics.median(taken):.0f} ms; {behind}")
+            )  # fmt: skip
+        figures += await _page(url)
+        figures.append(await _cost(server, broker, http, pace))
+    await broker.aclose()
+    return figures
+
+
+async def _each(items: range, work: Callable[[int], Awaitable[object]]) -> None:
+    """Do something for each, some at a time."""
+    left = iter(items)
+
+    async def some() -> None:
+        for item in left:
+            await work(item)
+
+    await asyncio.gather(*(some() for _ in range(8)))
+
+
+async def _first_byte(http: httpx.AsyncClient) -> float:
+    began = time.perf_counter()
+    async with http.stream("GET", "/console/") as answer:
+        async for _ in answer.aiter_raw():
+            break
+    return time.perf_counter() - began
+
+
+async def _ask(http: httpx.AsyncClient, question: str) -> float:
     """Return the seconds until there is something to show."""
     began = time.perf_counter()
     wanted = b"event: queue" if question.startswith("queue?") else b""
@@ -77,7 +140,49 @@ async def ask(http: httpx.AsyncClient, question: str) -> float:
     return time.perf_counter() - began
 
 
-async def work(broker: HttpBroker, seconds: float) -> int:
+async def _page(url: str) -> list[Figure]:
+    """Measure how soon the overview can be used in a browser that never saw it, where there is one."""
+    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    try:
+        from playwright.async_api import async_playwright
+    except ModuleNotFoundError:
+        program = None
+    if program is None:
+        return []
+    taken = []
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+        for _ in range(TIMES):
+            context = await browser.new_context()
+            page = await context.new_page()
+            began = time.perf_counter()
+            await page.goto(f"{url}/console/")
+            await page.locator("tbody tr").first.wait_for()
+            taken.append(1000 * (time.perf_counter() - began))
+            await context.close()
+        await browser.close()
+    return [figure_of("console: the overview in a browser, nothing cached", taken, "ms", "<= 1000")]
+
+
+async def _cost(server: ServerProcess, broker: HttpBroker, http: httpx.AsyncClient, pace: Pace) -> Figure:
+    """Measure what two open streams cost a busy server."""
+    costs: dict[bool, list[float]] = {False: [], True: []}
+    for is_watched in (False, True) * pace.pairs:
+        watching = asyncio.create_task(_watch(http)) if is_watched else None
+        await _work(broker, 0.5)
+        before = server.processor_seconds
+        rounds = await _work(broker, pace.seconds)
+        costs[is_watched].append((server.processor_seconds - before) / rounds)
+        if watching is not None:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+    ratios = [watched / quiet - 1 for quiet, watched in zip(costs[False], costs[True], strict=True)]
+    quiet = statistics.median(costs[False])
+    detail = f"{1e6 * quiet:.0f} us a round of {ROUND_MESSAGES} messages sent, received and deleted"
+    return figure_of("console: what an open overview and queue cost", ratios, "of processor", "<= 0.05", detail)
+
+
+async def _work(broker: HttpBroker, seconds: float) -> int:
     """Send, receive and settle for a while; return how many rounds."""
     until = time.perf_counter() + seconds
     rounds = 0
@@ -89,13 +194,7 @@ async def work(broker: HttpBroker, seconds: float) -> int:
     return rounds
 
 
-def cpu_seconds(pid: int) -> float:
-    """Return the CPU time that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / 100
-
-
-async def watch(http: httpx.AsyncClient) -> None:
+async def _watch(http: httpx.AsyncClient) -> None:
     """Be an open page: the overview and the busy queue."""
 
     async def follow(question: str) -> None:
@@ -107,55 +206,29 @@ async def watch(http: httpx.AsyncClient) -> None:
     await asyncio.gather(follow("overview"), follow("queue?queue=busy"))
 
 
-async def measure(url: str, pid: int, options: argparse.Namespace) -> None:
-    broker = HttpBroker(url)
-    if not options.keep or not options.keep.exists() or options.fill:
-        await fill(broker, options.queues, options.messages)
-    if options.fill:
-        await broker.aclose()
-        return
-    await broker.perform(CreateQueue("busy"))
-    async with httpx.AsyncClient(base_url=url, timeout=60) as http:
-        began = time.perf_counter()
-        await http.get("/console/")
-        print(f"first byte of the page {1000 * (time.perf_counter() - began):8.1f} ms")
-        for name, question in QUESTIONS.items():
-            taken = [await ask(http, question) for _ in range(TIMES)]
-            print(f"{name:26} median {1000 * statistics.median(taken):7.1f} ms, most {1000 * max(taken):7.1f} ms")
-        costs: dict[bool, list[float]] = {False: [], True: []}
-        for is_watched in (False, True) * options.turns:
-            watching = asyncio.create_task(watch(http)) if is_watched else None
-            await work(broker, 0.5)
-            before = cpu_seconds(pid)
-            rounds = await work(broker, options.seconds)
-            costs[is_watched].append((cpu_seconds(pid) - before) / rounds)
-            if watching is not None:
-                watching.cancel()
-        quiet, watched = (statistics.median(costs[each]) for each in (False, True))
-        print(f"CPU per round: {1e6 * quiet:.0f} µs alone, {1e6 * watched:.0f} µs watched: {watched / quiet - 1:+.1%}")
+async def _filled_and_measured(server: ServerProcess, queues: int, pace: Pace) -> list[Figure]:
+    broker = HttpBroker(f"http://127.0.0.1:{server.port}")
+    if not (await broker.perform(ListQueues(limit=1))).queues:
+        await fill(HttpBroker(f"http://127.0.0.1:{server.port}"), queues, pace.waiting)
     await broker.aclose()
+    return await measure(server, pace, queues)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--queues", type=int, default=1000)
-    parser.add_argument("--messages", type=int, default=1_000_000)
-    parser.add_argument("--seconds", type=float, default=4)
-    parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--keep", type=Path, help="a store file that is filled once and used again")
-    parser.add_argument("--fill", action="store_true", help="only fill it")
+    """Measure on the store of a URL, which is filled if it is empty."""
+    parser = argparse.ArgumentParser(prog="python -m bench.console", description=__doc__)
+    parser.add_argument("store", metavar="URL")
+    parser.add_argument("--queues", type=int, default=QUEUES)
+    parser.add_argument("--messages", type=int, default=FULL.waiting)
+    parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=2)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        file = options.keep or Path(folder) / "console.db"
-        command = [sys.executable, "-c", START, "serve", "--port", "0", "--store", f"sqlite:///{file}"]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        try:
-            assert process.stdout is not None
-            url = json.loads(process.stdout.readline())["url"]
-            asyncio.run(measure(url, process.pid, options))
-        finally:
-            process.terminate()
-            process.wait()
+    server = start_penstock(options.store)
+    try:
+        pace = Pace(options.pairs, options.seconds, options.messages)
+        show(asyncio.run(_filled_and_measured(server, options.queues, pace)))
+    finally:
+        server.end()
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from msgspec import structs
 
 from bench.client import Plan
 from bench.figures import Figure, figure_of
-from bench.jobs.contenders import BULLMQ, ON_POSTGRES, ON_REDIS, PEERS, PROCRASTINATE
+from bench.jobs.contenders import BULLMQ, HUEY_ON_REDIS, ON_POSTGRES, ON_REDIS, PEERS, PROCRASTINATE
 from bench.jobs.running import redis
 from bench.jobs.turns import beside, by_turns, drain, starting_of
 from bench.measuring import Pace
@@ -37,10 +37,10 @@ def draining(pace: Pace) -> list[Figure]:
 
 def sending(pace: Pace) -> list[Figure]:
     """Send jobs one by one, and many."""
-    contenders = (ON_REDIS, ON_POSTGRES, _DRAMATIQ, BULLMQ, _HUEY, PROCRASTINATE)
+    contenders = (ON_REDIS, ON_POSTGRES, _DRAMATIQ, BULLMQ, _HUEY, HUEY_ON_REDIS, PROCRASTINATE)
     one = by_turns("send one by one", contenders, lambda place: 3000 / place.send("one", 3000), pace)
     ours = by_turns("send many", (ON_REDIS, ON_POSTGRES), lambda place: 20_000 / place.send("many", 20_000), pace)
-    figures = beside("send one by one", ON_REDIS, (_HUEY, _DRAMATIQ, BULLMQ), one, {"huey": ">= 1"})
+    figures = beside("send one by one", ON_REDIS, (_HUEY, HUEY_ON_REDIS, _DRAMATIQ, BULLMQ), one, {"huey": ">= 1"})
     figures += beside("send one by one", ON_POSTGRES, (_HUEY, PROCRASTINATE), one, {})
     for contender in (ON_REDIS, ON_POSTGRES):
         ratios = [our / their for our, their in zip(ours[contender.name], one["Dramatiq"], strict=True)]

@@ -88,6 +88,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         drain_seconds: how long requests under way may take to finish when the server stops.
         log_format: ``human``, ``json``, or ``auto``: human on a terminal.
         log_level: the least that is logged: ``debug``, ``info``, ``warning`` or ``error``.
+        access_log: every request is logged, with what it asked for, its answer's status and how long it took.
         tls_certificate: PEM file; with ``tls_key`` the server speaks HTTPS.
         tls_key: PEM file.
         aweq_checkout_seconds: how long a message that was received through AweQ stays away; 0.001 to 43200. By default
@@ -120,6 +121,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     drain_seconds: float = 25
     log_format: Literal["auto", "human", "json"] = "auto"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    access_log: bool = False
     tls_certificate: str | None = None
     tls_key: str | None = None
     aweq_checkout_seconds: float | None = None

@@ -64,6 +64,9 @@ PROCRASTINATE = Contender(
     two=("/bin/sh", "-c", f"{_PROCRASTINATE} & {_PROCRASTINATE} & wait"),
     one=("/bin/sh", "-c", f"exec {_PROCRASTINATE}"),
 )
+HUEY_ON_REDIS = Contender(
+    name="Huey, Redis", module="huey", needs="redis", two=(*_HUEY, "-w", "2"), one=(*_HUEY, "-w", "1")
+)
 PEERS = (
     Contender(name="Celery", module="celery", needs="redis", two=(*_CELERY, "-c", "2"), one=(*_CELERY, "-c", "1")),
     Contender(

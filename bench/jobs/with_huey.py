@@ -1,10 +1,11 @@
-"""Huey on SQLite, with its defaults: acknowledged before the work."""
+"""Huey on SQLite or Redis, with its defaults: acknowledged before the work."""
 
-from huey import SqliteHuey
+from huey import RedisHuey, SqliteHuey
 
 from bench.jobs import told
 
-huey = SqliteHuey(filename=told.URL, results=False)
+is_on_redis = told.URL.startswith("redis:")
+huey = RedisHuey(url=told.URL, results=False) if is_on_redis else SqliteHuey(filename=told.URL, results=False)
 
 
 @huey.task()

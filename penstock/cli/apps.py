@@ -3,14 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
 import typer
 from msgspec import Struct
 
 from penstock.broker.contract import Broker
-from penstock.cli.target import Target, target
+from penstock.cli.gathering import Gathered
+from penstock.cli.target import KeyPair, StoreUrl, Target, Url, target
 from penstock.core.errors import InvalidRequest
 from penstock.worker.app import App
 
@@ -53,7 +53,9 @@ class Workplace(Struct, frozen=True):
                 self.app.portal.detach()
 
 
-def workplace(app: str | None, url: str | None, store: str | None, key: str | None) -> Workplace:
+def workplace(
+    app_reference: AppReference = None, url: Url = None, store: StoreUrl = None, key: KeyPair = None
+) -> Workplace:
     """Return where the options lead: to the app's own store, unless another one is named.
 
     Raises:
@@ -64,9 +66,9 @@ def workplace(app: str | None, url: str | None, store: str | None, key: str | No
     from penstock.connect import SERVER_SCHEMES
     from penstock.worker.loading import load_app
 
-    if app is None:
+    if app_reference is None:
         return Workplace(App(_nowhere, name=""), target(url, store, key), False)
-    loaded = load_app(app)
+    loaded = load_app(app_reference)
     if url is None and store is None:
         if not isinstance(loaded, Penstock):
             raise InvalidRequest("This app opens its broker in its own way.", hint="Say --url or --store.")
@@ -76,14 +78,7 @@ def workplace(app: str | None, url: str | None, store: str | None, key: str | No
     return Workplace(loaded, target(url, store, key), True)
 
 
-def instant(at: int | None) -> str:
-    """Return an instant as people read it, in local time."""
-    return "" if at is None else datetime.fromtimestamp(at / 1000).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def clock_time(at: int) -> str:
-    """Return the time of day of an instant, local."""
-    return datetime.fromtimestamp(at / 1000).strftime("%H:%M:%S")
+Place = Annotated[Workplace, Gathered(workplace, order=2)]
 
 
 async def _nowhere() -> Broker:

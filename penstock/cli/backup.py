@@ -1,4 +1,4 @@
-"""``penstock backup`` and ``penstock restore``: of SQLite files; of other stores they say what does it."""
+"""``penstock backup``: of SQLite files; of other stores it says what does it."""
 
 import os
 import shutil
@@ -12,16 +12,23 @@ from urllib.parse import unquote, urlsplit
 
 import typer
 
+from penstock.cli.gathering import CommandGroup
 from penstock.cli.output import progress_bar, say
-from penstock.cli.target import ConfigFile
 from penstock.core.errors import InvalidRequest
 
 THROUGH = Path("-")
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", help="Configuration file (TOML). [default: penstock.toml, if there is one]"),
+]
 StoreUrl = Annotated[
     str | None, typer.Option("--store", metavar="URL", help="The store. [default: as the server is configured]")
 ]
 
+app = CommandGroup()
 
+
+@app.command()
 def backup(
     to: Annotated[Path, typer.Argument(metavar="FILE", help="Where the backup goes; - is standard output.")],
     store: StoreUrl = None,
@@ -30,7 +37,7 @@ def backup(
     """Copy a SQLite store as it is now, while servers and workers go on. The copy is checked before it is one."""
     from penstock.store.sqlite import copying
 
-    path = database_of(_url(store, config), "backup")
+    path = database_of(url_of(store, config), "backup")
     if to != THROUGH:
         with progress_bar("copying") as told:
             copying.back_up(path, to, told)
@@ -38,32 +45,11 @@ def backup(
         return
     if sys.stdout.isatty():
         raise InvalidRequest("A backup is not for a terminal.", hint="Send it to a file: penstock backup - > FILE")
-    with _spool() as spooled:
+    with spool() as spooled:
         copying.back_up(path, spooled, lambda done, of: None)
         with spooled.open("rb") as read:
             shutil.copyfileobj(read, sys.stdout.buffer)
         sys.stdout.buffer.flush()
-
-
-def restore(
-    source: Annotated[Path, typer.Argument(metavar="FILE", help="A backup; - is standard input.")],
-    store: StoreUrl = None,
-    config: ConfigFile = None,
-    force: Annotated[bool, typer.Option("--force", help="Put it in the place of a store that is there.")] = False,
-) -> None:
-    """Put a backup of a SQLite store in its place. Nothing may have that open; what was there is kept beside it."""
-    from penstock.store.sqlite import copying
-
-    path = database_of(_url(store, config), "restore")
-    with _spool() as spooled:
-        if source == THROUGH:
-            with spooled.open("wb") as written:
-                shutil.copyfileobj(sys.stdin.buffer, written)
-            source = spooled
-        with progress_bar("copying") as told:
-            before = copying.restore(source, path, told, replaces=force)
-    kept = "" if before is None else f" What was there is now {before}."
-    say(f"{path} is restored.{kept}")
 
 
 def database_of(url: str, verb: str) -> Path:
@@ -89,14 +75,14 @@ def database_of(url: str, verb: str) -> Path:
     raise InvalidRequest(f"{shown} is backed up and restored with its own tools.", hint=f"{hints[verb]}; {page}")
 
 
-def _url(store: str | None, config: Path | None) -> str:
+def url_of(store: str | None, config: Path | None) -> str:
     from penstock import config as configuration
 
     return configuration.load({"store": store}, file=config).store_url
 
 
 @contextmanager
-def _spool() -> Iterator[Path]:
+def spool() -> Iterator[Path]:
     folder = tempfile.mkdtemp(prefix="penstock-backup-")
     try:
         os.chmod(folder, 0o700)

@@ -8,9 +8,11 @@ import typer
 from msgspec import Raw
 
 from penstock.broker.contract import Broker
-from penstock.cli.apps import AppReference, Workplace, clock_time, instant, workplace
-from penstock.cli.output import print_json, print_table, say
-from penstock.cli.target import Json, KeyPair, StoreUrl, Url
+from penstock.cli.apps import Place, Workplace
+from penstock.cli.completing import complete_queue
+from penstock.cli.gathering import CommandGroup
+from penstock.cli.output import Answer, Answers, Tinted, print_table, shortened
+from penstock.cli.times import duration, told_instant, told_time
 from penstock.core.errors import InvalidRequest
 from penstock.core.messages import Draft
 from penstock.worker import App, JobUnknown, Status
@@ -20,22 +22,28 @@ from penstock.worker.overview import jobs as find_jobs
 from penstock.worker.sending import Request
 from penstock.worker.status import JobView
 
-app = typer.Typer(help="List, show, send, retry and cancel jobs.", no_args_is_help=True, rich_markup_mode=None)
+app = CommandGroup("Jobs: list, show, send, retry and cancel them.")
 
-JobIds = Annotated[list[str], typer.Argument(metavar="JOB...", help="Ids of jobs.", show_default=False)]
+COLOURS = {
+    Status.SUCCEEDED: "green",
+    Status.FAILED: "red",
+    Status.CANCELLED: "yellow",
+    Status.RETRYING: "yellow",
+    Status.RUNNING: "cyan",
+    Status.BLOCKED: "magenta",
+}
+
+JobIds = Annotated[list[str], typer.Argument(metavar="JOB", help="Ids of jobs.", show_default=False)]
 
 
 @app.command("list")
 def list_jobs(
-    queue: Annotated[str | None, typer.Option(help="Only of this queue.")] = None,
+    place: Place,
+    answer: Answers,
+    queue: Annotated[str | None, typer.Option(help="Only of this queue.", autocompletion=complete_queue)] = None,
     status: Annotated[str | None, typer.Option(metavar="|".join(Status), help="Only with this status.")] = None,
     task: Annotated[str | None, typer.Option(help="Only of this task.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
-    as_json: Json = False,
-    app_reference: AppReference = None,
-    url: Url = None,
-    store: StoreUrl = None,
-    key: KeyPair = None,
 ) -> None:
     """List jobs: those that run or wait, then those that have ended, the latest sent first."""
     if status is not None and status not in set(Status):
@@ -45,70 +53,68 @@ def list_jobs(
         wanted = None if status is None else Status(status)
         return await find_jobs(broker, queue=queue, status=wanted, task=task, limit=limit)
 
-    found = workplace(app_reference, url, store, key).run(work)
-    if as_json:
-        print_json(found)
-    elif not found:
-        say("There is no such job." if status or task or queue else "There is no job.")
-    else:
-        rows = [(each.job_id, each.status, each.task, each.queue, each.attempts, told(each)) for each in found]
-        print_table(("Job", "Status", "Task", "Queue", "Attempts", ""), rows, numbers=("Attempts",))
+    found = place.run(work)
+    answer.table(
+        found,
+        ("Job", "Status", "Task", "Queue", "Attempts", ""),
+        lambda: (
+            (each.job_id, tinted(each.status), each.task, each.queue, each.attempts, told(each)) for each in found
+        ),
+        nothing="There is no such job." if status or task or queue else "There is no job.",
+        numbers=("Attempts",),
+    )
 
 
 @app.command("show")
 def show(
     job_id: Annotated[str, typer.Argument(metavar="JOB", help="Id of the job.", show_default=False)],
-    as_json: Json = False,
-    app_reference: AppReference = None,
-    url: Url = None,
-    store: StoreUrl = None,
-    key: KeyPair = None,
+    place: Place,
+    answer: Answers,
 ) -> None:
     """Show all that is known of a job: arguments, progress, result, why it failed."""
-    view = workplace(app_reference, url, store, key).run(lambda app, _: app.async_job(job_id).look())
+    view = place.run(lambda app, _: app.async_job(job_id).look())
     if view.status is Status.UNKNOWN:
         raise JobUnknown(f"Nothing is known of job {job_id}.", view)
     short = in_short(view)
     args = _args(view)
     result = view.record.result if view.record is not None and view.record.result else None
-    if as_json:
-        told_all = {**msgspec.to_builtins(short), "args": args, "result": _plain(result)}
-        print_json(told_all)
-        return
-    rows: list[tuple[str, object]] = [("status", short.status), ("task", short.task), ("queue", short.queue)]
+    rows: list[tuple[str, object]] = [("status", tinted(short.status)), ("task", short.task), ("queue", short.queue)]
     rows += [(f"argument {name}", json.dumps(value, ensure_ascii=False)) for name, value in args.items()]
-    rows += [("key", short.key), ("attempts", short.attempts or None), ("sent", instant(short.sent_at))]
-    rows += [("due", instant(short.due_at)), ("started", instant(short.started_at))]
-    rows += [("ended", instant(short.finished_at)), ("worker", short.worker)]
+    rows += [("key", short.key), ("attempts", short.attempts or None), ("sent", told_instant(short.sent_at))]
+    rows += [("due", told_instant(short.due_at)), ("started", told_instant(short.started_at))]
+    rows += [("ended", told_instant(short.finished_at)), ("worker", short.worker)]
     if short.progress is not None:
         rows.append(("progress", _progress(short)))
     if result is not None:
         rows.append(("result", bytes(result).decode()))
     if short.failure is not None:
         rows += [("failure", str(short.failure)), ("traceback", short.failure.traceback)]
-    print_table((job_id, ""), [(name, value) for name, value in rows if value not in (None, "")])
+    answer(
+        {**msgspec.to_builtins(short), "args": args, "result": _plain(result)},
+        lambda: print_table((job_id, ""), [(name, value) for name, value in rows if value not in (None, "")]),
+    )
 
 
 @app.command("send")
 def send(
+    place: Place,
+    answer: Answers,
     task: Annotated[str, typer.Argument(metavar="TASK", help="Name of the task.", show_default=False)],
     arguments: Annotated[
-        str, typer.Argument(metavar="[ARGS-JSON]", help="An object by parameter; with --app also an array.")
+        str, typer.Argument(metavar="ARGS-JSON", help="An object by parameter; with --app also an array.")
     ] = "{}",
     queue: Annotated[str | None, typer.Option(help="Instead of the task's; without --app: default.")] = None,
-    delay: Annotated[float | None, typer.Option(metavar="SECONDS", help="Not to start before.")] = None,
+    delay: Annotated[
+        float | None, typer.Option(metavar="DURATION", parser=duration, help="Not to start before.")
+    ] = None,
     priority: Annotated[int | None, typer.Option(help="0 to 9; higher goes first.")] = None,
     job_key: Annotated[str | None, typer.Option("--job-key", metavar="KEY", help="Its ordered key.")] = None,
-    wait: Annotated[float | None, typer.Option(metavar="SECONDS", help="Wait for its result and print it.")] = None,
-    as_json: Json = False,
-    app_reference: AppReference = None,
-    url: Url = None,
-    store: StoreUrl = None,
-    key: KeyPair = None,
+    wait: Annotated[
+        float | None, typer.Option(metavar="DURATION", parser=duration, help="Wait for its result and print it.")
+    ] = None,
 ) -> None:
     """Send a job. With --app its arguments are checked against the task."""
     given = _read(arguments)
-    place = workplace(app_reference, url, store, key)
     request = _request(place, task, given, queue=queue, delay_seconds=delay, priority=priority, key=job_key)
 
     async def work(app: App, broker: Broker) -> Any:
@@ -116,57 +122,47 @@ def send(
         return None if wait is None else await app.async_job(request.job_id).result(wait)
 
     result = place.run(work, is_kept_up=wait is not None)
-    if as_json:
-        print_json({"job_id": request.job_id} | ({} if wait is None else {"result": result}))
-    else:
-        say(request.job_id if wait is None else json.dumps(msgspec.to_builtins(result), ensure_ascii=False))
+    answer(
+        {"job_id": request.job_id} | ({} if wait is None else {"result": result}),
+        request.job_id if wait is None else json.dumps(msgspec.to_builtins(result), ensure_ascii=False),
+    )
 
 
 @app.command("retry")
-def retry(
-    job_ids: JobIds,
-    as_json: Json = False,
-    app_reference: AppReference = None,
-    url: Url = None,
-    store: StoreUrl = None,
-    key: KeyPair = None,
-) -> None:
+def retry(job_ids: JobIds, place: Place, answer: Answers) -> None:
     """Run failed jobs again: from the dead letters back to their queue, all attempts before them."""
 
     async def work(app: App, _: Broker) -> dict[str, bool]:
         return {job_id: await app.async_job(job_id).retry() for job_id in job_ids}
 
-    outcomes = workplace(app_reference, url, store, key).run(work, is_kept_up=True)
-    _tell(outcomes, as_json, "is back in its queue", "is no dead letter")
+    outcomes = place.run(work, is_kept_up=True)
+    _tell(outcomes, answer, "is back in its queue", "is no dead letter")
 
 
 @app.command("cancel")
-def cancel(
-    job_ids: JobIds,
-    as_json: Json = False,
-    app_reference: AppReference = None,
-    url: Url = None,
-    store: StoreUrl = None,
-    key: KeyPair = None,
-) -> None:
+def cancel(job_ids: JobIds, place: Place, answer: Answers) -> None:
     """Call jobs off: those that wait are gone, those that run are told to stop."""
 
     async def work(app: App, _: Broker) -> dict[str, bool]:
         return {job_id: await app.async_job(job_id).cancel() for job_id in job_ids}
 
-    outcomes = workplace(app_reference, url, store, key).run(work)
-    _tell(outcomes, as_json, "is called off", "has ended, or is not known")
+    outcomes = place.run(work)
+    _tell(outcomes, answer, "is called off", "has ended, or is not known")
+
+
+def tinted(status: Status) -> Tinted:
+    """Return a status in its colour."""
+    return Tinted(status, COLOURS.get(status, ""))
 
 
 def told(job: JobState) -> str:
     """Return in a few words what is worth telling of a job besides its status."""
     if job.failure is not None:
-        text = str(job.failure).splitlines()[0]
-        return text if len(text) <= 80 else text[:79] + "…"
+        return shortened(str(job.failure), 80)
     if job.progress is not None and job.finished_at is None:
         return _progress(job)
     if job.due_at is not None:
-        return f"due {clock_time(job.due_at)}"
+        return f"due {told_time(job.due_at)}"
     if job.finished_at is not None and job.started_at:
         return f"{(job.finished_at - job.started_at) / 1000:.1f} s"
     return ""
@@ -179,12 +175,9 @@ def _progress(job: JobState) -> str:
     return f"{share} {progress.note}".strip()
 
 
-def _tell(outcomes: dict[str, bool], as_json: bool, done: str, not_done: str) -> None:
-    if as_json:
-        print_json(outcomes)
-    else:
-        for job_id, is_done in outcomes.items():
-            say(f"{job_id} {done if is_done else not_done}")
+def _tell(outcomes: dict[str, bool], answer: Answer, done: str, not_done: str) -> None:
+    lines = (f"{job_id} {done if is_done else not_done}" for job_id, is_done in outcomes.items())
+    answer(outcomes, "\n".join(lines))
     if not all(outcomes.values()):
         raise typer.Exit(1)
 

@@ -20,6 +20,9 @@ class JsonFormatter(logging.Formatter):
         }
         if getattr(record, "job_id", None) is not None:
             said |= {name: getattr(record, name, None) for name in ("job_id", "task", "attempt")}
+        if (request_id := getattr(record, "request_id", None)) is not None:
+            said["request_id"] = request_id
+        said |= getattr(record, "fields", {})
         if record.exc_info:
             said["exception"] = self.formatException(record.exc_info)
         return json.dumps(said, ensure_ascii=False)

@@ -1,61 +1,94 @@
 """The command line: ``penstock``. Commands import what they need when they run."""
 
+import os
+from functools import cache
 from importlib import import_module
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
 
 import typer
-from typer.core import TyperGroup
 
-from penstock.cli import backup, messages, migrate, queues
-from penstock.cli.output import print_error, print_json, say
-from penstock.cli.target import ConfigFile, Json
-from penstock.cli.work import EPILOG as WORK_EPILOG
-from penstock.cli.work import work
-from penstock.core.errors import PenstockError
+from penstock.cli.gathering import Group
+from penstock.cli.output import Json, print_error, print_json, say
+from penstock.cli.statuses import FAILED, status_of
 
-FAILED = 1
-WRONG_USE = 2
-MEANT_WRONG = ("configuration_invalid", "app_not_loaded")
 _HELP = {"help_option_names": ["-h", "--help"]}
 
 
-OF_JOBS = {
-    "job": "penstock.cli.jobs",
-    "schedule": "penstock.cli.schedules",
-    "dlq": "penstock.cli.dead_letters",
-    "worker": "penstock.cli.workers",
-    "monitor": "penstock.cli.monitor",
-    "relay": "penstock.cli.relay",
-    "key": "penstock.cli.keys",
-    "user": "penstock.cli.users",
+class Elsewhere(NamedTuple):
+    """A command in a module of its own, which is imported when it is asked for. ``about`` is said in the list of
+    commands; ``name``: of the function, or ``app`` for a group of commands."""
+
+    module: str
+    about: str
+    name: str = "app"
+
+
+ELSEWHERE = {
+    "send": Elsewhere("message", "Send messages.", "send"),
+    "receive": Elsewhere("message", "Receive messages and print their bodies.", "receive"),
+    "queue": Elsewhere("queues", "Queues: make, change, watch and empty them; their tags, policies and groups."),
+    "message": Elsewhere("message", "Messages: send, receive, look without receiving, change, redrive."),
+    "work": Elsewhere("work", "Run the jobs of an app until SIGTERM or Ctrl-C."),
+    "job": Elsewhere("jobs", "Jobs: list, show, send, retry and cancel them."),
+    "schedule": Elsewhere("schedules", "Schedules: list, pause, resume, trigger and remove them."),
+    "dlq": Elsewhere("dead_letters", "Why jobs failed for good; retry or delete them."),
+    "worker": Elsewhere("workers", "The workers that live."),
+    "top": Elsewhere("top", "Show what moves, live: queues with rates and ages, workers, the jobs they run."),
+    "tail": Elsewhere("tail", "Follow what is sent to a queue, received from it and ended."),
+    "monitor": Elsewhere("monitor", "Show live what queues, workers and jobs do."),
+    "relay": Elsewhere("relay", "Send what is in the outboxes of an app."),
+    "completion": Elsewhere("completing", "Print the script by which a shell completes commands, options and queues."),
+    "key": Elsewhere(
+        "keys", "Make, list, rotate and revoke keys: one kind for AWS SDKs, REST, the console and workers."
+    ),
+    "backup": Elsewhere("backup", "Copy a SQLite store as it is now, while servers and workers go on."),
+    "restore": Elsewhere("restore", "Put a backup of a SQLite store in its place."),
+    "migrate": Elsewhere("migrate", "Carry everything a store keeps to another one."),
+    "user": Elsewhere("users", "Make, list, change and delete users of the console."),
 }
-"""Commands whose modules are imported when asked for: most need the worker framework, which the server does without."""
+"""They come in this order."""
 
 
-class Commands(TyperGroup):
+class Commands(Group):
     """Runs a command and turns a PenstockError into one line and an exit status."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the names of all commands."""
-        return [*super().list_commands(ctx), *OF_JOBS]
+        return [*super().list_commands(ctx), *ELSEWHERE]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return a command by its name."""
-        if cmd_name not in OF_JOBS:
+        if cmd_name not in ELSEWHERE:
             return super().get_command(ctx, cmd_name)
-        made = import_module(OF_JOBS[cmd_name]).app
-        # a group stays one though it has a single command
-        command = typer.main.get_group(made) if made.info.help else typer.main.get_command(made)
-        command.name = cmd_name
-        return command
+        return loaded(cmd_name)
+
+    def about(self, ctx: Any, name: str) -> str:
+        """Return what is said of a command; none is imported for that."""
+        return ELSEWHERE[name].about if name in ELSEWHERE else super().about(ctx, name)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
+        from penstock.core.errors import PenstockError
+
         try:
             return super().invoke(ctx)
         except PenstockError as error:
             print_error(error)
-            raise typer.Exit(WRONG_USE if error.code in MEANT_WRONG else FAILED) from None
+            raise typer.Exit(status_of(error.code)) from None
+
+
+@cache
+def loaded(name: str) -> Any:
+    """Return the command of a module of its own."""
+    found = ELSEWHERE[name]
+    app: Any = import_module(f"penstock.cli.{found.module}").app
+    # a group stays one though it has a single command
+    command: Any = typer.main.get_group(app) if app.info.help else typer.main.get_command(app)
+    if found.name != "app":
+        command = command.commands[found.name]
+    command.name = name
+    return command
 
 
 app = typer.Typer(
@@ -67,14 +100,11 @@ app = typer.Typer(
     add_completion=False,
     context_settings=_HELP,
 )
-app.add_typer(queues.app, name="queue")
-app.command("send")(messages.send)
-app.command("receive")(messages.receive)
-app.command("work", epilog=WORK_EPILOG)(work)
-app.command("backup")(backup.backup)
-app.command("restore")(backup.restore)
-app.command("migrate")(migrate.migrate)
 
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", help="Configuration file (TOML). [default: penstock.toml, if there is one]"),
+]
 Host = Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1, this machine only]")]
 Port = Annotated[int | None, typer.Option(help="TCP port; 0: any free one. [default: 3000, or $PORT]")]
 StoreUrl = Annotated[
@@ -91,7 +121,7 @@ _SERVE_EPILOG = """
 Settings come from the configuration file, then from PENSTOCK_<SETTING> in the
 environment, then from these flags; the later wins. Only in the first two:
 max_body_bytes, read_seconds, idle_seconds, drain_seconds, log_level,
-aweq_checkout_seconds, wq_lock_seconds, and keys
+access_log, aweq_checkout_seconds, wq_lock_seconds, and keys
 (PENSTOCK_KEYS=id:secret,id:secret:account). Only in the file: queues.
 docs/configuration.md has all of it.
 
@@ -210,4 +240,6 @@ def version(as_json: Json = False) -> None:
 
 def main() -> None:
     """Run the command line of this process."""
+    if "_PENSTOCK_COMPLETE" in os.environ:
+        import_module("typer.completion").completion_init()
     app(prog_name="penstock")

@@ -7,12 +7,16 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import typer
 
+from penstock.cli.gathering import CommandGroup
 from penstock.cli.output import print_table, progress_bar, say
 from penstock.core.errors import StoreUnavailable
 
 _PORTS = {"redis": 6379, "sentinel": 26379, "postgresql": 5432}
 
+app = CommandGroup()
 
+
+@app.command()
 def migrate(
     source: Annotated[str, typer.Option("--from", metavar="URL", help="The store that is moved out of.")],
     target: Annotated[str, typer.Option("--to", metavar="URL", help="The store that is moved into: an empty one.")],

@@ -11,10 +11,11 @@ import msgspec
 import typer
 
 from penstock.broker.contract import Broker
-from penstock.cli.apps import AppReference, clock_time, workplace
-from penstock.cli.jobs import told
-from penstock.cli.output import say
-from penstock.cli.target import Json, KeyPair, StoreUrl, Url
+from penstock.cli.apps import Place
+from penstock.cli.gathering import CommandGroup
+from penstock.cli.jobs import COLOURS, told
+from penstock.cli.output import Answers, say
+from penstock.cli.times import told_duration, told_time
 from penstock.core.errors import PenstockError
 from penstock.worker import App, Status
 from penstock.worker.following import Change
@@ -28,31 +29,20 @@ if TYPE_CHECKING:
 
 RECENT = 10
 MOST_RUNNING = 20
-COLOURS = {
-    Status.SUCCEEDED: "green",
-    Status.FAILED: "red",
-    Status.CANCELLED: "yellow",
-    Status.RETRYING: "yellow",
-    Status.RUNNING: "cyan",
-}
 
-
-app = typer.Typer(rich_markup_mode=None, add_completion=False)
+app = CommandGroup()
 
 
 @app.command("monitor")
 def monitor(
+    place: Place,
+    answer: Answers,
     job_ids: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[JOB]...", help="Follow these jobs until they have ended.", show_default=False),
+        typer.Argument(metavar="JOB", help="Follow these jobs until they have ended.", show_default=False),
     ] = None,
     interval: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="How often to look at the tables.")] = 1,
     plain: Annotated[bool, typer.Option("--plain", help="Lines, on a terminal too.")] = False,
-    as_json: Json = False,
-    app_reference: AppReference = None,
-    url: Url = None,
-    store: StoreUrl = None,
-    key: KeyPair = None,
 ) -> None:
     """Show live what queues, workers and jobs do. Piped, or with jobs named: a line for each change of status.
 
@@ -60,13 +50,13 @@ def monitor(
     """
 
     async def work(app: App, broker: Broker) -> bool:
-        if job_ids or as_json or plain or not sys.stdout.isatty():
-            return await _print_changes(app.follow(job_ids or None), as_json)
+        if job_ids or answer.is_json or plain or not sys.stdout.isatty():
+            return await _print_changes(app.follow(job_ids or None), answer.is_json)
         await Screen(app, broker, interval).run()
         return True
 
     with contextlib.suppress(KeyboardInterrupt):
-        if not workplace(app_reference, url, store, key).run(work):
+        if not place.run(work):
             raise typer.Exit(1)
 
 
@@ -74,7 +64,7 @@ def line(change: Change) -> str:
     """Return a change in one line: ``[12:00:01] job 018b... (report) succeeded 1.2 s``."""
     job = change.job
     task = f" ({job.task})" if job.task else ""
-    return f"[{clock_time(change.at)}] job {job.job_id}{task} {change.status} {told(job)}".rstrip()
+    return f"[{told_time(change.at)}] job {job.job_id}{task} {change.status} {told(job)}".rstrip()
 
 
 async def _print_changes(changes: AsyncIterator[Change], as_json: bool) -> bool:
@@ -158,7 +148,7 @@ def screen(
     told_by_workers = {each.job_id: each.progress for worker in living for each in worker.jobs}
     waits = _table("Queue", "Waiting", "Delayed", "Running", "Dead", "Oldest", numbers=5)
     for queue in queues:
-        age = "" if queue.oldest_sent_at is None else _duration(now - queue.oldest_sent_at)
+        age = "" if queue.oldest_sent_at is None else told_duration(now - queue.oldest_sent_at)
         name = f"{queue.name} (paused)" if queue.is_paused else queue.name
         dead = Text(str(queue.dead), style="red" if queue.dead else "")
         waits.add_row(name, str(queue.waiting), str(queue.delayed), str(queue.running), dead, age)
@@ -176,12 +166,12 @@ def screen(
             bar = f"{progress.done:g}"
         since = started.get(job.job_id) or job.started_at
         runs.add_row(
-            job.job_id, job.task, _duration(now - since) if since else "", bar, progress.note if progress else ""
+            job.job_id, job.task, told_duration(now - since) if since else "", bar, progress.note if progress else ""
         )
     if len(jobs) > MOST_RUNNING:
         runs.add_row(f"and {len(jobs) - MOST_RUNNING} more")
     ends = [Text(line(change), style=COLOURS.get(change.status, "")) for change in recent]
-    head = Text(f"Penstock · {clock_time(now)} · Ctrl-C ends", style="bold")
+    head = Text(f"Penstock · {told_time(now)} · Ctrl-C ends", style="bold")
     return Group(head, Text(trouble, style="red"), waits, work, runs, *ends)
 
 
@@ -193,12 +183,3 @@ def _table(*columns: str, numbers: int = 0) -> "Table":
     for index, column in enumerate(columns):
         table.add_column(column, justify="right" if 0 < index <= numbers else "left", overflow="fold")
     return table
-
-
-def _duration(ms: int) -> str:
-    seconds = max(0, ms) / 1000
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    if seconds < 3600:
-        return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
-    return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:.0f} min"

@@ -8,17 +8,20 @@ import typer
 
 from penstock.broker.contract import Broker
 from penstock.cli.apps import workplace
+from penstock.cli.gathering import CommandGroup
 from penstock.cli.output import say
 from penstock.cli.target import KeyPair, StoreUrl, Url
 from penstock.core.errors import InvalidRequest
 from penstock.worker import App
 
-app = typer.Typer(rich_markup_mode=None, add_completion=False)
+app = CommandGroup()
 
 
 @app.command("relay")
 def relay(
-    app_reference: Annotated[str | None, typer.Argument(metavar="[MODULE:APP]", show_default=False)] = None,
+    app_reference: Annotated[
+        str | None, typer.Argument(metavar="MODULE:APP", help="Where the app is.", show_default=False)
+    ] = None,
     sql: Annotated[
         str | None,
         typer.Option(metavar="sqlite|postgresql|mysql", help="Print the statement that makes the table, and end."),

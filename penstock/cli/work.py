@@ -4,6 +4,7 @@ from typing import Annotated, cast
 
 import typer
 
+from penstock.cli.gathering import CommandGroup
 from penstock.cli.target import KeyPair
 from penstock.cli.work_settings import LogFormat, WorkSettings
 from penstock.core.errors import InvalidRequest
@@ -28,6 +29,10 @@ With --processes the worker number N (from 0) serves its health at
 """
 
 
+app = CommandGroup()
+
+
+@app.command("work", epilog=EPILOG)
 def work(
     app: Annotated[str, typer.Argument(metavar="MODULE:APP", help="Where the app is; APP is `app` if left out.")],
     slots: Annotated[int, typer.Option(min=1, help="How many jobs each process runs at once.")] = 8,

@@ -22,6 +22,7 @@ from penstock.server.entrance import Entrance
 from penstock.server.long_polls import Client, ClientGone, LongPolls
 from penstock.server.mounts import Page
 from penstock.server.reserved import TOUCHES_RECORDS, check_records, without_reserved
+from penstock.server.watching import shown
 from penstock.wire.http import Call, Dialect, Request, Response
 
 log = logging.getLogger("penstock.server")
@@ -190,7 +191,10 @@ class Dispatch:
             return self._failure(self._dialects.rest, request)
 
     def _failure(self, dialect: Dialect, request: Request) -> Response:
-        log.exception("request %s failed: %s %s", request.request_id, request.method, request.path[:200])
+        which = {"request_id": request.request_id}
+        log.exception(
+            "request %s failed: %s %s", request.request_id, request.method[:20], shown(request.path), extra=which
+        )
         error = PenstockError(
             "Something went wrong inside the server; nothing is known to have changed.",
             hint=f"Its log tells more under {request.request_id}.",
@@ -202,7 +206,8 @@ class Dispatch:
         try:
             return dialect.refuse(request, error)
         except Exception:
-            log.exception("request %s cannot be refused: %s", request.request_id, error.code)
+            which = {"request_id": request.request_id}
+            log.exception("request %s cannot be refused: %s", request.request_id, error.code, extra=which)
             return _SPEECHLESS
 
     def _note(self, request: Request, error: PenstockError) -> None:
@@ -210,4 +215,5 @@ class Dispatch:
         now = asyncio.get_running_loop().time()
         if now >= self._quiet_until.get(error.code, 0):
             self._quiet_until[error.code] = now + _QUIET_SECONDS
-            log.error("request %s failed: %s: %s", request.request_id, error.code, error)
+            which = {"request_id": request.request_id}
+            log.error("request %s failed: %s: %s", request.request_id, error.code, error, extra=which)

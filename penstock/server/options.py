@@ -63,6 +63,7 @@ class ServerOptions(Struct, frozen=True, kw_only=True):
         read_seconds: a request must have arrived whole so long after its first byte.
         idle_seconds: a connection on which nothing happens is closed after so long.
         drain_seconds: requests under way get so long to finish when the server stops.
+        access_log: every request is logged.
         backlog: how many connections may wait to be accepted.
         tls_certificate, tls_key: PEM files; with both the server speaks HTTPS.
         aweq_checkout_seconds: how long a message that was received through AweQ stays away; ``None``: 120 for a new
@@ -87,6 +88,7 @@ class ServerOptions(Struct, frozen=True, kw_only=True):
     read_seconds: float = 30
     idle_seconds: float = 75
     drain_seconds: float = 25
+    access_log: bool = False
     backlog: int = 4096
     tls_certificate: str | None = None
     tls_key: str | None = None

@@ -20,6 +20,7 @@ from penstock.server.metrics import Metrics
 from penstock.server.mounts import Mount, Page
 from penstock.server.options import ServerOptions
 from penstock.server.siblings import Siblings
+from penstock.server.watching import AccessLog, Watcher, Watching
 
 
 class Server:
@@ -74,7 +75,8 @@ class Server:
             open_pages=open_pages,
             closed_pages={"/metrics": metrics.page},
         )
-        self._listener = Listener(self._dispatch, options)
+        watchers: list[Watcher] = [AccessLog()] if options.access_log else []
+        self._listener = Listener(Watching(self._dispatch, *watchers) if watchers else self._dispatch, options)
         self.port = options.port
 
     async def start(self, inherited: Sequence[socket.socket] = ()) -> None:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from penstock.broker.contract import Broker
 from penstock.core.errors import InvalidRequest
+from penstock.worker.loops import new_loop
 
 T = TypeVar("T")
 Connect = Callable[[], Awaitable[Broker]]
@@ -95,7 +96,7 @@ class Portal:
             return loop
         with self._lock:
             if self._loop is None:
-                self._loop = asyncio.new_event_loop()
+                self._loop = new_loop()
                 self._thread = threading.Thread(
                     target=self._serve, args=(self._loop,), name="penstock-portal", daemon=True
                 )

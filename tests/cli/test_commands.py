@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from penstock.cli.main import app
+from penstock.cli.statuses import FAILED, NOT_FOUND, REFUSED, UNREACHABLE, WRONG_USE
 from penstock.server.options import Key
 from penstock.store import open_store
 from tests.support.server import running_server
@@ -22,10 +23,10 @@ class Terminal:
     """Runs commands on one target."""
 
     def __init__(self, *target: str) -> None:
-        self._target = target
+        self.target = target
 
     def run(self, *arguments: str, stdin: str = "") -> Result:
-        result = CliRunner().invoke(app, [*arguments, *self._target], input=stdin)
+        result = CliRunner().invoke(app, [*arguments, *self.target], input=stdin)
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
         return result
 
@@ -158,14 +159,14 @@ def test_what_destroys_asks_first(terminal: Terminal) -> None:
 
 def test_errors_are_one_line_with_a_hint(terminal: Terminal) -> None:
     terminal("queue", "create", "orders")
-    assert terminal.fails("queue", "show", "nowhere") == (
+    assert terminal.fails("queue", "show", "nowhere", status=NOT_FOUND) == (
         "penstock: There is no queue 'nowhere'. Create it, or mind its spelling.\n"
     )
+    assert terminal.fails("send", "nowhere", "x", status=NOT_FOUND).count("\n") == 1
+    assert terminal.fails("receive", "nowhere", status=NOT_FOUND).count("\n") == 1
     for failing in (
         ("queue", "create", "orders", "--delay", "9"),
         ("queue", "create", "???"),
-        ("send", "nowhere", "x"),
-        ("receive", "nowhere"),
         ("receive", "orders", "--max", "0"),
         ("send", "orders", "x" * 1_100_000),
         ("send", "orders", "x", "--priority", "77"),
@@ -185,26 +186,27 @@ def test_errors_are_one_line_with_a_hint(terminal: Terminal) -> None:
     ],
 )
 def test_wrong_use_is_status_2(terminal: Terminal, arguments: tuple[str, ...]) -> None:
-    terminal.fails(*arguments, status=2)
+    terminal.fails(*arguments, status=WRONG_USE)
 
 
 def test_a_server_that_is_not_there_is_a_plain_error() -> None:
-    message = Terminal("--url", "http://127.0.0.1:1").fails("queue", "list")
+    message = Terminal("--url", "http://127.0.0.1:1").fails("queue", "list", status=UNREACHABLE)
     assert message.startswith("penstock: ")
     assert message.count("\n") == 1
 
 
 def test_a_store_that_is_not_there_is_not_made(tmp_path: Path) -> None:
-    for store in ("sqlite:///nowhere.db", "memory://", "mysql://x"):
-        assert Terminal("--store", store).fails("queue", "list").startswith("penstock: ")
+    for store, status in (("sqlite:///nowhere.db", UNREACHABLE), ("memory://", FAILED), ("mysql://x", FAILED)):
+        assert Terminal("--store", store).fails("queue", "list", status=status).startswith("penstock: ")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_key_is_needed_where_the_server_asks_for_one(tmp_path: Path) -> None:
     store = f"sqlite:////{tmp_path}/penstock.db"
     with _served(store) as url:
-        assert "penstock: " in Terminal("--url", url).fails("queue", "list")
-        assert "penstock: " in Terminal("--url", url, "--key", "AKIDTEST:wrong").fails("queue", "list")
+        assert "penstock: " in Terminal("--url", url).fails("queue", "list", status=REFUSED)
+        wrong = Terminal("--url", url, "--key", "AKIDTEST:wrong")
+        assert "penstock: " in wrong.fails("queue", "list", status=REFUSED)
 
 
 # -- check and version ---------------------------------------------------------------------------------------------

@@ -216,7 +216,8 @@ def test_every_setting_is_in_the_documentation_with_its_flag_and_default() -> No
         assert (f"`--{name.replace('_', '-')}`" in row) is (name in flags), row
         default = getattr(Settings(), name)
         if default not in (None, (), {}):
-            assert row.endswith(f"| `{default}` |"), row
+            shown = str(default).lower() if isinstance(default, bool) else default  # as TOML has it
+            assert row.endswith(f"| `{shown}` |"), row
 
 
 @pytest.mark.parametrize("name", ["aweq_checkout_seconds", "wq_lock_seconds"])

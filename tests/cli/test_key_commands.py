@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from penstock.cli.statuses import REFUSED, UNREACHABLE
 from penstock.store import open_store
 from penstock.testing import server
 from tests.cli.test_commands import Terminal
@@ -83,8 +84,8 @@ def test_the_first_key_says_what_it_changes(tmp_path: Path) -> None:
         terminal = Terminal("--url", running.url)
         assert "make no others" in terminal.fails("key", "create", "--allow", "view")
         assert "from now on" in terminal("key", "create", "--allow", "admin")
-        assert "Authentication" in terminal.fails("key", "list")
+        assert "Authentication" in terminal.fails("key", "list", status=REFUSED)
 
 
 def test_a_server_that_is_not_there_is_told() -> None:
-    assert "cannot be reached" in Terminal("--url", "http://127.0.0.1:1").fails("key", "list")
+    assert "cannot be reached" in Terminal("--url", "http://127.0.0.1:1").fails("key", "list", status=UNREACHABLE)

@@ -58,7 +58,7 @@ async def test_what_makes_no_sense_is_refused_and_changes_nothing(tmp_path: Path
     await fill(other, 1)
     assert "same store" in migrated(tmp_path, "--from", full, "--to", "sqlite:///full.db", status=1)
     assert "not empty" in migrated(tmp_path, "--from", full, "--to", other, status=1)
-    assert "no database" in migrated(tmp_path, "--from", "sqlite:///none.db", "--to", other, status=1)
+    assert "no database" in migrated(tmp_path, "--from", "sqlite:///none.db", "--to", other, status=4)
     assert "memory://" in migrated(tmp_path, "--from", full, "--to", "memory://", status=1)
     assert "would be carried. Nothing was." in migrated(tmp_path, "--from", full, "--to", other, "--dry-run")
     assert not (tmp_path / "none.db").exists()

@@ -19,7 +19,7 @@ PAGE = Path(__file__).resolve().parent.parent.parent / "README.md"
 TEXT = PAGE.read_text()
 EXAMPLES = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 SETS_UP = "make          #"
-"""What begins the one block that is not run: whoever runs this test has run it."""
+"""What begins the one block that is not run: whoever runs this test has run it. The first job is test_newcomers'."""
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_the_examples_run_in_order(server: Served, folder: Path, monkeypatch: py
             monkeypatch.delenv(name)
     ran = []
     for language, code in EXAMPLES:
-        if code.startswith(SETS_UP):
+        if code.startswith(SETS_UP) or ". .venv/bin/activate" in code:
             continue
         said = _python(code, server) if language == "python" else _bash(code, server, folder)
         assert "hello" in said, f"{code}\nsaid: {said}"

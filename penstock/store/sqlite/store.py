@@ -12,7 +12,7 @@ import apsw
 from msgspec import structs
 
 from penstock.core.effects import Effects, Record
-from penstock.core.errors import PenstockError, StoreDamaged
+from penstock.core.errors import PenstockError, StoreDamaged, StoreUnavailable
 from penstock.core.events import Event, EventKind
 from penstock.core.filters import MessageFilter, matches
 from penstock.core.messages import Delivery, Draft, MessageView, blocked_view
@@ -61,6 +61,7 @@ class SqliteStore:
             self._wakeups = Wakeups(path, self._wake)
         except (apsw.Error, OSError) as error:
             raise translate(error, path) from error
+        self._opened = _identity(path)
         self._reader_thread = ThreadPoolExecutor(1, "penstock-read")
 
     @classmethod
@@ -285,6 +286,11 @@ class SqliteStore:
         return await self._writer.submit(lambda tx: upkeep.sweep(tx, limit, now), is_long=True)
 
     async def check(self) -> None:
+        if _identity(self._path) != self._opened:
+            raise StoreUnavailable(
+                f"The database {self._path} was moved or deleted while it was open.",
+                hint="What is sent now goes to a file that nobody will find. Put it back, or start the server again.",
+            )
         await self._writer.submit(upkeep.check)
         found = await self._read(lambda execute: list(islice(integrity.faults(execute), _FAULTS_SHOWN)))
         if found:
@@ -299,6 +305,15 @@ class SqliteStore:
         await self._writer.aclose()
         await asyncio.get_running_loop().run_in_executor(self._reader_thread, self._reader.close)
         self._reader_thread.shutdown(wait=False)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return which file a path leads to now."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _queue(execute: Execute, name: str) -> QueueState:

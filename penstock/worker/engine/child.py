@@ -36,6 +36,7 @@ from penstock.worker.engine.frames import (
 )
 from penstock.worker.engine.machine import die_first
 from penstock.worker.loading import load_app
+from penstock.worker.loops import new_loop
 from penstock.worker.outcomes import Cancelled, Interrupted, LeaseLost, Outcome, TimeLimitExceeded
 from penstock.worker.records import Progress
 
@@ -141,7 +142,7 @@ class Process:
         self._line = line
         self._work: SimpleQueue[Run] = SimpleQueue()
         self._context: JobContext | None = None
-        self._runner = asyncio.Runner(loop_factory=_loop_factory())
+        self._runner = asyncio.Runner(loop_factory=new_loop)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._running: asyncio.Task[Outcome] | None = None
 
@@ -203,14 +204,6 @@ class Process:
         running = self._running
         if running is not None and self._loop is not None:
             self._loop.call_soon_threadsafe(running.cancel)
-
-
-def _loop_factory() -> Any:
-    try:
-        import uvloop
-    except ModuleNotFoundError:
-        return None
-    return uvloop.new_event_loop
 
 
 def main() -> None:

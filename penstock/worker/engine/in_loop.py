@@ -4,10 +4,10 @@ import asyncio
 import contextvars
 import logging
 import threading
-from typing import Any
 
 from penstock.worker.engine.calling import Attempt, acall
 from penstock.worker.engine.runners import Mailbox
+from penstock.worker.loops import new_loop
 from penstock.worker.outcomes import Outcome, Unfinished
 
 log = logging.getLogger("penstock.worker")
@@ -45,7 +45,7 @@ class LoopRunner:
 
     def _started(self) -> Mailbox:
         if self._loop is None:
-            self._loop = _new_loop()
+            self._loop = new_loop()
             self._inbox = Mailbox(self._loop, self._begin)
             self._thread = threading.Thread(target=_serve, args=(self._loop,), name="penstock-async-slots", daemon=True)
             self._thread.start()
@@ -99,12 +99,3 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
         loop.run_until_complete(asyncio.wait(left, timeout=LAST_SECONDS))
     loop.run_until_complete(loop.shutdown_asyncgens())
     loop.close()
-
-
-def _new_loop() -> asyncio.AbstractEventLoop:
-    try:
-        import uvloop
-    except ModuleNotFoundError:
-        return asyncio.new_event_loop()
-    made: Any = uvloop.new_event_loop()
-    return made  # type: ignore[no-any-return]

@@ -35,9 +35,14 @@ function take_effects()
   return effects
 end
 
+-- Return a record as it is kept, or false.
+local function record_row(key)
+  return (changed_records[key] and call or ask)('HGET', key_records(), key)
+end
+
 -- Return the unexpired record of a key as {key, value, ends (+1), tags}, or false.
 function shown_record(key)
-  local row = call('HGET', key_records(), key)
+  local row = record_row(key)
   if not row then return false end
   local ends, tags, from = read(RECORD, row)
   if ends > 0 and ends - 1 <= now then return false end
@@ -81,19 +86,20 @@ local function tags_of(row)
 end
 
 function forget_record(key)
-  local row = call('HGET', key_records(), key)
+  local row = record_row(key)
   if not row then return false end
   local tags, ends = tags_of(row)
-  call('HDEL', key_records(), key)
-  for _, tag in ipairs(tags) do call('ZREM', key_tagged(tag), key) end
-  call('ZREM', key_record_keys(), key)
-  if ends > 0 then call('ZREM', key_record_ends(), key) end
+  changed_records[key] = true
+  later('HDEL', key_records(), key)
+  for _, tag in ipairs(tags) do later('ZREM', key_tagged(tag), key) end
+  later('ZREM', key_record_keys(), key)
+  if ends > 0 then later('ZREM', key_record_ends(), key) end
   return true
 end
 
 -- Keep a record; return 1, or 0 where one is there and it is kept only if absent.
 function put_record(record)
-  local row = call('HGET', key_records(), record.key)
+  local row = record_row(record.key)
   if row then
     local ends = read('>I6', row)
     if record.only_if_absent and (ends == 0 or ends - 1 > now) then return 0 end
@@ -102,12 +108,13 @@ function put_record(record)
   local tags = {}
   for index, tag in ipairs(record.tags) do
     tags[index] = pack(TAG, #tag[1], tag[1], #tag[2], tag[2])
-    call('ZADD', key_tagged(tag[1] .. '=' .. tag[2]), 0, record.key)
+    later('ZADD', key_tagged(tag[1] .. '=' .. tag[2]), '0', record.key)
   end
   local packed = table.concat(tags)
-  call('HSET', key_records(), record.key, pack(RECORD, record.ends, #packed, packed) .. record.value)
-  call('ZADD', key_record_keys(), 0, record.key)
-  if record.ends > 0 then call('ZADD', key_record_ends(), record.ends - 1, record.key) end
+  changed_records[record.key] = true
+  later('HSET', key_records(), record.key, pack(RECORD, record.ends, #packed, packed) .. record.value)
+  later('ZADD', key_record_keys(), '0', record.key)
+  if record.ends > 0 then later('ZADD', key_record_ends(), digits(record.ends - 1), record.key) end
   return 1
 end
 

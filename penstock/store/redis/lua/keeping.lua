@@ -8,13 +8,13 @@ local function place(q, row)
     local score = digits(lane * LANE + row.visible_at)
     if row.token then
       q.leased_lanes = bor(q.leased_lanes, bit_of(lane))
-      call('ZADD', key_leased(n), score, name)
+      later('ZADD', key_leased(n), score, name)
     elseif row.has_state or row.timed == 1 then
       q.waiting_lanes = bor(q.waiting_lanes, bit_of(lane))
-      call('ZADD', key_waiting(n), score, name)
+      later('ZADD', key_waiting(n), score, name)
     else
       q.fresh_lanes = bor(q.fresh_lanes, bit_of(lane))
-      call('RPUSH', key_fresh(n, text_of(lane)), digits(row.seq))
+      later('RPUSH', key_fresh(n, text_of(lane)), digits(row.seq))
     end
     return
   end
@@ -35,9 +35,9 @@ local function unplace(q, row, holds)
   local n, name = q.n, member(row.seq)
   if row.group == '' then
     if row.token then
-      if not holds then call('ZREM', key_leased(n), name) end
+      if not holds then later('ZREM', key_leased(n), name) end
     elseif row.has_state or row.timed == 1 then
-      call('ZREM', key_waiting(n), name)
+      later('ZREM', key_waiting(n), name)
     elseif not row.is_popped then
       q.ghosts = q.ghosts + 1
     end
@@ -70,10 +70,10 @@ local function keep(q, row, deduplication_id, source, tail)
     row.first_at, #row.group, row.group, #deduplication_id, deduplication_id, #source, source) .. tail
   row.carried = row.receives
   local key, field = place_of(q, row.seq)
-  call('HSET', key, field, row.content)
+  later('HSET', key, field, row.content)
   expect(q, row.sent_at + q.retention_ms)
   if row.expires_at > 0 then
-    call('ZADD', key_expiring(n), row.expires_at, 'm' .. member(row.seq))
+    later('ZADD', key_expiring(n), row.expires_at, 'm' .. member(row.seq))
     expect(q, row.expires_at)
   end
   q.rows[row.seq] = row
@@ -115,14 +115,14 @@ end
 local function forget(q, row)
   local key, field, state_field = place_of(q, row.seq)
   -- a removal first: Redis refuses what may grow when its memory is full, but not after a script's first write
-  call('HDEL', key, field, state_field)
-  call('HDEL', key_ids(), row.id)
+  later('HDEL', key, field, state_field)
+  later('HDEL', key_ids(), row.id)
   unplace(q, row)
   if page_of(row.seq) ~= q.page then
     q.emptied = q.emptied or {}
     q.emptied[page_of(row.seq)] = key
   end
-  if row.expires_at > 0 then call('ZREM', key_expiring(q.n), 'm' .. member(row.seq)) end
+  if row.expires_at > 0 then later('ZREM', key_expiring(q.n), 'm' .. member(row.seq)) end
   set_owner(q, row, '')
   q.rows[row.seq] = false
   q.count, q.changed = q.count - 1, true

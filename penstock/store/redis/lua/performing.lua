@@ -9,6 +9,11 @@
 
 local JOURNAL_BATCHES, JOURNAL_RENEWED, JOURNAL_SECONDS = 64, 16, 3600
 
+local FEW_ARGUMENTS = 32
+
+-- Verbs before which writes need not be made: they look at keys one at a time, by call.
+local LETS_WAIT = {send = true, receive = true, settle = true, apply = true}
+
 -- What an answered receive found is looked up again, not kept twice.
 local function to_journal(verb, outcome, name)
   if verb ~= 'receive' or type(outcome) == 'string' then return {outcome} end
@@ -29,9 +34,10 @@ end
 
 -- Begin with nothing read.
 local function begin(keys, given)
-  call, pack, read, floor = redis.call, struct.pack, struct.unpack, math.floor
+  ask, pack, read, floor = redis.call, struct.pack, struct.unpack, math.floor
   band, bor, lshift = bit.band, bit.bor, bit.lshift
   arguments, at, P, loaded, wakeups = given, 1, keys[1], {}, {}
+  waiting_writes, changed_records, writes_wait = {}, {}, false
 end
 
 -- Write what the calls changed.
@@ -43,6 +49,7 @@ local function finish()
       if q.changed then save_queue(q) end
     end
   end
+  write_all()
 end
 
 -- Tell the other processes, and return what is told.
@@ -77,11 +84,14 @@ local function perform(keys, given)
   end
   -- With its memory full Redis refuses what may grow, unless a script has written before: what makes room must go on.
   if makes_room == '1' then call('DEL', key_check()) end
+  -- for one message it would be a detour
+  writes_wait = count > 1 or #given > FEW_ARGUMENTS or arguments[at] == 'receive'
   local outcomes, entries = {}, {batch}
   for index = 1, count do
     local verb = take()
     now = take_number()
     local name = arguments[at]
+    if not LETS_WAIT[verb] then write_all() end
     outcomes[index] = verbs[verb]()
     if batch ~= '' then entries[index + 1] = to_journal(verb, outcomes[index], name) end
   end

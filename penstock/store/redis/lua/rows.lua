@@ -52,15 +52,16 @@ end
 local function get_row(q, seq, wants_content)
   local row = q.rows[seq]
   if row == nil then
+    -- what this step has written is in q.rows: no write needs to be made for what is asked here
     local key, field, state_field = place_of(q, seq)
-    local state = call('HGET', key, state_field)
-    local content = (wants_content or not state) and call('HGET', key, field)
+    local state = ask('HGET', key, state_field)
+    local content = (wants_content or not state) and ask('HGET', key, field)
     if not (state or content) then return nil end
     row = row_of(seq, content, state)
     q.rows[seq] = row
   elseif wants_content and row and not row.content then
     local key, field = place_of(q, seq)
-    row.content = call('HGET', key, field)
+    row.content = ask('HGET', key, field)
   end
   return row or nil
 end
@@ -75,7 +76,7 @@ local function get_rows(q, seqs)
       key, fields[#fields + 1], fields[#fields + 2] = place_of(q, seqs[at])
       at = at + 1
     end
-    local values = call('HMGET', key, unpack(fields))
+    local values = ask('HMGET', key, unpack(fields))
     for index = first, at - 1 do
       local seq, content, state = seqs[index], values[2 * (index - first) + 1], values[2 * (index - first) + 2]
       local row = q.rows[seq]
@@ -94,7 +95,7 @@ end
 local function save_state(q, row)
   row.has_state = true
   local key, _, field = place_of(q, row.seq)
-  call('HSET', key, field, pack(STATE, row.id, row.sent_at,
+  later('HSET', key, field, pack(STATE, row.id, row.sent_at,
     row.visible_at, row.expires_at, row.priority, row.timed, row.token and 1 or 0, row.comes_back, row.receives,
     row.carried, row.first_at, row.received_at, row.token or NO_TOKEN, #row.group, row.group, #row.owner, row.owner))
 end
@@ -132,7 +133,7 @@ end
 local function set_owner(q, row, owner)
   if row.owner == owner then return end
   local name = pack('>I4I6', q.number, row.seq)
-  if row.owner ~= '' then call('SREM', key_owner(row.owner), name) end
-  if owner ~= '' then call('SADD', key_owner(owner), name) end
+  if row.owner ~= '' then later('SREM', key_owner(row.owner), name) end
+  if owner ~= '' then later('SADD', key_owner(owner), name) end
   row.owner = owner
 end
