@@ -68,6 +68,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         host: address or name to listen on. Others than this machine's own need keys, or ``auth = "none"``.
         port: TCP port; 0 lets the system choose. The variable ``PORT``, which some platforms set, counts for less than
             ``PENSTOCK_PORT`` and more than the file.
+        processes: how many processes serve the port.
         data_directory: where the default store is; created when missing.
         store: URL of the store: ``sqlite:///relative.db``, ``sqlite:////absolute.db``, ``memory://``. By default
             ``penstock.db`` in the data directory.
@@ -106,6 +107,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
+    processes: int = 1
     data_directory: str = "data"
     store: str | None = None
     dialect: RootDialect = "sqs"
@@ -306,6 +308,9 @@ def _converted(name: str, value: Any, source: str) -> Any:
 
 def _check(settings: Settings) -> None:
     _require(0 <= settings.port <= 65535, "port", "must be 0 to 65535")
+    _require(1 <= settings.processes <= 1024, "processes", "must be 1 to 1024")
+    in_memory = (settings.store or "").startswith("memory:")
+    _require(settings.processes == 1 or not in_memory, "processes", "must be 1 for a store in memory")
     _require(re.fullmatch(r"\d{12}", settings.account), "account", "must be twelve digits")
     _require(re.fullmatch(r"[a-z0-9-]{1,40}", settings.region), "region", "must be an AWS region name")
     _require(settings.max_body_bytes >= 1024, "max_body_bytes", "must be at least 1024")

@@ -39,6 +39,9 @@ ELSEWHERE = {
     "bench": Elsewhere("bench", "Load a server and say what it does, beside a floor that only answers"),
     "monitor": Elsewhere("monitor", "Show live what queues, workers and jobs do."),
     "relay": Elsewhere("relay", "Send what is in the outboxes of an app."),
+    "backup": Elsewhere("backup", "Copy a SQLite store as it is now, while servers and workers go on."),
+    "restore": Elsewhere("restore", "Put a backup of a SQLite store in its place."),
+    "migrate": Elsewhere("migrate", "Carry everything a store keeps to another one."),
     "key": Elsewhere("keys", "Make, list, rotate and revoke keys"),
     "user": Elsewhere("users", "Make, list, change and delete users of the console."),
     "audit": Elsewhere("audit", "Show the audit log, the latest first."),
@@ -142,6 +145,9 @@ def serve(
     config: ConfigFile = None,
     host: Host = None,
     port: Port = None,
+    processes: Annotated[
+        int | None, typer.Option(help="How many processes serve the port, such as one for each core. [default: 1]")
+    ] = None,
     store: StoreUrl = None,
     data_directory: Annotated[
         str | None, typer.Option(help="Where the default store is; created when missing. [default: data]")
@@ -180,6 +186,7 @@ def serve(
     flags = {
         "host": host,
         "port": port,
+        "processes": processes,
         "store": store,
         "data_directory": data_directory,
         "dialect": dialect,
@@ -192,7 +199,7 @@ def serve(
         "tls_key": tls_key,
         "log_format": log_format,
     }
-    run(configuration.load(flags, file=config))
+    raise typer.Exit(run(configuration.load(flags, file=config)))
 
 
 @app.command()

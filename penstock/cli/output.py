@@ -163,6 +163,21 @@ def print_error(error: "PenstockError") -> None:
     note(f"{start}penstock:{end} {visible(problem.message + hint)}")
 
 
+@contextmanager
+def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show how far something is, on a terminal; the function given is told how much of how much is done."""
+    if not sys.stderr.isatty():
+        yield lambda done, of: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:.0f} %"))
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, of: progress.update(task, completed=done, total=of)
+
+
 def print_findings(findings: Iterable[tuple[str, str, str, str | None]]) -> None:
     """Print what was looked at: verdict, what, what was found, what to do; a line each and one for the hint."""
     marks = {"ok": ("ok     ", "\x1b[32m"), "warning": ("warning", "\x1b[33m"), "failed": ("FAILED ", "\x1b[31m")}

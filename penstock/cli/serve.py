@@ -11,11 +11,14 @@ import json
 import logging
 import os
 import signal
+import socket
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uvloop
+from msgspec import Struct
 
 from penstock.broker.contract import Broker
 from penstock.broker.local import LocalBroker
@@ -34,6 +37,7 @@ from penstock.server.directory.directory import has_kept_keys
 from penstock.server.directory.masters import masters_of
 from penstock.server.mounts import Mount
 from penstock.server.server import Server
+from penstock.server.siblings import Siblings
 from penstock.store import examine, open_store, without_password
 from penstock.store.contract import Store
 
@@ -55,8 +59,24 @@ class CannotListen(PenstockError):
     fault = "caller"
 
 
-def serve(settings: Settings) -> None:
-    """Serve until a signal comes.
+class Share(Struct, frozen=True, kw_only=True):
+    """What one of several processes serves a port with.
+
+    Attributes:
+        sockets: that listen on the port.
+        siblings: the other processes.
+        declares_queues: it is this one that creates the queues of the configuration.
+        announce: told what is served where, once it is.
+    """
+
+    sockets: tuple[socket.socket, ...]
+    siblings: Siblings
+    declares_queues: bool
+    announce: Callable[[dict[str, str | int]], None]
+
+
+def serve(settings: Settings) -> int:
+    """Serve until a signal comes; return the exit status.
 
     Raises:
         PenstockError: it could not start.
@@ -64,12 +84,16 @@ def serve(settings: Settings) -> None:
     logs.set_up(settings.log_format, settings.log_level)
     if settings.store is None:
         Path(settings.data_directory).mkdir(parents=True, exist_ok=True)
-    # the thread that commits asks for the interpreter three times in each transaction, of an event loop that computes
-    sys.setswitchinterval(_SWITCH_SECONDS)
-    uvloop.run(_serve(settings))
+    if settings.processes > 1:
+        from penstock.cli.server_processes import supervise
+
+        return supervise(settings)
+    uvloop.run(run(settings))
+    return 0
 
 
-async def _serve(settings: Settings) -> None:
+async def run(settings: Settings, share: Share | None = None) -> None:
+    """Serve in this process until a signal comes. Raises PenstockError when it could not start."""
     counting, notifying = Counting(), Notifying()
     tracers = open_provider() if settings.traces == "otlp" else None
     opened = await open_store(settings.store_url)
@@ -82,14 +106,19 @@ async def _serve(settings: Settings) -> None:
         examination = await examine(opened, settings.store_url)
         for concern in examination.concerns:
             log.warning("%s. %s", concern.found, concern.hint)
-        server = _server(console.broker, local, store, settings, console, counting, tracers)
-        await declare_queues(broker, settings)
-        await _start(server, settings)
+        server = _server(console.broker, local, store, settings, console, counting, tracers, share)
+        if share is None or share.declares_queues:
+            await declare_queues(broker, settings)
+        await _start(server, settings, () if share is None else share.sockets)
         gc.collect()
         gc.freeze()  # what is loaded now lives as long as the process; the collector need not look at it again
         gc.set_threshold(10_000, 20, 20)  # requests make no cycles: looking for them rarely is enough
         console.start()
-        _announce(server, settings, examination.durability)
+        said = _said(server, settings, examination.durability)
+        if share is None:
+            announce(said, settings)
+        else:
+            share.announce(said)
         notifying.ready(f"serves {server.url}")
         await _signal()
         notifying.stopping()
@@ -99,6 +128,8 @@ async def _serve(settings: Settings) -> None:
         notifying.close()
         await console.aclose()
         await broker.aclose()
+        if share is not None:
+            share.siblings.stop()
         if tracers is not None:
             await asyncio.to_thread(tracers.shutdown)  # what has not been sent yet is sent now
 
@@ -111,6 +142,7 @@ def _server(
     console: Console,
     counting: Counting,
     tracers: "TracerProvider | None",
+    share: Share | None,
 ) -> Server:
     try:
         return Server(
@@ -122,6 +154,7 @@ def _server(
             counting=counting,
             masters=masters_of(settings.master_keys, settings.store_url),
             tracers=tracers,
+            siblings=None if share is None else share.siblings,
         )
     except OSError as error:
         raise CannotListen(
@@ -138,40 +171,50 @@ async def declare_queues(broker: Broker, settings: Settings) -> None:
             await broker.perform(UpdateQueue(name, changes))
 
 
-async def _start(server: Server, settings: Settings) -> None:
+async def _start(server: Server, settings: Settings, sockets: Sequence[socket.socket]) -> None:
     try:
-        await server.start()
+        await server.start(sockets)
     except OSError as error:
-        address = f"{settings.host}:{settings.port}"
-        if error.errno == errno.EADDRINUSE:
-            raise CannotListen(
-                f"{address} is taken by another process.", hint="Stop it, or choose another port with --port."
-            ) from None
-        raise CannotListen(f"Cannot listen on {address}: {error}.", hint="Choose --host and --port.") from None
+        raise cannot_listen(error, settings) from None
 
 
-def _announce(server: Server, settings: Settings, durability: str) -> None:
-    """Say on standard output, in one line, what is served where."""
-    said = {
+def cannot_listen(error: OSError, settings: Settings) -> CannotListen:
+    """Return what it means that the address cannot be had."""
+    address = f"{settings.host}:{settings.port}"
+    if error.errno == errno.EADDRINUSE:
+        return CannotListen(
+            f"{address} is taken by another process.", hint="Stop it, or choose another port with --port."
+        )
+    return CannotListen(f"Cannot listen on {address}: {error}.", hint="Choose --host and --port.")
+
+
+def _said(server: Server, settings: Settings, durability: str) -> dict[str, str | int]:
+    return {
         "url": server.url,
         "store": without_password(settings.store_url),
         "durability": durability,
         "root": settings.dialect,
         "auth": "none" if server.key_count is None else f"{server.key_count} keys",
     }
+
+
+def announce(said: dict[str, str | int], settings: Settings) -> None:
+    """Say on standard output, in one line, what is served where."""
     if logs.is_json(settings.log_format):
         line = json.dumps({"event": "serving", **said})
     else:
+        processes = f" · {said['processes']} processes" if "processes" in said else ""
         line = (
             f"Penstock serves {said['url']} · store {said['store']} (durability {said['durability']}) · "
             f"console at /console/ · {said['root']} at the root, REST at /v1, AweQ at /aweq, WQ at /wq · "
-            f"auth {said['auth']}"
+            f"auth {said['auth']}{processes}"
         )
     print(line, flush=True)
 
 
 async def _signal() -> None:
-    """Return when the process is asked to stop; from then on asking again ends it at once."""
+    """Return when the process is asked to stop; from then on asking again ends it at once. SIGHUP asks once, however
+    often it comes."""
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()
 
@@ -183,4 +226,5 @@ async def _signal() -> None:
 
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, ask)
+    loop.add_signal_handler(signal.SIGHUP, asked.set)
     await asked.wait()

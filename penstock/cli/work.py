@@ -97,7 +97,7 @@ def work(
         health_port=health_port,
     )
     if processes > 1 or reload:
-        from penstock.cli.supervising import supervise as run
+        from penstock.cli.worker_processes import supervise as run
     else:
         from penstock.cli.worker_process import run
     raise typer.Exit(run(settings))

@@ -16,13 +16,13 @@ from urllib.parse import urlsplit
 import msgspec
 
 from penstock.broker.contract import Broker
+from penstock.broker.parents import die_with
 from penstock.cli import logs
 from penstock.cli.output import print_error
 from penstock.cli.work_settings import DRAINED, WorkSettings
 from penstock.cli.worker_health import WorkerHealth
 from penstock.core.errors import PenstockError, StoreUnavailable
 from penstock.worker.app import App
-from penstock.worker.engine.machine import die_with
 from penstock.worker.engine.options import QueueShare, WorkerOptions, parse_queues
 from penstock.worker.engine.worker import Worker
 from penstock.worker.loading import load_app

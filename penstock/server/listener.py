@@ -3,8 +3,11 @@
 import asyncio
 import contextlib
 import resource
+import socket
 import ssl
+from collections.abc import Sequence
 from email.utils import formatdate
+from functools import partial
 from time import time
 from typing import Protocol
 
@@ -60,31 +63,39 @@ class Listener:
         self.date_line = b""
         self._options = options
         self._tls = tls_context(options)
-        self._server: asyncio.AbstractServer | None = None
+        self._servers: list[asyncio.Server] = []
         self._tick_handle: asyncio.TimerHandle | None = None
         self._tick_seconds = min(_TICK_SECONDS, options.idle_seconds / 4, options.read_seconds / 4)
         self._is_empty = asyncio.Event()
 
-    async def start(self) -> int:
-        """Listen; return the port. Raises OSError when the address cannot be had."""
+    async def start(self, inherited: Sequence[socket.socket] = ()) -> int:
+        """Listen; return the port.
+
+        Args:
+            inherited: sockets that listen already, to use instead of the address of the options.
+
+        Raises:
+            OSError: the address cannot be had.
+        """
         options = self._options
         raise_open_files_limit()
-        self._server = await self.loop.create_server(
-            lambda: Connection(self),
-            options.host,
-            options.port,
-            ssl=self._tls,
-            backlog=options.backlog,
-            reuse_address=True,
-        )
+        protocol = partial(Connection, self)
+        for each in inherited:
+            server = await self.loop.create_server(protocol, sock=each, ssl=self._tls, backlog=options.backlog)
+            self._servers.append(server)
+        if not inherited:
+            server = await self.loop.create_server(
+                protocol, options.host, options.port, ssl=self._tls, backlog=options.backlog, reuse_address=True
+            )
+            self._servers.append(server)
         self._tick()
-        port: int = self._server.sockets[0].getsockname()[1]
+        port: int = self._servers[0].sockets[0].getsockname()[1]
         return port
 
     async def stop(self) -> None:
         """Accept no more, let requests under way finish for ``drain_seconds``, then cut off the rest."""
-        assert self._server is not None
-        self._server.close()
+        for server in self._servers:
+            server.close()
         self.is_draining = True
         for connection in list(self.connections):
             connection.drain()
@@ -101,7 +112,8 @@ class Listener:
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._tick_handle is not None:
             self._tick_handle.cancel()
-        await self._server.wait_closed()
+        for server in self._servers:
+            await server.wait_closed()
 
     def lost(self, connection: Connection) -> None:
         """Take note that a connection is gone."""

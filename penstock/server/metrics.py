@@ -21,6 +21,7 @@ from penstock.core.errors import InvalidRequest
 from penstock.core.operations import ListQueues, Operation
 from penstock.core.queues import QueueDescription
 from penstock.server.counting import ACTIONS, MOST_QUEUES, Counting, Durations
+from penstock.server.siblings import Family, Figures, Siblings
 from penstock.wire.http import Request, Response
 
 _HEADERS = ((b"content-type", b"text/plain; version=0.0.4; charset=utf-8"),)
@@ -35,6 +36,8 @@ class Metrics:
         waiting_count: how many long polls wait now.
         connection_count: how many connections are open.
         clock: tells the time.
+        siblings: the other processes of the port. Any tells of all then, and what is not of the store's queues has
+            the label ``process``.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class Metrics:
         waiting_count: Callable[[], int],
         connection_count: Callable[[], int],
         clock: Clock,
+        siblings: Siblings | None = None,
     ) -> None:
         self._broker = broker
         self._counting = counting
@@ -51,22 +55,40 @@ class Metrics:
         self._connection_count = connection_count
         self._clock = clock
         self._version = _version()
-        self._process = CollectorRegistry()
-        ProcessCollector(registry=self._process)
-        PlatformCollector(registry=self._process)
+        self._siblings = siblings
+        self._process = ProcessCollector(registry=None)
+        self._platform = CollectorRegistry()
+        PlatformCollector(registry=self._platform)
+        if siblings is not None:
+            siblings.start(lambda: Figures(siblings.index, list(map(_as_family, self._of_this()))))
 
     async def page(self, request: Request) -> Response:
         """Return everything there is to tell now. Raises InvalidRequest for parameters it does not know."""
         asked = _asked(request)
-        families = [*self._of_process(), *self._of_operations()]
+        families = [*self._of_this()] if self._siblings is None else self._of_all(self._siblings)
         if asked.limit:
             reply = await self._broker.perform(asked)
             families += self._of_queues(reply.queues, reply.next_after is not None)
         registry = CollectorRegistry()
         registry.register(_Fixed(families))
         # a thousand queues take tens of milliseconds, in which others want to be served
-        said = await asyncio.to_thread(lambda: generate_latest(registry) + generate_latest(self._process))
+        said = await asyncio.to_thread(lambda: generate_latest(registry) + generate_latest(self._platform))
         return Response(200, _HEADERS, said)
+
+    def _of_this(self) -> Iterator[Metric]:
+        yield from self._of_process()
+        yield from self._of_operations()
+        yield from self._process.collect()
+
+    def _of_all(self, siblings: Siblings) -> list[Metric]:
+        own = Figures(siblings.index, list(map(_as_family, self._of_this())))
+        families: dict[str, Metric] = {}
+        for figures in sorted([own, *siblings.others()], key=lambda each: each.index):
+            for each in figures.families:
+                family = families.setdefault(each.name, Metric(each.name, each.said, each.kind))
+                for name, labels, value in each.samples:
+                    family.add_sample(name, {**labels, "process": str(figures.index)}, value)
+        return list(families.values())
 
     def _of_process(self) -> Iterator[Metric]:
         build = GaugeMetricFamily("penstock_build_info", "Always 1.", labels=("version",))
@@ -123,6 +145,11 @@ class Metrics:
                 total.add_metric((queue.name,), getattr(queue, f"{verb}_total"))
         yield from (messages, dead, age, *totals.values())
         yield GaugeMetricFamily("penstock_queues_not_shown", "1: there are more queues than shown.", int(has_more))
+
+
+def _as_family(family: Metric) -> Family:
+    samples = [(each.name, dict(each.labels), float(each.value)) for each in family.samples]
+    return Family(family.name, family.documentation, family.type, samples)
 
 
 def _version() -> str:

@@ -1,6 +1,7 @@
 """One HTTP server on one broker: put together, started, drained."""
 
 import contextlib
+import socket
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from penstock.server.listener import Listener
 from penstock.server.metrics import Metrics
 from penstock.server.mounts import Mount, Page
 from penstock.server.options import ServerOptions
+from penstock.server.siblings import Siblings
 from penstock.server.watching import AccessLog, Watcher, Watching
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ class Server:
         counting: where to count; with what was counted elsewhere, such as calls of the store.
         masters: what the secrets of the store's keys are derived from; those of the options if not given.
         tracers: what makes spans of requests and operations; without it there are none.
+        siblings: the processes that serve the same port; ``None``: there are no others.
 
     Attributes:
         entrance: whom it lets in.
@@ -58,6 +61,7 @@ class Server:
         counting: Counting | None = None,
         masters: Masters | None = None,
         tracers: "TracerProvider | None" = None,
+        siblings: Siblings | None = None,
     ) -> None:
         counting = counting or Counting()
         self._broker: Broker = Observed(broker, counting)
@@ -73,7 +77,7 @@ class Server:
         clock = clock or SystemClock()
         self.entrance = entrance = Entrance(broker, options, clock, masters)
         self._dialects = Dialects(options, entrance.desk, mounts)
-        metrics = Metrics(broker, counting, waiting_count, lambda: len(self._listener.connections), clock)
+        metrics = Metrics(broker, counting, waiting_count, lambda: len(self._listener.connections), clock, siblings)
         open_pages: dict[str, Page] = {"/health/live": self._health.live, "/health/ready": self._health.ready}
         for mount in mounts:
             open_pages.update(mount.pages)
@@ -87,8 +91,8 @@ class Server:
         self._listener = Listener(Watching(self._dispatch, *watchers) if watchers else self._dispatch, options)
         self.port = options.port
 
-    async def start(self) -> None:
-        """Begin to listen.
+    async def start(self, inherited: Sequence[socket.socket] = ()) -> None:
+        """Begin to listen, or use sockets that do.
 
         Raises:
             OSError: the address cannot be had.
@@ -102,7 +106,7 @@ class Server:
             with contextlib.suppress(QueueNotFound):  # it is made with these settings when it is first used
                 await self._broker.perform(update)
         await self.entrance.open()
-        self.port = await self._listener.start()
+        self.port = await self._listener.start(inherited)
 
     async def stop(self) -> None:
         """Accept no more, answer long polls at once, let the requests under way finish, close the connections."""

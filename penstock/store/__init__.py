@@ -1,5 +1,6 @@
 """How messages are kept: one contract, several stores, chosen by URL."""
 
+import logging
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
@@ -7,6 +8,10 @@ from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 from penstock.core.errors import InvalidRequest
 from penstock.store.contract import Store
 from penstock.store.examination import Examination, together
+from penstock.store.following import FollowingStore, StoreMoved
+from penstock.store.house import House
+
+log = logging.getLogger("penstock.store")
 
 
 async def open_store(url: str) -> Store:
@@ -33,7 +38,12 @@ async def open_store(url: str) -> Store:
 
         durability = options.pop("durability", "full")
         _no_more(url, options)
-        return await SqliteStore.open(Path(unquote(parts.path[1:])), durability=cast(Any, durability))
+        try:
+            opened = await SqliteStore.open(Path(unquote(parts.path[1:])), durability=cast(Any, durability))
+        except StoreMoved as moved:
+            log.warning("%s %s", moved, moved.problem.hint)
+            return await open_store(moved.url)
+        return cast(Store, FollowingStore(opened, open_store))
     if parts.scheme.startswith("redis"):
         try:
             from penstock.store.redis import RedisStore
@@ -61,6 +71,36 @@ async def open_store(url: str) -> Store:
         return await PostgresStore.open(url)
     hint = "Use sqlite:///path/to/file.db, redis://host:port/0, postgresql://host/database or memory://."
     raise InvalidRequest(f"{url!r} is no store.", hint=hint, field="store")
+
+
+async def open_house(url: str) -> House:
+    """Open the house a store's URL names.
+
+    Raises:
+        InvalidRequest: it names none that can be moved out of or into.
+        StoreUnavailable, StoreDamaged, StoreTooNew: it cannot be used.
+    """
+    scheme = urlsplit(url).scheme
+    if scheme == "memory":
+        raise InvalidRequest(
+            "memory:// keeps nothing that could be moved.", hint="Name stores that are kept.", field="store"
+        )
+    if scheme == "sqlite":
+        from penstock.store.sqlite.house import SqliteHouse
+
+        return await SqliteHouse.open(url)
+    store = await open_store(url)
+    try:
+        if scheme.startswith("redis"):
+            from penstock.store.redis.house import RedisHouse
+
+            return RedisHouse(store)
+        from penstock.store.postgres.house import PostgresHouse
+
+        return PostgresHouse(store)
+    except BaseException:
+        await store.aclose()
+        raise
 
 
 async def examine(store: Store, url: str) -> Examination:

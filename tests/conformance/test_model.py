@@ -98,7 +98,7 @@ class Watch:
     """Watches a world's store: what receives find, and that who waits is told when there is something."""
 
     def __init__(self, world: World) -> None:
-        self._world = world
+        self.world = world
         self._found: list[Received] = []
         self._due: dict[tuple[str, str | None], list[int]] = {}
         self._receive = world.store.receive
@@ -131,7 +131,7 @@ class Watch:
         if received.deliveries and details["attempt_id"] is not None:
             pass  # perhaps the same as before, which nobody waits for
         elif received.deliveries:
-            assert any(at <= self._world.now for at in due), "a long poll would have slept through this"
+            assert any(at <= self.world.now for at in due), "a long poll would have slept through this"
         else:
             self._due[name, handle] = [] if received.look_again_at is None else [received.look_again_at]
         return received

@@ -29,7 +29,7 @@ async def test_what_was_answered_survives_the_sudden_death_of_the_server(tmp_pat
     plain, ordered = Ledger("plain", LEASE_SECONDS), Ledger("ordered.fifo", LEASE_SECONDS)
     clients = _clients(plain, ordered, random)
     await server.start()
-    await _create_queues(server.port)
+    await create_queues(server.port)
     try:
         for _ in range(ROUNDS):
             working = [asyncio.ensure_future(until_gone(server.port, client.run)) for client in clients]
@@ -39,7 +39,7 @@ async def test_what_was_answered_survives_the_sudden_death_of_the_server(tmp_pat
             if random.random() < 0.3:
                 await _kill_at_start(server, random)
             await server.start()
-        await asyncio.gather(_drain(server.port, plain), _drain(server.port, ordered))
+        await asyncio.gather(drain(server.port, plain), drain(server.port, ordered))
         assert await server.stop() == 0
     finally:
         await server.kill()
@@ -65,7 +65,7 @@ def _clients(plain: Ledger, ordered: Ledger, random: Random) -> list[Sender | Re
     ]
 
 
-async def _create_queues(port: int) -> None:
+async def create_queues(port: int) -> None:
     connection = await SqsConnection.open(port)
     lease = str(LEASE_SECONDS)
     await connection.call("CreateQueue", QueueName="plain", Attributes={"VisibilityTimeout": lease})
@@ -97,7 +97,7 @@ async def _kill_at_start(server: ServerProcess, random: Random) -> None:
     await server.kill()
 
 
-async def _drain(port: int, ledger: Ledger) -> None:
+async def drain(port: int, ledger: Ledger) -> None:
     """Receive and delete until nothing is left."""
     connection = await SqsConnection.open(port)
     url = queue_url(ledger.name)

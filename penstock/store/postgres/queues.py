@@ -56,7 +56,7 @@ async def update_queue(tx: Transaction, name: str, changes: QueueChanges, now: i
     for fixed in FIXED_AT_CREATION:
         if getattr(settings, fixed) != getattr(before, fixed):
             raise setting_is_fixed(fixed)
-    await tx.rows("update_queue", name, encode_settings(settings), now, *_columns(settings))
+    await tx.rows("update_queue", name, encode_settings(settings), now, *columns_of(settings))
     limits_groups_anew = settings.group_max_in_flight != before.group_max_in_flight
     await tx.value("settings_changed", name, limits_groups_anew, now)
     return await describe(tx, name, now)
@@ -105,11 +105,11 @@ async def describe(tx: Transaction, name: str, now: int) -> QueueDescription:
 async def _insert(
     tx: Transaction, name: str, settings: QueueSettings, instants: tuple[Any, ...], state: tuple[int, ...]
 ) -> None:
-    number = await tx.value("insert_queue", name, encode_settings(settings), *instants, *_columns(settings))
+    number = await tx.value("insert_queue", name, encode_settings(settings), *instants, *columns_of(settings))
     await tx.rows("insert_queue_state", number, *state)
 
 
-def _columns(settings: QueueSettings) -> tuple[Any, ...]:
+def columns_of(settings: QueueSettings) -> tuple[Any, ...]:
     """Return what functions ask of the settings, in the order of the table's columns."""
     policy = settings.redrive
     return (

@@ -8,7 +8,7 @@ import msgspec
 from penstock.core.effects import Record
 from penstock.store.postgres.changes import Transaction
 
-_decode_tags = msgspec.json.Decoder(dict[str, str]).decode
+decode_tags = msgspec.json.Decoder(dict[str, str]).decode
 
 
 async def get_records(tx: Transaction, keys: Sequence[str], now: int) -> tuple[Record | None, ...]:
@@ -41,4 +41,4 @@ def _behind(prefix: bytes) -> bytes:
 
 def _record(row: Any) -> Record:
     key, value, tags, expires_at = row
-    return Record(key.decode(), value, _decode_tags(tags), expires_at)
+    return Record(key.decode(), value, decode_tags(tags), expires_at)

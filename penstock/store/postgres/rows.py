@@ -28,7 +28,7 @@ class Extras(Struct, frozen=True, omit_defaults=True, gc=False):
 
 NO_EXTRAS = Extras()
 _encode = msgspec.json.Encoder().encode
-_decode_extras = msgspec.json.Decoder(Extras).decode
+decode_extras = msgspec.json.Decoder(Extras).decode
 encode_settings = _encode
 decode_settings = msgspec.json.Decoder(QueueSettings).decode
 
@@ -64,7 +64,7 @@ def delivery(queue: str, row: Any, token: bytes) -> Delivery:
     (_, _, _, _, message_key, message_id, visible_at, _, receive_count, priority, sent_at, first_received_at) = row[:12]
     dead_letter_source, group_id, deduplication_id, packed, body = row[12:17]
     sequence_number = message_key & SEQUENCE_MASK
-    extras = NO_EXTRAS if packed is None else _decode_extras(packed)
+    extras = NO_EXTRAS if packed is None else decode_extras(packed)
     return Delivery(
         str(message_id),
         encode_receipt(queue, Receipt(sequence_number, token)),
@@ -86,7 +86,7 @@ def delivery(queue: str, row: Any, token: bytes) -> Delivery:
 
 def view(row: Any, now: int) -> MessageView:
     """Show a message row (``messages_after``, ``messages_by_id``) without receiving it."""
-    extras = NO_EXTRAS if row["extras"] is None else _decode_extras(row["extras"])
+    extras = NO_EXTRAS if row["extras"] is None else decode_extras(row["extras"])
     return MessageView(
         message_id=str(row["message_id"]),
         queue=row["queue"],
@@ -110,7 +110,7 @@ def view(row: Any, now: int) -> MessageView:
 
 def held_view(row: Any) -> MessageView:
     """Show a message that a join holds (``joins_by_message``)."""
-    extras = NO_EXTRAS if row["extras"] is None else _decode_extras(row["extras"])
+    extras = NO_EXTRAS if row["extras"] is None else decode_extras(row["extras"])
     draft = Draft(
         row["body"].decode(),
         extras.attributes,

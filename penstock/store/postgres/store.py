@@ -41,7 +41,7 @@ class PostgresStore:
 
     def __init__(self, options: Options) -> None:
         sql = statements(options.schema)
-        self._options = options
+        self.options = self._options = options
         lanes = max(1, options.connections // 2)
         own_writers: set[str] = set()
         self._listeners: list[WakeupListener] = []

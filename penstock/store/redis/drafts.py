@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from penstock.core.clock import to_ms
 from penstock.core.effects import Effects, Record
@@ -81,8 +81,13 @@ def pack_draft(draft: Draft, *, with_digest: bool) -> tuple[bytes, bytes]:
         head += _text(draft.group_id) + _text(draft.deduplication_id) + _text(digest)
     if not has_extras:
         return head, NOTHING + body
-    extras = _pack(Extras(draft.sender_id, draft.attributes, draft.system_attributes))
-    return head, len(extras).to_bytes(4, "big") + extras + body
+    return head, pack_tail(Extras(draft.sender_id, draft.attributes, draft.system_attributes), body)
+
+
+def pack_tail(extras: Extras, body: bytes) -> bytes:
+    """Return what only Python reads of a message."""
+    packed = b"" if extras == NO_EXTRAS else _pack(extras)
+    return len(packed).to_bytes(4, "big") + packed + body
 
 
 def unpack_draft(head: bytes, tail: bytes) -> Draft:
@@ -102,6 +107,17 @@ def unpack_draft(head: bytes, tail: bytes) -> Draft:
         group_id=group_id,
         deduplication_id=deduplication_id,
         message_id=to_text(fields[0]),
+    )
+
+
+def unpack_whole_draft(head: bytes, tail: bytes) -> Draft:
+    """Return what a joined follow-up was given as."""
+    fields = _HEAD.unpack_from(head)
+    delay, ttl = fields[4] << 32 | fields[5], fields[8] << 32 | fields[9]
+    return structs.replace(
+        unpack_draft(head, tail),
+        delay_seconds=(delay - 1) / 1000 if delay else None,
+        time_to_live_seconds=(ttl - 1) / 1000 if ttl else None,
     )
 
 

@@ -14,7 +14,7 @@ from penstock.store.redis.calls import Calls
 from penstock.store.redis.drafts import to_blob
 from penstock.store.redis.rows import view
 
-_encode = msgspec.json.Encoder().encode
+encode_move = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Move).decode
 _CHUNK = 200
 
@@ -23,7 +23,7 @@ async def start_move(calls: Calls, move: Move, now: int) -> Move:
     """Keep a running move."""
     ends_at = move.started_at + ENDED_MOVES_KEPT_MS
     answer = await calls.submit(
-        "start_move", now, move.move_id, move.source, move.target or "", move.started_at, ends_at, _encode(move)
+        "start_move", now, move.move_id, move.source, move.target or "", move.started_at, ends_at, encode_move(move)
     )
     if answer == b"conflict":
         raise move_conflict(move.source)

@@ -4,16 +4,18 @@ import struct
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from penstock.core.belongings import KeptMessage
 from penstock.core.lifecycle import state_of
 from penstock.core.messages import Delivery, MessageView, blocked_view
 from penstock.core.receipts import Receipt, encode_receipt
-from penstock.store.redis.drafts import NO_EXTRAS, Extras, to_text, unpack_draft, unpack_tail
+from penstock.store.redis.drafts import NO_EXTRAS, Extras, pack_tail, to_blob, to_text, unpack_draft, unpack_tail
 
 # id, sent at, visible at, expires at, priority, timed, receives, first received at, length of the group id
 _CONTENT = struct.Struct(">16sHIHIHIBBIHIH")
 # up to the token; six-byte numbers as two and four
 _STATE = struct.Struct(">16sHIHIHI4BIIHIHI")
 _PLAIN = b"\0" * 7
+_TIMED_AT = 35
 
 
 class Content(NamedTuple):
@@ -124,3 +126,95 @@ def view(shown: Sequence[Any] | None, now: int) -> MessageView | None:
         expires_at=content.expires_at,
         dead_letter_source=content.source,
     )
+
+
+def read_message(shown: Sequence[Any]) -> KeptMessage:
+    """Return all that is kept of a message that a script shows (``show`` in looking.lua)."""
+    queue, sequence_number, packed, state = shown
+    content = read_content(packed)
+    known: dict[str, Any] = {
+        "visible_at": content.visible_at,
+        "receive_count": content.receive_count,
+        "carried_count": content.receive_count,
+        "first_received_at": content.first_received_at,
+        "was_delayed": bool(packed[_TIMED_AT]),
+    }
+    if state is not None:
+        fields = _STATE.unpack_from(state)
+        timed, holds, comes_back = fields[8], fields[9], fields[10]
+        at = _STATE.size
+        token = state[at : at + 12]
+        length = int.from_bytes(state[at + 12 : at + 14], "big")
+        owner = state[at + 16 + length :]
+        known = {
+            "visible_at": fields[3] << 32 | fields[4],
+            "receive_count": fields[11],
+            "carried_count": fields[12],
+            "first_received_at": (fields[13] << 32 | fields[14]) or None,
+            "received_at": (fields[15] << 32 | fields[16]) or None,
+            "token": token if holds else None,
+            "owner": owner.decode() or None,
+            "was_delayed": bool(timed) and not holds,
+            "comes_back": bool(comes_back),
+        }
+    return KeptMessage(
+        queue=queue.decode(),
+        sequence_number=sequence_number,
+        message_id=content.message_id,
+        body=content.body,
+        sent_at=content.sent_at,
+        priority=content.priority,
+        attributes=content.extras.attributes,
+        system_attributes=content.extras.system_attributes,
+        sender_id=content.extras.sender_id,
+        group_id=content.group_id,
+        deduplication_id=content.deduplication_id,
+        expires_at=content.expires_at,
+        dead_letter_source=content.source,
+        **known,
+    )
+
+
+def pack_message(message: KeptMessage) -> tuple[int, bytes, bytes, bytes]:
+    """Return a message as arguments (``take_in_messages`` in housing.lua): number, id, content, and state if it needs
+    one."""
+    blob, group = to_blob(message.message_id), (message.group_id or "").encode()
+    deduplication_id = (message.deduplication_id or "").encode()
+    source = (message.dead_letter_source or "").encode()
+    content = b"".join(
+        (
+            blob,
+            _six(message.sent_at, message.visible_at, message.expires_at or 0),
+            bytes((message.priority, message.was_delayed)),
+            message.receive_count.to_bytes(4, "big"),
+            _six(message.first_received_at or 0),
+            _text(group),
+            _text(deduplication_id),
+            bytes((len(source),)) + source,
+            pack_tail(Extras(message.sender_id, message.attributes, message.system_attributes), message.body.encode()),
+        )
+    )
+    is_as_sent = message.token is None and message.owner is None and message.received_at is None
+    if is_as_sent and not message.comes_back and message.receive_count == message.carried_count:
+        return message.sequence_number, blob, content, b""
+    owner = (message.owner or "").encode()
+    state = b"".join(
+        (
+            blob,
+            _six(message.sent_at, message.visible_at, message.expires_at or 0),
+            bytes((message.priority, message.was_delayed, message.token is not None, message.comes_back)),
+            message.receive_count.to_bytes(4, "big") + message.carried_count.to_bytes(4, "big"),
+            _six(message.first_received_at or 0, message.received_at or 0),
+            message.token or bytes(12),
+            _text(group) + _text(owner),
+        )
+    )
+    return message.sequence_number, blob, content, state
+
+
+def _six(*numbers: int) -> bytes:
+    return b"".join(number.to_bytes(6, "big") for number in numbers)
+
+
+def _text(encoded: bytes) -> bytes:
+    return len(encoded).to_bytes(2, "big") + encoded

@@ -66,7 +66,7 @@ class RedisStore:
         self._listeners: list[WakeupListener] = []
         self._awaited: dict[str, None] = {}
         self._digested: set[str] = set()
-        self._calls = Calls(address, self._wake)
+        self.calls = self._calls = Calls(address, self._wake)
 
     @classmethod
     async def open(cls, address: Address) -> "RedisStore":

@@ -1,6 +1,7 @@
 """Opening the database file: settings, schema version, and what SQLite's errors mean here."""
 
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -8,6 +9,7 @@ import apsw
 import msgspec
 
 from penstock.core.errors import InvalidRequest, PenstockError, StoreDamaged, StoreTooNew, StoreUnavailable
+from penstock.store.following import StoreMoved
 from penstock.store.sqlite.turns import Turns
 
 Durability = Literal["full", "os"]
@@ -16,6 +18,9 @@ each answer; survives the end of every process, may lose the last moments when t
 
 APPLICATION_ID = 0x50454E53
 """Marks a database file as Penstock's ("PENS")."""
+
+MOVED = "moved_to"
+"""The table that says where everything is that was in a file."""
 
 _CACHE_KIB = 16_384
 DAMAGE = (msgspec.DecodeError, UnicodeDecodeError)
@@ -48,6 +53,7 @@ def open_writer(path: Path, durability: Durability, turns: Turns) -> apsw.Connec
         _pragma(connection, "synchronous = NORMAL")  # the log itself is brought to the disk by the writer: see log.py
         _pragma(connection, "fullfsync = 1")  # on macOS an fsync alone does not reach the disk
         _migrate(connection, path)
+        _check_presence(connection)
         return connection
     except (apsw.Error, OSError) as error:
         raise translate(error, path) from error
@@ -73,6 +79,17 @@ def open_copier(path: Path) -> apsw.Connection:
 
 def translate(error: Exception, path: Path) -> PenstockError:
     """Return what an error of SQLite or the operating system means to the caller."""
+    if isinstance(error, apsw.SQLError):
+        try:
+            connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+            try:
+                _check_presence(connection)
+            finally:
+                connection.close()
+        except StoreMoved as moved:
+            return moved
+        except apsw.Error:
+            pass
     if isinstance(error, (apsw.CorruptError, apsw.NotADBError, *DAMAGE)):
         return StoreDamaged(
             f"The database {path} is damaged: {error}.",
@@ -98,6 +115,13 @@ def _connect(path: Path, flags: int) -> apsw.Connection:
     return connection
 
 
+def _check_presence(connection: apsw.Connection) -> None:
+    """Raise StoreMoved if everything is elsewhere."""
+    if connection.execute("SELECT 1 FROM sqlite_schema WHERE name = ?", (MOVED,)).fetchone() is not None:
+        ((url, shown),) = connection.execute(f"SELECT url, shown FROM {MOVED}").fetchall()
+        raise StoreMoved(str(url), str(shown))
+
+
 def _check_owner(connection: apsw.Connection, path: Path) -> None:
     owner = _pragma(connection, "application_id")
     tables = connection.execute("SELECT count(*) FROM sqlite_schema").get
@@ -107,10 +131,7 @@ def _check_owner(connection: apsw.Connection, path: Path) -> None:
 
 def _migrate(connection: apsw.Connection, path: Path) -> None:
     """Bring the schema up to date; several processes may try at once and one does it."""
-    steps = sorted(
-        (step for step in files(__package__).joinpath("migrations").iterdir() if step.name.endswith(".sql")),
-        key=lambda step: step.name,
-    )
+    steps = _steps()
     connection.execute("BEGIN IMMEDIATE")
     try:
         version = _pragma(connection, "user_version")
@@ -129,6 +150,16 @@ def _migrate(connection: apsw.Connection, path: Path) -> None:
         connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
+
+
+def newest_version() -> int:
+    """Return the schema version that this Penstock writes."""
+    return len(_steps())
+
+
+def _steps() -> list[Traversable]:
+    found = (step for step in files(__package__).joinpath("migrations").iterdir() if step.name.endswith(".sql"))
+    return sorted(found, key=lambda step: step.name)
 
 
 def _pragma(connection: apsw.Connection, text: str) -> int:

@@ -38,8 +38,8 @@ LONGEST_IN_ROW = 1_000
 """Bodies up to this length lie in their message's row: a page of the file holds some of them."""
 
 
-_LONGEST_KEY = 40
-"""Deduplication keys up to this length, which UUIDs have, are kept as they are."""
+_LONGEST_KEY = 1_000
+"""Deduplication keys up to this length are kept as they are, so that they can be carried to another store."""
 
 
 class Place(NamedTuple):
@@ -88,7 +88,7 @@ def send(tx: Transaction, queue: QueueState, draft: Draft, now: int) -> SendOutc
 
 
 def _kept_form(key: tuple[str, str]) -> bytes:
-    """Return what a deduplication key is kept as: itself, so that rising ids lie together, or a hash if it is long."""
+    """Return what a deduplication key is kept as: itself, or a hash if it is very long."""
     text = "\0".join(key).encode()
     if len(text) <= _LONGEST_KEY:
         return text

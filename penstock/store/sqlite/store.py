@@ -77,6 +77,15 @@ class SqliteStore:
         """
         return cls(Path(path), durability)
 
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._path
+
+    def tell_others(self, queues: Sequence[str]) -> None:
+        """Have the other processes on the file look again whether there is something in queues."""
+        self._wakeups.tell(dict.fromkeys(queues, 0))
+
     def _committed(self, wakeups: dict[str, int]) -> None:
         self._wake(wakeups)
         self._wakeups.tell(wakeups)

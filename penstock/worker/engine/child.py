@@ -19,6 +19,7 @@ from typing import Any
 
 from msgspec import Raw
 
+from penstock.broker.parents import die_with
 from penstock.worker.app import App
 from penstock.worker.context import JobContext, running_job
 from penstock.worker.engine.calling import Attempt, acall, call
@@ -34,7 +35,7 @@ from penstock.worker.engine.frames import (
     framed,
     read_from_worker,
 )
-from penstock.worker.engine.machine import die_first, die_with
+from penstock.worker.engine.machine import die_first
 from penstock.worker.loading import load_app
 from penstock.worker.loops import new_loop
 from penstock.worker.outcomes import Cancelled, Interrupted, LeaseLost, Outcome, TimeLimitExceeded

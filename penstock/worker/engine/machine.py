@@ -2,9 +2,7 @@
 
 import asyncio
 import contextlib
-import ctypes
 import os
-import signal
 import socket
 import time
 from collections.abc import Callable
@@ -13,7 +11,6 @@ from pathlib import Path
 from penstock.broker.system import SystemClock
 from penstock.core.clock import Clock
 
-_PR_SET_PDEATHSIG = 1
 _LOOK_SECONDS = 1.0
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
@@ -50,14 +47,6 @@ def rss_bytes(pid: int) -> int | None:
         return int(Path(f"/proc/{pid}/statm").read_bytes().split()[1]) * _PAGE_BYTES
     except (OSError, IndexError):
         return None
-
-
-def die_with(parent_pid: int, by: signal.Signals) -> None:
-    """Have this process get a signal when its parent dies; at once if it is dead already."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(by), 0, 0, 0)
-    if os.getppid() != parent_pid:
-        os.kill(os.getpid(), by)
 
 
 def die_first() -> None:

@@ -17,7 +17,7 @@ DECLARE
     m penstock.messages;
     found_id uuid;
     found_key bigint;
-    hashed bytea;
+    known_by bytea;
     kept penstock.step;
 BEGIN
     IF penstock.refuses(q, d) THEN
@@ -27,11 +27,14 @@ BEGIN
         d.deduplication_id := convert_to(encode(sha256(d.body), 'hex'), 'UTF8');
     END IF;
     IF d.deduplication_id IS NOT NULL THEN
-        hashed := sha256(
-            sha256(CASE WHEN q.deduplicate_per_group THEN coalesce(d.group_id, '') ELSE '' END) || d.deduplication_id
-        );
+        known_by := CASE WHEN q.deduplicate_per_group THEN coalesce(d.group_id, '') ELSE '' END || '\x00'::bytea
+            || d.deduplication_id;
+        IF octet_length(known_by) > 1000 THEN
+            -- an index takes no keys of any length; no text begins like this: it is not UTF-8
+            known_by := '\xff'::bytea || sha256(known_by);
+        END IF;
         SELECT message_id, sequence INTO found_id, found_key FROM penstock.duplicates
-        WHERE queue_number = s.queue_number AND key = hashed AND kept_until > moment;
+        WHERE queue_number = s.queue_number AND key = known_by AND kept_until > moment;
         IF FOUND THEN
             RETURN (s, 1, found_id, found_key);
         END IF;
@@ -61,9 +64,9 @@ BEGIN
     m.carried_count := 0;
     kept := penstock.keep(q, s, m, moment);
     s := kept.s;
-    IF hashed IS NOT NULL THEN
+    IF known_by IS NOT NULL THEN
         INSERT INTO penstock.duplicates (queue_number, key, message_id, sequence, kept_until)
-        VALUES (s.queue_number, hashed, d.message_id, s.last_sequence, moment + q.deduplication_window_ms)
+        VALUES (s.queue_number, known_by, d.message_id, s.last_sequence, moment + q.deduplication_window_ms)
         ON CONFLICT (queue_number, key) DO UPDATE
         SET message_id = excluded.message_id, sequence = excluded.sequence, kept_until = excluded.kept_until;
     END IF;

@@ -131,7 +131,7 @@ CREATE INDEX groups_by_turn ON penstock.groups (queue_number, lane, ready_at, tu
 
 CREATE TABLE penstock.duplicates (
     queue_number    bigint NOT NULL,
-    key             bytea NOT NULL,                     -- SHA-256 of scope and deduplication id
+    key             bytea NOT NULL,                     -- scope and deduplication id, or a hash of both
     message_id      uuid NOT NULL,
     sequence        bigint NOT NULL,
     kept_until      bigint NOT NULL,

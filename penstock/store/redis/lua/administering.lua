@@ -1,5 +1,7 @@
 -- Queues and groups: made, described, changed, purged, deleted. A purge or a delete takes the queue's number away and
 -- costs the same however many messages lie under it.
+--
+-- Gives: empty, take_number_away, save_settings
 
 local function new_number(name)
   local number = call('HINCRBY', key_counters(), 'queue', 1)
@@ -8,7 +10,7 @@ local function new_number(name)
 end
 
 -- Begin to count anew; totals and sequence numbers go on.
-local function empty(q)
+function empty(q)
   q.number, q.fresh_lanes, q.waiting_lanes, q.leased_lanes, q.group_lanes = new_number(q.name), 0, 0, 0, 0
   q.n, q.page_read = digits(q.number), nil
   q.group_count, q.count, q.fresh_at, q.ghosts, q.sweep_at = 0, 0, 0, 0, 0
@@ -16,13 +18,13 @@ local function empty(q)
   q.rows, q.read_groups, q.emptied, q.changed = {}, {}, nil, true
 end
 
-local function take_number_away(q)
+function take_number_away(q)
   call('HDEL', key_numbers(), q.number)
   call('ZREM', key_due(), q.number)
   call('ZADD', key_orphans(), q.number, q.number)
 end
 
-local function save_settings(q, settings, facts, target)
+function save_settings(q, settings, facts, target)
   if q.dead_letter_queue ~= '' then call('ZREM', key_sources(q.dead_letter_queue), q.name) end
   if target ~= '' then call('ZADD', key_sources(target), 0, q.name) end
   call('HSET', key_queue(q.name), 'settings', settings, 'facts', facts)
