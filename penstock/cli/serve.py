@@ -37,8 +37,6 @@ from penstock.store.contract import Store
 
 log = logging.getLogger("penstock.serve")
 
-_SWITCH_SECONDS = 0.0005
-
 SECOND_SIGNAL = 130
 """Exit status when a second signal did not wait for the drain."""
 
@@ -59,8 +57,6 @@ def serve(settings: Settings) -> None:
     logs.set_up(settings.log_format, settings.log_level)
     if settings.store is None:
         Path(settings.data_directory).mkdir(parents=True, exist_ok=True)
-    # the thread that commits asks for the interpreter three times in each transaction, of an event loop that computes
-    sys.setswitchinterval(_SWITCH_SECONDS)
     uvloop.run(_serve(settings))
 
 
