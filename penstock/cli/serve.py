@@ -46,8 +46,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("penstock.serve")
 
-_SWITCH_SECONDS = 0.0005
-
 SECOND_SIGNAL = 130
 """Exit status when a second signal did not wait for the drain."""
 
