@@ -129,7 +129,7 @@ class Audit:
 
     async def performed(self, request: Request, operation: Operation[Any], reply: Any) -> None:
         """Note an operation that was performed."""
-        if getattr(reply, "was_created", True) is False:
+        if isinstance(operation, CreateQueue) and not reply.was_created:
             return  # the queue was there, as wanted
         await self.did(request, type(operation).__name__, _target(operation), _detail(operation))
 

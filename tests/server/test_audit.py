@@ -64,10 +64,13 @@ async def test_administration_is_noted_with_who_what_where_and_result() -> None:
         settings = {"queue": "orders", "settings": {"delay_seconds": 3}}
         await here.http.post("/v1/queues", json=settings, headers=bearer(ADMIN))
         await here.http.post("/v1/queues", json=settings, headers=bearer(ADMIN))
+        paused = {"settings": {"is_paused": True}}
+        await here.http.patch("/v1/queues/orders", json=paused, headers=bearer(ADMIN))
         await here.http.post("/v1/queues/orders/purge", json={}, headers=bearer(VIEWER))
         await here.http.delete("/v1/queues/nowhere", headers=bearer(ADMIN))
         assert await here.told() == [
             ("ann", "CreateQueue", "orders", "done"),
+            ("ann", "UpdateQueue", "orders", "done"),
             ("vera", "PurgeQueue", "orders", "access_denied"),
             ("ann", "DeleteQueue", "nowhere", "queue_not_found"),
         ]
