@@ -4,12 +4,11 @@ The disk is a small file system in memory, filled with something else; mounting 
 """
 
 import asyncio
-import contextlib
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -28,23 +27,21 @@ _MOST_SENDS = 300
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[PostgresServer]:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={_DISK_BYTES},mode=0777", "tmpfs", str(disk)]
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[PostgresServer]:
+    disk = tempfile.mkdtemp(prefix="penstock-disk-")
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={_DISK_BYTES},mode=0777", "tmpfs", disk]
     if shutil.which("mount") is None or subprocess.run(mount, check=False, capture_output=True).returncode:
+        os.rmdir(disk)
         pytest.skip("a small file system cannot be mounted here")
     try:
-        for folder in (disk, *disk.parents):
-            if folder.owner() == disk.owner():
-                with contextlib.suppress(PermissionError):
-                    folder.chmod(folder.stat().st_mode | 0o011)
-        monkeypatch.setattr("tempfile.tempdir", str(disk))
-        server = PostgresServer(is_durable=True, max_wal_size="48MB", min_wal_size="32MB")
+        with monkeypatch.context() as there:
+            there.setattr("tempfile.tempdir", disk)
+            server = PostgresServer(is_durable=True, max_wal_size="48MB", min_wal_size="32MB")
         yield server
         server.stop()
     finally:
-        subprocess.run(["umount", "-l", str(disk)], check=True)
+        subprocess.run(["umount", "-l", disk], check=True)
+        os.rmdir(disk)
 
 
 async def test_a_full_disk_refuses_sends_and_loses_none_that_were_accepted(server: PostgresServer) -> None:
