@@ -9,8 +9,8 @@ import typer
 
 from penstock.cli.desk_calls import BY, call, users_in_store
 from penstock.cli.gathering import CommandGroup
-from penstock.cli.output import print_json, print_table, say
-from penstock.cli.target import Json, KeyPair, StoreUrl, Url, target
+from penstock.cli.output import Answers
+from penstock.cli.target import At, Target
 from penstock.server.directory.users import UserChange, UserView, UserWish
 
 app = CommandGroup("Make, list, change and delete users of the console.")
@@ -32,71 +32,62 @@ class _Users(msgspec.Struct):
 
 
 @app.command("create")
-def create(
-    name: Name, allow: Allow, as_json: Json = False, url: Url = None, store: StoreUrl = None, key: KeyPair = None
-) -> None:
+def create(name: Name, allow: Allow, at: At, answer: Answers) -> None:
     """Make a user. Their password is asked for, or read from standard input."""
-    wish, where = UserWish(name, tuple(allow), _password()), target(url, store, key)
-    if store is not None:
+    wish = UserWish(name, tuple(allow), _password())
+    if at.store is not None:
         made: UserView = users_in_store(
-            where, lambda users: users.create_user(wish, BY), ("user create", name, ", ".join(allow))
+            at, lambda users: users.create_user(wish, BY), ("user create", name, ", ".join(allow))
         )
     else:
-        made = msgspec.json.decode(call(where, "POST", "users", wish), type=UserView)
-    _tell(made, f"Made {made.name}, who may {', '.join(made.allow)}.", as_json)
+        made = msgspec.json.decode(call(at, "POST", "users", wish), type=UserView)
+    answer(made, f"Made {made.name}, who may {', '.join(made.allow)}.")
 
 
 @app.command("list")
-def list_users(as_json: Json = False, url: Url = None, store: StoreUrl = None, key: KeyPair = None) -> None:
+def list_users(at: At, answer: Answers) -> None:
     """List the users."""
-    where = target(url, store, key)
-    if store is not None:
-        users: tuple[UserView, ...] = users_in_store(where, lambda users: users.list_users())
+    if at.store is not None:
+        users: tuple[UserView, ...] = users_in_store(at, lambda users: users.list_users())
     else:
-        users = msgspec.json.decode(call(where, "GET", "users"), type=_Users).users
-    if as_json:
-        print_json(users)
-    elif not users:
-        say("There is no user.")
-    else:
-        print_table(("Name", "May", "Made by"), [(each.name, ", ".join(each.allow), each.created_by) for each in users])
+        users = msgspec.json.decode(call(at, "GET", "users"), type=_Users).users
+    answer.table(
+        users,
+        ("Name", "May", "Made by"),
+        lambda: ((each.name, ", ".join(each.allow), each.created_by) for each in users),
+        nothing="There is no user.",
+    )
 
 
 @app.command("allow")
-def allow(
-    name: Name, allow: Allow, as_json: Json = False, url: Url = None, store: StoreUrl = None, key: KeyPair = None
-) -> None:
+def allow(name: Name, allow: Allow, at: At, answer: Answers) -> None:
     """Set what a user may do, in place of what they may now."""
-    changed = _change(name, UserChange(allow=tuple(allow)), url, store, key)
-    _tell(changed, f"{changed.name} may {', '.join(changed.allow)}.", as_json)
+    changed = _change(name, UserChange(allow=tuple(allow)), at)
+    answer(changed, f"{changed.name} may {', '.join(changed.allow)}.")
 
 
 @app.command("password")
-def password(name: Name, as_json: Json = False, url: Url = None, store: StoreUrl = None, key: KeyPair = None) -> None:
+def password(name: Name, at: At, answer: Answers) -> None:
     """Set a user's password; their logins end."""
-    changed = _change(name, UserChange(password=_password()), url, store, key)
-    _tell(changed, f"{changed.name} has another password.", as_json)
+    changed = _change(name, UserChange(password=_password()), at)
+    answer(changed, f"{changed.name} has another password.")
 
 
 @app.command("delete")
-def delete(name: Name, as_json: Json = False, url: Url = None, store: StoreUrl = None, key: KeyPair = None) -> None:
+def delete(name: Name, at: At, answer: Answers) -> None:
     """Delete a user; their logins end."""
-    where = target(url, store, key)
-    if store is not None:
-        deleted: UserView = users_in_store(where, lambda users: users.delete_user(name), ("user delete", name, ""))
+    if at.store is not None:
+        deleted: UserView = users_in_store(at, lambda users: users.delete_user(name), ("user delete", name, ""))
     else:
-        deleted = msgspec.json.decode(call(where, "DELETE", f"users/{quote(name, safe='')}"), type=UserView)
-    _tell(deleted, f"Deleted {deleted.name}.", as_json)
+        deleted = msgspec.json.decode(call(at, "DELETE", f"users/{quote(name, safe='')}"), type=UserView)
+    answer(deleted, f"Deleted {deleted.name}.")
 
 
-def _change(name: str, change: UserChange, url: str | None, store: str | None, key: str | None) -> UserView:
-    where = target(url, store, key)
-    if store is not None:
-        changed: UserView = users_in_store(
-            where, lambda users: users.change_user(name, change), ("user change", name, "")
-        )
+def _change(name: str, change: UserChange, at: Target) -> UserView:
+    if at.store is not None:
+        changed: UserView = users_in_store(at, lambda users: users.change_user(name, change), ("user change", name, ""))
         return changed
-    return msgspec.json.decode(call(where, "PATCH", f"users/{quote(name, safe='')}", change), type=UserView)
+    return msgspec.json.decode(call(at, "PATCH", f"users/{quote(name, safe='')}", change), type=UserView)
 
 
 def _password() -> str:
@@ -104,10 +95,3 @@ def _password() -> str:
         asked: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
         return asked
     return sys.stdin.readline().rstrip("\r\n")
-
-
-def _tell(user: UserView, text: str, as_json: bool) -> None:
-    if as_json:
-        print_json(user)
-    else:
-        say(text)

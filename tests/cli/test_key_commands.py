@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.cli.statuses import FAILED, NOT_FOUND, REFUSED, UNREACHABLE
+from penstock.cli.statuses import FAILED, NOT_FOUND, REFUSED, UNREACHABLE, WRONG_USE
 from penstock.store import open_store
 from penstock.testing import server
 from tests.cli.test_commands import Terminal
@@ -83,7 +83,7 @@ def test_a_key_may_last_a_while(terminal: Terminal) -> None:
     ],
 )
 def test_what_cannot_be_is_told_and_makes_no_key(terminal: Terminal, arguments: tuple[str, ...], words: str) -> None:
-    status = NOT_FOUND if words.startswith("There is no key") else FAILED
+    status = {"no duration": WRONG_USE, "There is no key": NOT_FOUND}.get(words.partition(" 'NOKEY'")[0], FAILED)
     assert words in terminal.fails("key", *arguments, status=status)
     assert terminal.json("key", "list") == []
 
