@@ -225,6 +225,8 @@ def _listed(queue: QueueDescription) -> tuple[object, ...]:
     kind: object = "FIFO" if queue.settings.is_fifo else "standard"
     if queue.settings.is_paused:
         kind = Tinted(f"{kind}, paused", "yellow")
+    if queue.is_away:
+        kind = Tinted(f"{kind}, its shard is away", "red")
     dead = "" if redrive is None else f"{redrive.dead_letter_queue} after {redrive.max_receive_count}"
     return queue.name, counts.ready, counts.delayed, counts.in_flight, kind, dead
 

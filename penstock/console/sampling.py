@@ -35,7 +35,8 @@ MOST_SERIES = 1000
 
 
 class Row(Struct, frozen=True, gc=False):
-    """A queue in the overview; ``dead`` counts the queue that takes its dead letters."""
+    """A queue in the overview; ``dead`` counts the queue that takes its dead letters; ``is_away``: its shard does not
+    answer, and its figures are not known."""
 
     name: str
     ready: int
@@ -46,6 +47,7 @@ class Row(Struct, frozen=True, gc=False):
     deleted_per_second: float
     oldest_sent_at: int | None
     is_paused: bool
+    is_away: bool
     is_fifo: bool
     dead_letter_queue: str | None
     takes_dead_letters: bool
@@ -244,6 +246,7 @@ def _row(queue: QueueDescription, sent: float, deleted: float, held: dict[str, i
         deleted_per_second=deleted,
         oldest_sent_at=queue.oldest_sent_at,
         is_paused=queue.settings.is_paused,
+        is_away=queue.is_away,
         is_fifo=queue.settings.is_fifo,
         dead_letter_queue=target,
         takes_dead_letters=queue.name in targets,

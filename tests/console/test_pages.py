@@ -14,6 +14,13 @@ def test_all_files_together_are_small() -> None:
     assert sum(map(len, assets().values())) < BUDGET_BYTES
 
 
+def test_no_literal_spans_lines() -> None:
+    """Indentation is taken away from what browsers get."""
+    for name, data in assets().items():
+        for line in data.splitlines() if name.endswith(".js") else ():
+            assert line.count(b"`") % 2 == 0, (name, line)
+
+
 def test_no_file_names_another_host_or_makes_html_of_text() -> None:
     for name, data in assets().items():
         text = data.decode().replace("http://www.w3.org/2000/svg", "")

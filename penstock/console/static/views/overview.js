@@ -29,9 +29,9 @@ export function overview({ main, heading, title, signal, fail }) {
     },
     rowClass: (row) => (row.queue.is_paused ? "paused" : ""),
     columns: [
-      { label: "Queue", sort: "name", stamp: (row) => `${row.queue.is_paused}`, node: ({ queue }) => [
+      { label: "Queue", sort: "name", stamp: ({ queue }) => `${queue.is_paused}${queue.is_away}`, node: ({ queue }) => [
         h("a", { href: place("queue", queue.name), class: "name" }, queue.name), " ",
-        queue.is_paused ? badge("paused", "warn") : null, queue.is_fifo ? badge("FIFO") : null, queue.takes_dead_letters ? badge("dead letters", "bad") : null] },
+        queue.is_away ? badge("away", "bad") : null, queue.is_paused ? badge("paused", "warn") : null, queue.is_fifo ? badge("FIFO") : null, queue.takes_dead_letters ? badge("dead letters", "bad") : null] },
       { label: "Ready", sort: "ready", isNumber: true, text: ({ queue }) => count(queue.ready) },
       { label: "Delayed", sort: "delayed", isNumber: true, hides: true, text: ({ queue }) => count(queue.delayed) },
       { label: "In flight", sort: "in_flight", isNumber: true, text: ({ queue }) => count(queue.in_flight) },
