@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import tempfile
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from random import Random
 
@@ -45,8 +45,14 @@ looking = settings(
 )
 
 
-def house_of(name: str, store: Store) -> House:
-    return HOUSES[name](store)
+@contextlib.asynccontextmanager
+async def house_of(name: str, store: Store) -> AsyncIterator[House]:
+    house: House = HOUSES[name](store)
+    try:
+        yield house
+    finally:
+        if isinstance(house, PostgresHouse):
+            await house.disconnect()
 
 
 @pytest.mark.parametrize(("source", "target"), PAIRS, ids=["-to-".join(pair) for pair in PAIRS])
@@ -70,13 +76,12 @@ async def move(source: Implementation, target: Implementation, script: list[int]
             await play_on(watches, script[: len(script) // 2], past)
             there.clock.advance((here.now - there.now) / 1000)
             there.entropy.__dict__.update(here.entropy.__dict__)
-            migration = Migration(
-                house_of(source.name, here.store), house_of(target.name, there.store), "here", lambda done, of: None
-            )
-            assert not await migration.begin(here.now)
-            await migration.carry(here.now)
-            await migration.settle_in(here.now)
-            await migration.end()
+            async with house_of(source.name, here.store) as old, house_of(target.name, there.store) as new:
+                migration = Migration(old, new, "here", lambda done, of: None)
+                assert not await migration.begin(here.now)
+                await migration.carry(here.now)
+                await migration.settle_in(here.now)
+                await migration.end()
         assert await contents(there) == await contents(model), "what was carried"
         await play_on((watches[0], Watch(there)), script[len(script) // 2 :], past)
         assert await contents(there) == await contents(model)
@@ -150,8 +155,8 @@ async def leave(target: Implementation, script: list[int], directory: Path) -> N
                     if not source.keeps_turn:
                         await play_on(watches, [number for number, _ in zip(numbers, range(2), strict=False)], past)
 
-            house = house_of(target.name, there.store)
-            await migrate_until_done(source, Interrupted(house, random, live_on), here, live_on)
+            async with house_of(target.name, there.store) as house:
+                await migrate_until_done(source, Interrupted(house, random, live_on), here, live_on)
             there.clock.advance((here.now - there.now) / 1000)
             there.entropy.__dict__.update(here.entropy.__dict__)
             with pytest.raises(StoreMoved):
@@ -169,7 +174,11 @@ async def test_a_migration_that_is_given_up_leaves_nothing_behind(into: str, tmp
     for name in ("source", "target"):
         (tmp_path / name).mkdir()
     sqlite = BY_NAME["sqlite"]
-    async with opened(sqlite, tmp_path / "source") as here, opened(BY_NAME[into], tmp_path / "target") as there:
+    async with (
+        opened(sqlite, tmp_path / "source") as here,
+        opened(BY_NAME[into], tmp_path / "target") as there,
+        house_of(into, there.store) as target,
+    ):
         await here.create("gone")
         await here.perform(DeleteQueue("gone"))
         await here.create("standard", history="all")
@@ -181,7 +190,7 @@ async def test_a_migration_that_is_given_up_leaves_nothing_behind(into: str, tmp
             joins=(Join("j", 2, FollowUp("standard", Draft("joined", message_id=own_id(1)))),),
             arrivals=(Arrival("j", "1"),),
         )
-        source, target = SqliteHouse(here.store), house_of(into, there.store)
+        source = SqliteHouse(here.store)
         before = schema_of(source)
         migration = Migration(source, target, "here", lambda done, of: None)
         with pytest.raises(CannotMove):

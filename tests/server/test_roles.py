@@ -95,7 +95,9 @@ def one_of(kind: type[Operation[Any]], queue: str) -> Operation[Any]:
         "owner": "somebody",
         "move_id": "00000000-0000-7000-8000-000000000000",
     }
-    fields = [each.name for each in structs.fields(kind) if each.required or each.name in ("queue", "source", "deliver_at")]
+    fields = [
+        each.name for each in structs.fields(kind) if each.required or each.name in ("queue", "source", "deliver_at")
+    ]
     return kind(**{name: values[name] for name in fields})
 
 

@@ -102,9 +102,13 @@ class PostgresHouse:
         return None
 
     async def aclose(self) -> None:
+        await self.disconnect()
+        await self.store.aclose()
+
+    async def disconnect(self) -> None:
+        """Close the connection that things are carried through; the store stays open."""
         if self._connection is not None:
             await self._connection.close()
-        await self.store.aclose()
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[Connection]:

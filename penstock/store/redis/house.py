@@ -30,7 +30,7 @@ from penstock.store.house import Place
 from penstock.store.redis.calls import Calls
 from penstock.store.redis.drafts import pack_draft, pack_record, to_blob, to_text, unpack_whole_draft
 from penstock.store.redis.keys import prefix
-from penstock.store.redis.moving import encode_move
+from penstock.store.redis.moving import encode_move, read_move
 from penstock.store.redis.rows import pack_message, read_message
 from penstock.store.redis.settings import dead_letter_queue_of, decode_settings, encode_settings, pack_facts
 from penstock.store.redis.store import RedisStore
@@ -203,11 +203,7 @@ class RedisHouse:
         return [KeptRecord(each) for each in records], (records[-1].key,) if len(records) == limit else None
 
     async def _moves(self, after: Place | None, limit: int) -> tuple[list[Belonging], Place | None]:
-        async def read(name: str, within: Any) -> tuple[list[Belonging], Any]:
-            moves = await self.store.list_moves(name, 1 << 30, 0)
-            return [KeptMove(each) for each in moves], None
-
-        return await self._of_queues(after, read)
+        return [KeptMove(read_move(each)) for each in await self._calls.submit("all_moves", 0)], None
 
     async def _events(self, after: Place | None, limit: int) -> tuple[list[Belonging], Place | None]:
         events = await self.store.read_events(0 if after is None else after[0], limit)

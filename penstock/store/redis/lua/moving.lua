@@ -55,6 +55,15 @@ verbs.running_moves = function()
   return found
 end
 
+-- all_moves: Returns every move that is known, also those of queues that are gone.
+verbs.all_moves = function()
+  local found = {}
+  for _, key in ipairs({key_running(), key_ended()}) do
+    for _, id in ipairs(call('ZRANGE', key, 0, -1)) do found[#found + 1] = show_move(id) end
+  end
+  return found
+end
+
 -- Return whether a move can go on; without source or target it has failed.
 local function can_go_on(id, source, target)
   if find_queue(source) and (target == '' or find_queue(target)) then return true end
