@@ -3,6 +3,7 @@
 import logging
 
 import msgspec
+import pytest
 
 from penstock.core.operations import FindRecords
 from penstock.testing.jobs import AppUnderTest
@@ -27,7 +28,12 @@ async def kept(under_test: AppUnderTest, job_id: str) -> list[LogRecord]:
     return [msgspec.json.decode(each.value, type=LogRecord) for each in records]
 
 
-async def test_what_jobs_log_is_kept_by_attempt(app: App, under_test: AppUnderTest) -> None:
+async def test_what_jobs_log_is_kept_by_attempt(
+    app: App, under_test: AppUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # processes of a test run cannot tell each other of text that is half of a pair
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+
     @app.task(backoff=Backoff(first_seconds=1, jitter=0))
     def work() -> None:
         log.debug("too low")
