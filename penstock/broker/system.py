@@ -4,6 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Protocol
 
 from penstock.core.placement import slot_of
@@ -37,6 +38,12 @@ class Entropy(Protocol):
         ...
 
 
+@lru_cache(1024)
+def _slot_digits(queue: str) -> str:
+    """Return what the id of a message says of its queue; the same for every message of it."""
+    return f"{slot_of(queue):03x}"
+
+
 class SystemEntropy:
     """Mints from the operating system's random numbers, which are asked for many at a time."""
 
@@ -55,7 +62,7 @@ class SystemEntropy:
             self._minted_at, self._id_start = now, f"{digits[:8]}-{digits[8:]}-7"
         tail = self._random(10).hex()
         if queue is not None:
-            tail = f"{slot_of(queue):03x}{tail[3:]}"
+            tail = _slot_digits(queue) + tail[3:]
         return f"{self._id_start}{tail[:3]}-{_VARIANT[tail[3]]}{tail[4:7]}-{tail[7:19]}"
 
     def tokens(self, count: int) -> list[bytes]:
