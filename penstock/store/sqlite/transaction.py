@@ -180,6 +180,7 @@ class Transaction:
         self.execute: Execute = cursor.execute
         self.execute_many: Execute = cursor.executemany
         self._queues: dict[str, QueueState] = {}
+        self._touched: set[QueueState] = set()
         self._wakeups: dict[str, int] = {}
         self._data_version: Any = None
         self._busy_timeout_ms = -1
@@ -200,6 +201,7 @@ class Transaction:
         if version != self._data_version:
             self._queues.clear()
             self._data_version = version
+        self._touched.clear()
         self._changes_before = self._connection.total_changes()
         self._has_joins = None
 
@@ -211,11 +213,11 @@ class Transaction:
     @property
     def has_changes(self) -> bool:
         """Whether there is anything to commit."""
-        return self.change_count != self._changes_before or any(queue.is_changed for queue in self._queues.values())
+        return self.change_count != self._changes_before or any(queue.is_changed for queue in self._touched)
 
     def commit(self) -> None:
         """Write the changed queue rows and make everything durable."""
-        for queue in self._queues.values():
+        for queue in self._touched:
             if queue.is_changed:
                 self.execute(_UPDATE_QUEUE_STATE, queue.state_row())
                 queue.is_changed = False
@@ -226,6 +228,7 @@ class Transaction:
     def rollback(self) -> None:
         """Undo everything since ``begin``."""
         self._queues.clear()
+        self._touched.clear()
         self._wakeups.clear()
         if self._connection.in_transaction:
             self.execute("ROLLBACK")
@@ -252,11 +255,14 @@ class Transaction:
             if row is None:
                 return None
             queue = self._queues[name] = QueueState(row)
+        self._touched.add(queue)
         return queue
 
     def forget_queue(self, name: str) -> None:
         """Read the queue's row again when it is next needed."""
-        self._queues.pop(name, None)
+        forgotten = self._queues.pop(name, None)
+        if forgotten is not None:
+            self._touched.discard(forgotten)
 
     def advance(self, queue: QueueState, now: int) -> None:
         """Let the counts be those at ``now``: each lease and delay that has ended since is counted once."""

@@ -1,8 +1,8 @@
 """The one writer of a process: many callers' changes share one transaction and one fsync (group commit).
 
-Statements run on the event loop, where nothing contends for the interpreter; a thread commits and waits for the disk,
-after other processes may write again. What is asked for meanwhile makes up the next transaction. A change that fails in
-an unforeseen way is undone alone: its transaction is rolled back and the others' changes are made again without it.
+Statements and commits run on the event loop, where nothing contends for the interpreter; a thread waits for the disk.
+What is asked for meanwhile makes up the next transactions, and the next fsync is for all of them. A change that fails
+in an unforeseen way is undone alone: its transaction is rolled back and the others' changes are made again without it.
 """
 
 import asyncio
@@ -64,6 +64,7 @@ class Writer:
         self._on_commit = on_commit
         self._loop = asyncio.get_running_loop()
         self._thread = CommitThread("penstock-commit")
+        self._disk = CommitThread("penstock-sync")
         self._transaction = Transaction(connection)
         self._turns = turns
         self._log = log
@@ -72,7 +73,9 @@ class Writer:
         self._is_scheduled = False
         self._seen = self._quiet_turns = 0
         self._wait_until = 0.0
-        self._is_committing = False
+        self._is_away = False
+        self._unsynced: list[tuple[Batch, list[Any]]] = []
+        self._syncing_count = 0
         self._is_closed = False
         self._drained: asyncio.Future[None] | None = None
 
@@ -89,20 +92,21 @@ class Writer:
             future.set_exception(StoreUnavailable("The store is closed."))
             return future
         self._pending.append(Change(work, future, is_long, is_lasting))
-        if not self._is_scheduled and not self._is_committing:
+        if self._is_worth_beginning:
             self._schedule()
         return future
 
     async def aclose(self) -> None:
         """Finish what was submitted and close the connection."""
         self._is_closed = True
-        if self._pending or self._is_committing:
+        if not self._is_idle:
             self._drained = self._loop.create_future()
             await self._drained
         closed: asyncio.Future[BaseException | None] = self._loop.create_future()
         self._thread.run(self._close, lambda _, error: closed.set_result(error))
         error = await closed
         self._thread.stop()
+        self._disk.stop()
         self._turns.close()
         self._log.close()
         if error is not None:
@@ -113,6 +117,15 @@ class Writer:
         self._connection.close()
 
     # -- one transaction ---------------------------------------------------------------------------------------------
+
+    @property
+    def _is_worth_beginning(self) -> bool:
+        """While the disk is waited for, a transaction begins when it has at least as many changes as that waits for.
+
+        So what arrives one by one meanwhile goes together, and two halves of a crowd take turns: one on the loop, one
+        at the disk.
+        """
+        return not self._is_scheduled and not self._is_away and len(self._pending) >= max(1, self._syncing_count)
 
     def _schedule(self) -> None:
         self._is_scheduled = True
@@ -141,19 +154,14 @@ class Writer:
             self._offload(lambda: self._wait_and_run(batch), batch)
             return
         try:
-            self._transaction.begin(busy_timeout_ms=0)
-            outcomes = self._change(batch)
+            outcomes = self._transact(batch, busy_timeout_ms=0)
         except apsw.BusyError:
             # a program that takes no turns is writing
             self._offload(lambda: self._wait_and_run(batch), batch)
         except Exception as error:
-            self._turns.give()
             self._fail(batch, error)
         else:
-            if self._transaction.has_changes and self._must_last(batch):
-                self._offload(lambda: self._commit(batch, outcomes), batch)
-            else:
-                self._commit_here(batch, outcomes)
+            self._committed(batch, outcomes)
 
     def _next_batch(self) -> Batch:
         count = 0
@@ -164,6 +172,31 @@ class Writer:
         count = max(1, count)
         batch, self._pending = self._pending[:count], self._pending[count:]
         return batch
+
+    def _offload(self, task: Callable[[], list[Any]], batch: Batch) -> None:
+        def done(outcomes: list[Any], error: BaseException | None) -> None:
+            self._is_away = False
+            if error is None:
+                self._committed(batch, outcomes)
+            else:
+                self._fail(batch, error)
+
+        self._is_away = True
+        self._thread.run(task, done)
+
+    def _wait_and_run(self, batch: Batch) -> list[Any]:
+        self._turns.take()
+        return self._transact(batch, busy_timeout_ms=BUSY_MS)
+
+    def _transact(self, batch: Batch, busy_timeout_ms: int) -> list[Any]:
+        """Make the changes of a batch and commit them, in our turn, which ends; return for each its result or error."""
+        try:
+            self._transaction.begin(busy_timeout_ms=busy_timeout_ms)
+            outcomes = self._change(batch)
+            self._transaction.commit()
+            return outcomes
+        finally:
+            self._turns.give()
 
     def _change(self, batch: Batch) -> list[Any]:
         """Make the changes of a batch; return for each its result or its error. The transaction stays open."""
@@ -186,62 +219,52 @@ class Writer:
             self._transaction.rollback()
             self._transaction.begin(busy_timeout_ms=BUSY_MS)
 
-    def _wait_and_run(self, batch: Batch) -> list[Any]:
-        self._turns.take()
-        try:
-            self._transaction.begin(busy_timeout_ms=BUSY_MS)
-            outcomes = self._change(batch)
-        except BaseException:
-            self._turns.give()
-            raise
-        return self._commit(batch, outcomes)
-
-    def _commit(self, batch: Batch, outcomes: list[Any]) -> list[Any]:
-        has_changes = self._transaction.has_changes
-        try:
-            self._transaction.commit()
-        finally:
-            self._turns.give()
-        if has_changes and self._must_last(batch):
-            self._log.sync()
-        return outcomes
-
-    def _commit_here(self, batch: Batch, outcomes: list[Any]) -> None:
-        """Commit on the event loop what need not wait for the disk."""
-        try:
-            self._commit(batch, outcomes)
-        except Exception as error:
-            self._fail(batch, error)
-        else:
-            self._answer(batch, outcomes)
-            self._checkpoints.start_if_due()
-            self._go_on()
-
-    def _must_last(self, batch: Batch) -> bool:
-        return self._log.is_synced and any(change.is_lasting for change in batch)
-
     def _finish_checkpoint(self) -> list[Any]:
         self._checkpoints.finish()
         return []
 
-    def _offload(self, task: Callable[[], list[Any]], batch: Batch) -> None:
-        self._is_committing = True
-        self._thread.run(task, lambda outcomes, error: self._committed(batch, outcomes, error))
+    # -- after it ----------------------------------------------------------------------------------------------------
 
-    def _committed(self, batch: Batch, outcomes: list[Any], error: BaseException | None) -> None:
-        self._is_committing = False
-        if error is not None:
-            self._fail(batch, error)
-            return
-        self._answer(batch, outcomes)
+    def _committed(self, batch: Batch, outcomes: list[Any]) -> None:
+        """Answer what was committed, or have it brought to the disk before; go on with what is pending."""
+        wakeups = self._transaction.take_wakeups()
+        if self._transaction.has_changes and self._log.is_synced and any(change.is_lasting for change in batch):
+            self._unsynced.append((batch, outcomes))
+            if not self._syncing_count:
+                self._sync()
+        else:
+            self._answer(batch, outcomes)
+        if wakeups:
+            self._on_commit(wakeups)
         self._checkpoints.start_if_due()
         self._go_on()
 
+    def _sync(self) -> None:
+        """Bring to the disk all that was committed until now."""
+        committed, self._unsynced = self._unsynced, []
+
+        def done(_: None, error: BaseException | None) -> None:
+            self._syncing_count = 0
+            if self._unsynced:
+                self._sync()
+            for batch, outcomes in committed:
+                if error is None:
+                    self._answer(batch, outcomes)
+                else:
+                    self._refuse(batch, error)
+            self._go_on()
+
+        self._syncing_count = sum(len(batch) for batch, _ in committed)
+        self._disk.run(self._log.sync, done)
+
+    @property
+    def _is_idle(self) -> bool:
+        return not (self._pending or self._is_away or self._syncing_count)
+
     def _go_on(self) -> None:
-        if self._pending:
-            if not self._is_scheduled:
-                self._schedule()
-        elif self._drained is not None and not self._drained.done():
+        if self._is_worth_beginning:
+            self._schedule()
+        elif self._drained is not None and not self._drained.done() and self._is_idle:
             self._drained.set_result(None)
 
     def _answer(self, batch: Batch, outcomes: list[Any]) -> None:
@@ -252,13 +275,13 @@ class Writer:
                 future.set_exception(outcome)
             else:
                 future.set_result(outcome)
-        wakeups = self._transaction.take_wakeups()
-        if wakeups:
-            self._on_commit(wakeups)
 
     def _fail(self, batch: Batch, error: BaseException) -> None:
         self._transaction.rollback()
+        self._refuse(batch, error)
+        self._go_on()
+
+    def _refuse(self, batch: Batch, error: BaseException) -> None:
         for _, future, _, _ in batch:
             if not future.done():
                 future.set_exception(translate(error, self._path) if isinstance(error, TRANSLATED) else error)
-        self._go_on()
