@@ -37,6 +37,7 @@ from penstock.store.sqlite.rows import (
     deliveries,
     message_of,
     whole_message_of,
+    whole_messages_of,
 )
 from penstock.store.sqlite.transaction import HANDED_OUT, PLAIN, QueueState, Transaction
 
@@ -47,6 +48,7 @@ _WHOLE_MESSAGE = SQL["whole_message"]
 _MESSAGE_BY_KEY = SQL["message_by_key"]
 _FIRST_BEHIND = SQL["first_behind"]
 _LEASE = SQL["lease"]
+_LEASE_TEN = SQL["lease_ten"]
 _LEASE_IN_STRICT_GROUP = SQL["lease_in_strict_group"]
 _NEXT_DUE_IN_LANE = SQL["next_due_in_lane"]
 _NEXT_DUE_HEAD = SQL["next_due_head"]
@@ -281,34 +283,46 @@ class _Lease:
         tx, queue, now, until = self._tx, self._queue, self._now, self._until
         if len(rows) < 2 or tx.damaged:
             return 0
-        tokens = self._tokens[len(self.deliveries) :]
-        messages: list[WholeRow] = []
-        leases: list[tuple[Any, ...]] = []
+        held = len(self.deliveries)
         try:
-            for row, token in zip(rows, tokens, strict=False):
-                message = whole_message_of(row)
-                if message.visible_at > now or self._may_be_over(message):
-                    break
-                messages.append(message)
-                if is_ordered:
-                    leases.append((until, token, self._owner, now, now, message.message_key))
-                else:
-                    lane = lane_of(message.priority, comes_back=queue.comes_back)
-                    leases.append((until, lane, until, token, self._owner, now, now, message.message_key))
-            self.deliveries += deliveries(tx.execute, queue.name, messages, tokens[: len(messages)], until, now)
+            messages = self._up_to_one_apart(whole_messages_of(rows[: len(self._tokens) - held]))
+            tokens = self._tokens[held : held + len(messages)]
+            self.deliveries += deliveries(tx.execute, queue.name, messages, tokens, until, now)
         except DAMAGE:
             return 0
-        tx.execute_many(_LEASE_IN_STRICT_GROUP if is_ordered else _LEASE, leases)
+        if is_ordered:
+            leases = zip(messages, tokens, strict=True)
+            tx.execute_many(
+                _LEASE_IN_STRICT_GROUP,
+                [(until, token, self._owner, now, now, each.message_key) for each, token in leases],
+            )
+        elif messages:
+            self._lease_in_tens(messages, tokens)
         for message in messages:
             if message.phase != PLAIN:
                 uncount(queue, None, message.phase, message.visible_at)
-            if not is_ordered:
-                queue.lanes |= 1 << lane_of(message.priority, comes_back=queue.comes_back)
             if queue.keeps_history:
                 tx.note(queue, EventKind.RECEIVED, to_text(message.message_id), now, self._owner)
-        count(queue, None, HANDED_OUT, until, len(leases))
-        queue.received_total += len(leases)
-        return len(leases)
+        count(queue, None, HANDED_OUT, until, len(messages))
+        queue.received_total += len(messages)
+        return len(messages)
+
+    def _up_to_one_apart(self, messages: list[WholeRow]) -> list[WholeRow]:
+        """Return the messages before the first that rules may treat apart."""
+        for at, message in enumerate(messages):
+            if message.visible_at > self._now or self._may_be_over(message):
+                return messages[:at]
+        return messages
+
+    def _lease_in_tens(self, messages: list[WholeRow], tokens: Sequence[bytes]) -> None:
+        """Lease messages of one lane, and so of one priority."""
+        lane = lane_of(messages[0].priority, comes_back=self._queue.comes_back)
+        self._queue.lanes |= 1 << lane
+        for at in range(0, len(messages), 10):
+            given: list[Any] = [self._until, lane, self._owner, self._now]
+            for message, token in zip(messages[at : at + 10], tokens[at : at + 10], strict=True):
+                given += (message.message_key, token)
+            self._tx.execute(_LEASE_TEN, given + [None] * (24 - len(given)))
 
     def _may_be_over(self, message: MessageRow) -> bool:
         """Return whether a message has perhaps expired or been received too often: a first look at the rules of

@@ -96,6 +96,11 @@ def whole_message_of(row: tuple[Any, ...]) -> WholeRow:
     return convert(row, WholeRow)
 
 
+def whole_messages_of(rows: Sequence[tuple[Any, ...]]) -> list[WholeRow]:
+    """Return several such rows as values. Raises what ``DAMAGE`` names, if one of them is damaged."""
+    return convert(rows, list[WholeRow])
+
+
 def body_of(execute: Execute, message: WholeRow) -> str:
     """Return the body that belongs to a message row. Raises what ``DAMAGE`` names."""
     body = message.body

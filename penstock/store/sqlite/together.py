@@ -183,7 +183,7 @@ def _held(tx: Transaction, keys: list[int]) -> dict[int, _Held]:
     for at in range(0, len(keys), _KEYS_AT_ONCE):
         some = keys[at : at + _KEYS_AT_ONCE]
         rows += tx.execute(_UNGROUPED_BY_KEYS, some + [_NO_KEY] * (_KEYS_AT_ONCE - len(some))).fetchall()
-    return {row[0]: convert(row, _Held) for row in rows}
+    return {each.message_key: each for each in convert(rows, list[_Held])}
 
 
 def _left(tx: Transaction, queue: QueueState, gone: Sequence[_Held], now: int) -> None:

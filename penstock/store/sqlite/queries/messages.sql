@@ -108,6 +108,13 @@ UPDATE messages SET visible_at = ?, rank = ?, position = ?, phase = 2, token = ?
        first_received_at = coalesce(first_received_at, ?), received_at = ?
 WHERE message_key = ?;
 
+-- name: lease_ten
+-- : visible at, rank, owner, now, 10 times message key and token
+UPDATE messages SET visible_at = ?1, rank = ?2, position = ?1, phase = 2, token = given.column2, owner = ?3,
+       receive_count = receive_count + 1, first_received_at = coalesce(first_received_at, ?4), received_at = ?4
+FROM (VALUES (?, ?), (?, ?), (?, ?), (?, ?), (?, ?), (?, ?), (?, ?), (?, ?), (?, ?), (?, ?)) AS given
+WHERE message_key = given.column1;
+
 -- name: lease_in_strict_group
 -- : visible at, token, owner, now, now, message key
 UPDATE messages SET visible_at = ?, phase = 2, token = ?, owner = ?, receive_count = receive_count + 1,
