@@ -54,7 +54,6 @@ class Connection(asyncio.Protocol):
         "_reader",
         "_reading_since",
         "_stalled_since",
-        "_task",
         "_timed_request",
         "_transport",
         "_unread_bytes",
@@ -67,7 +66,6 @@ class Connection(asyncio.Protocol):
         self._reader: Reader
         self._client = Client()
         self._queue: deque[Arrival] = deque()
-        self._task: asyncio.Task[None] | None = None
         self._is_streaming = False
         self._is_reading_paused = False
         self._is_writing_paused = False
@@ -91,7 +89,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         reader = self._reader
-        is_busy = self._task is not None or bool(self._queue)
+        is_busy = self._client.task is not None or bool(self._queue)
         arrived = reader.feed(data)
         if arrived:
             self._queue.extend(arrived)
@@ -101,7 +99,7 @@ class Connection(asyncio.Protocol):
             if self._timed_request != reader.begun_count:
                 self._timed_request = reader.begun_count
                 self._reading_since = self._listener.loop.time()
-            if reader.expects_continue and self._task is None and not self._queue:
+            if reader.expects_continue and self._client.task is None and not self._queue:
                 self._tell_to_continue()
         if self._linger_bytes:
             self._linger_bytes -= len(data)
@@ -134,7 +132,7 @@ class Connection(asyncio.Protocol):
         self._is_writing_paused = False
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
-        if self._task is None:
+        if self._client.task is None:
             self._go_on()
 
     # -- what the listener calls ---------------------------------------------------------------------------------------
@@ -143,7 +141,7 @@ class Connection(asyncio.Protocol):
         """Answer what has arrived, end what would stream on, and close."""
         self._reader.finish()
         self._end_stream()
-        if self._linger_bytes or (self._task is None and not self._queue and not self._reader.is_under_way):
+        if self._linger_bytes or (self._client.task is None and not self._queue and not self._reader.is_under_way):
             self._transport.close()
 
     def abort(self) -> None:
@@ -170,9 +168,9 @@ class Connection(asyncio.Protocol):
         elif self._reader.is_under_way:
             if now - self._reading_since >= self._listener.read_seconds and not self._reader.is_over:
                 self._queue.extend(self._reader.time_out())
-                if self._task is None:
+                if self._client.task is None:
                     self._go_on()
-        elif self._task is None and now - self._quiet_since >= self._listener.idle_seconds:
+        elif self._client.task is None and now - self._quiet_since >= self._listener.idle_seconds:
             self._transport.close()
 
     # -- answering -----------------------------------------------------------------------------------------------------
@@ -184,7 +182,7 @@ class Connection(asyncio.Protocol):
         if self._queue:
             arrival = self._queue.popleft()
             if isinstance(arrival, Incoming):
-                task = self._task = self._listener.loop.create_task(self._answer(arrival))
+                task = self._client.task = self._listener.loop.create_task(self._answer(arrival))
                 self._listener.tasks.add(task)
             else:
                 self._write(arrival, is_head=False)
@@ -227,9 +225,9 @@ class Connection(asyncio.Protocol):
             else:
                 self._write(_FAILED, is_head=request.method == "HEAD")
         finally:
-            assert self._task is not None
-            listener.tasks.discard(self._task)
-            self._task = None
+            assert self._client.task is not None
+            listener.tasks.discard(self._client.task)
+            self._client.task = None
         self._go_on()
 
     def _write(self, response: Response, *, is_head: bool) -> None:
@@ -273,8 +271,8 @@ class Connection(asyncio.Protocol):
                 write(LAST_CHUNK)
 
     def _end_stream(self) -> None:
-        if self._is_streaming and self._task is not None:
-            self._task.cancel()
+        if self._is_streaming and self._client.task is not None:
+            self._client.task.cancel()
 
     def _is_last(self) -> bool:
         """Return whether the connection is closed behind what is answered now."""

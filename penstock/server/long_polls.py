@@ -4,7 +4,6 @@ What a cancelled receive has found meanwhile, the store gives back.
 """
 
 import asyncio
-from typing import Any
 
 from msgspec import structs
 
@@ -18,21 +17,27 @@ class Client:
     """Who waits for answers on one connection.
 
     Attributes:
+        task: what makes the answer it waits for, if it waits for one.
         has_gone: the connection is closed.
-        poll: the receive it waits for.
+        is_polling: it waits for a receive that may wait itself.
+        is_stopped: that receive is to be answered with nothing, because the server stops.
     """
 
-    __slots__ = ("has_gone", "poll")
+    __slots__ = ("has_gone", "is_polling", "is_stopped", "task")
 
     def __init__(self) -> None:
-        self.has_gone = False
-        self.poll: _LongPoll | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.has_gone = self.is_polling = self.is_stopped = False
 
     def leave(self) -> None:
         """The connection was closed: nobody waits any more."""
         self.has_gone = True
-        if self.poll is not None:
-            self.poll.task.cancel()
+        self.stop_polling()
+
+    def stop_polling(self) -> None:
+        """End the receive that it waits for, if it waits for one."""
+        if self.is_polling and self.task is not None:
+            self.task.cancel()
 
 
 class ClientGone(Exception):
@@ -49,21 +54,21 @@ class LongPolls:
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self._is_draining = False
-        self._polls: set[_LongPoll] = set()
+        self._polling: set[Client] = set()
 
     def drain(self) -> None:
         """Let every receive be answered at once from now on, those that wait now with nothing."""
         self._is_draining = True
-        for poll in list(self._polls):
-            poll.is_stopped = True
-            poll.task.cancel()
+        for client in list(self._polling):
+            client.is_stopped = True
+            client.stop_polling()
 
     async def perform(self, operation: Receive, client: Client) -> ReceiveReply:
         """Perform a receive that may wait.
 
         Args:
             operation: the receive.
-            client: who waits for it.
+            client: who waits for it; its task performs this.
 
         Raises:
             ClientGone: the client did not wait.
@@ -72,30 +77,19 @@ class LongPolls:
             raise ClientGone
         if self._is_draining:
             return await self._broker.perform(structs.replace(operation, wait_seconds=0))
-        poll = client.poll = _LongPoll()
-        self._polls.add(poll)
+        client.is_polling = True
+        self._polling.add(client)
         try:
             return await self._broker.perform(operation)
         except asyncio.CancelledError:
+            assert client.task is not None
             if client.has_gone:
-                poll.task.uncancel()
+                client.task.uncancel()
                 raise ClientGone from None
-            if poll.is_stopped:
-                poll.task.uncancel()
+            if client.is_stopped:
+                client.task.uncancel()
                 return _NOTHING
             raise
         finally:
-            client.poll = None
-            self._polls.discard(poll)
-
-
-class _LongPoll:
-    """One receive that may wait, performed by the task that made this."""
-
-    __slots__ = ("is_stopped", "task")
-
-    def __init__(self) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self.task: asyncio.Task[Any] = task
-        self.is_stopped = False
+            client.is_polling = False
+            self._polling.discard(client)
