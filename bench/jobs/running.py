@@ -46,9 +46,10 @@ class Place:
             "PYTHONPATH": str(ROOT),
             "BENCH_URL": url,
             "BENCH_FOLDER": str(folder),
-            "BENCH_MODULES": str(BULLMQ_MODULES),
             "RQ_REDIS_URL": url,
         }
+        if contender.module == "bullmq":
+            self._environment["BENCH_MODULES"] = str(bullmq_modules())
 
     def send(self, what: str, count: int = 0) -> float:
         """Send jobs in a process of its own and return how many seconds that took."""
