@@ -24,7 +24,7 @@ class LoopRunner:
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._returns = Mailbox(asyncio.get_running_loop(), self._returned)
+        self._home = asyncio.get_running_loop()
         self._running: dict[int, asyncio.Task[Outcome]] = {}
 
     async def run(self, attempt: Attempt) -> Outcome:
@@ -46,7 +46,8 @@ class LoopRunner:
     def _started(self) -> Mailbox:
         if self._loop is None:
             self._loop = new_loop()
-            self._inbox = Mailbox(self._loop, self._begin)
+            self._inbox = Mailbox(self._loop, self._begin, self._home)
+            self._returns = Mailbox(self._home, self._returned, self._loop)
             self._thread = threading.Thread(target=_serve, args=(self._loop,), name="penstock-async-slots", daemon=True)
             self._thread.start()
         return self._inbox

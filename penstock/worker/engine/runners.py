@@ -32,21 +32,35 @@ class Mailbox:
     Args:
         loop: where ``take`` is called.
         take: takes one thing.
+        sender: the loop that everything is posted from, if it is one: what that posts in one turn goes together. A
+            wake-up in the middle of it would have two threads struggle for the interpreter.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, take: Callable[..., None]) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        take: Callable[..., None],
+        sender: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
         self._loop = loop
         self._take = take
+        self._sender = sender
         self._letters: deque[tuple[Any, ...]] = deque()
         self._is_announced = False
 
     def post(self, *letter: Any) -> None:
-        """Hand over; from any thread."""
+        """Hand over; from any thread, unless there is a ``sender``."""
         self._letters.append(letter)
         if not self._is_announced:
             self._is_announced = True
-            with suppress(RuntimeError):  # the loop is closed: nobody is there to take it
-                self._loop.call_soon_threadsafe(self._deliver)
+            if self._sender is None:
+                self._announce()
+            else:
+                self._sender.call_soon(self._announce)
+
+    def _announce(self) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody is there to take it
+            self._loop.call_soon_threadsafe(self._deliver)
 
     def _deliver(self) -> None:
         self._is_announced = False
