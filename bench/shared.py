@@ -15,7 +15,15 @@ from msgspec import structs
 
 from bench.client import Plan
 from bench.figures import Figure, figure_of
-from bench.jobs.contenders import BULLMQ, HUEY_ON_REDIS, ON_POSTGRES, ON_REDIS, PEERS, PROCRASTINATE
+from bench.jobs.contenders import (
+    BULLMQ,
+    HUEY_ON_REDIS,
+    ON_POSTGRES,
+    ON_REDIS,
+    ON_REDIS_WITH_RESULTS,
+    PEERS,
+    PROCRASTINATE,
+)
 from bench.jobs.running import redis
 from bench.jobs.turns import beside, by_turns, drain, starting_of
 from bench.measuring import Pace
@@ -28,10 +36,12 @@ _CELERY, _DRAMATIQ, _HUEY = (
 
 def draining(pace: Pace) -> list[Figure]:
     """Drain no-ops with workers in two processes."""
-    rates = by_turns("drain", (ON_REDIS, ON_POSTGRES, _DRAMATIQ, BULLMQ, _CELERY, PROCRASTINATE), drain, pace)
+    ours = (ON_REDIS, ON_REDIS_WITH_RESULTS, ON_POSTGRES)
+    rates = by_turns("drain", (*ours, _DRAMATIQ, BULLMQ, _CELERY, PROCRASTINATE), drain, pace)
     on_redis = {"dramatiq": ">= 3", "bullmq": ">= 2", "celery": ">= 15"}
     on_postgres = {"dramatiq": ">= 0.8", "procrastinate": ">= 5"}
     figures = beside("drain", ON_REDIS, (_DRAMATIQ, BULLMQ, _CELERY), rates, on_redis)
+    figures += beside("drain", ON_REDIS_WITH_RESULTS, (_DRAMATIQ, BULLMQ, _CELERY), rates, {})
     return figures + beside("drain", ON_POSTGRES, (_DRAMATIQ, PROCRASTINATE), rates, on_postgres)
 
 

@@ -10,7 +10,7 @@ from time import monotonic, sleep
 from rich.console import Console
 
 from bench.figures import Figure, figure_of
-from bench.jobs.contenders import OVER_HTTP, PEERS, PENSTOCK, Contender
+from bench.jobs.contenders import OVER_HTTP, PEERS, PENSTOCK, WITH_RESULTS, Contender
 from bench.jobs.running import Place, has_redis, placed
 from bench.jobs.turns import OURS, beside, by_turns, drain, drained, starting_of
 from bench.measuring import Pace
@@ -27,9 +27,10 @@ def draining(pace: Pace) -> list[Figure]:
         place.send("threads", OURS // 2)
         return drained(place, OURS // 2)
 
-    rates = by_turns("drain", _contenders(), drain, pace)
+    rates = by_turns("drain", (*_contenders(), WITH_RESULTS), drain, pace)
     figures = beside("drain", PENSTOCK, PEERS, rates, _TARGETS_DRAINING)
     figures += beside("drain", OVER_HTTP, PEERS, rates, {"celery": ">= 4"})
+    figures += beside("drain", WITH_RESULTS, PEERS, rates, {})
     threads = by_turns("drain, sync tasks in threads", (PENSTOCK,), drain_in_threads, pace)[PENSTOCK.name]
     figures.append(figure_of("drain, Penstock, SQLite, sync tasks in threads", threads, "jobs/s"))
     return figures

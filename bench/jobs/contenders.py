@@ -1,6 +1,6 @@
 """Who is compared: where its jobs wait, and how its workers are started."""
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 
 class Contender(Struct, frozen=True, kw_only=True):
@@ -13,6 +13,7 @@ class Contender(Struct, frozen=True, kw_only=True):
         two: starts workers in two processes, in its own venv.
         one: starts one worker.
         sender: sends, given what and how many; by default ``python -m bench.jobs.sender <module>``.
+        result_seconds: how long Penstock keeps how a job ended; the peers keep nothing of one that succeeded.
     """
 
     name: str
@@ -21,6 +22,7 @@ class Contender(Struct, frozen=True, kw_only=True):
     two: tuple[str, ...]
     one: tuple[str, ...]
     sender: tuple[str, ...] = ()
+    result_seconds: int = 0
 
     @property
     def is_ours(self) -> bool:
@@ -40,12 +42,14 @@ _HUEY = ("huey_consumer", "bench.jobs.with_huey.huey", "-k", "process", "-q")
 PENSTOCK = Contender(
     name="Penstock, SQLite", module="penstock", needs="file", two=(*_WORK, "--processes", "2"), one=_WORK
 )
+WITH_RESULTS = structs.replace(PENSTOCK, name="Penstock, SQLite, results kept", result_seconds=86_400)
 OVER_HTTP = Contender(
     name="Penstock, HTTP", module="penstock", needs="server", two=(*_WORK, "--processes", "2"), one=_WORK
 )
 ON_REDIS = Contender(
     name="Penstock, Redis", module="penstock", needs="redis", two=(*_WORK, "--processes", "2"), one=_WORK
 )
+ON_REDIS_WITH_RESULTS = structs.replace(ON_REDIS, name="Penstock, Redis, results kept", result_seconds=86_400)
 ON_POSTGRES = Contender(
     name="Penstock, PostgreSQL", module="penstock", needs="postgres", two=(*_WORK, "--processes", "2"), one=_WORK
 )

@@ -46,6 +46,7 @@ class Place:
             "PYTHONPATH": str(ROOT),
             "BENCH_URL": url,
             "BENCH_FOLDER": str(folder),
+            "BENCH_RESULT_SECONDS": str(contender.result_seconds),
             "RQ_REDIS_URL": url,
         }
         if contender.module == "bullmq":

@@ -10,6 +10,9 @@ _FOLDER = os.environ.get("BENCH_FOLDER", ".")
 URL = os.environ.get("BENCH_URL", "")
 """Where the jobs wait."""
 
+RESULT_SECONDS = float(os.environ.get("BENCH_RESULT_SECONDS", "0"))
+"""How long Penstock keeps how a job ended; its peers, as they are set up here, keep nothing of one that succeeded."""
+
 RAN = "ran"
 STARTED = "started"
 _files: dict[str, int] = {}

@@ -3,7 +3,7 @@
 from bench.jobs import told
 from penstock import Penstock
 
-app = Penstock(told.URL or "memory://")
+app = Penstock(told.URL or "memory://", result_seconds=told.RESULT_SECONDS)
 
 
 @app.task

@@ -147,7 +147,7 @@ class AsyncJob(Generic[R]):
             envelope = None
         record = record or JobRecord(envelope.task if envelope else "", message.queue)
         keep_ms = self.app.result_ms if envelope is None else envelope.kept_ms(self.app.result_ms)
-        return ending(self.id, envelope, cancelled(record, now), now + keep_ms)
+        return ending(self.id, envelope, cancelled(record, now), now + keep_ms, was_known=True)
 
     async def _ended(self, timeout_seconds: float | None) -> JobView:
         clock = asyncio.get_running_loop().time

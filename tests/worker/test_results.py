@@ -7,7 +7,7 @@ import pytest
 
 from penstock.core.operations import FindRecords
 from penstock.testing.jobs import AppUnderTest
-from penstock.worker import App, Fail, JobCancelled, JobFailed, JobUnknown, ResultNotReady, Status
+from penstock.worker import App, Fail, JobCancelled, JobFailed, JobUnknown, ResultNotReady, Status, current_job
 from tests.worker.workers import working
 
 
@@ -80,6 +80,24 @@ async def test_a_result_is_known_for_as_long_as_the_app_says(app: App, under_tes
     assert await other.status() is Status.SUCCEEDED
     under_test.clock.advance(60)
     assert await other.status() is Status.UNKNOWN
+
+
+async def test_nothing_is_kept_of_a_job_whose_result_nobody_wants(app: App, under_test: AppUnderTest) -> None:
+    attempts: list[None] = []
+
+    @app.task(result_seconds=0)
+    async def unwanted() -> None:
+        current_job().progress(1, 2)
+        attempts.append(None)
+        if len(attempts) == 1:
+            raise ValueError("once more")
+
+    job = await unwanted.asend()
+    await under_test.run_until_idle(jumps=True)
+    assert len(attempts) == 2
+    assert await job.status() is Status.UNKNOWN
+    kept = await under_test.broker.perform(FindRecords("job/"))
+    assert kept.records == (), "neither the end nor what was written down of the first attempt"
 
 
 async def test_a_job_that_has_not_ended_has_no_result_yet(app: App) -> None:

@@ -62,6 +62,6 @@ def pack_settlement(settlement: Settlement, now: int) -> list[Argument]:
     if has_effects:
         what += "e"
     arguments.append(what)
-    if what != "d":
+    if what[0] != "d":
         arguments += (until, most_ms, detail)
     return arguments + pack_effects(settlement.effects) if has_effects else arguments

@@ -26,12 +26,13 @@ def settlement_of(held: Held, outcome: Outcome, now: int, *, worker: str, keep_m
         keep_ms: how long its end is known.
     """
     record = _record(held, outcome, now, worker)
+    was_known = held.delivery.receive_count > 1 or held.progress is not None or bool(held.checkpoint)
     parks = False
     action: Action = Delete()
     effects = Effects()
     match outcome:
         case Done() | Stopped():
-            effects = ending(held.job_id, held.envelope, record, now + keep_ms)
+            effects = ending(held.job_id, held.envelope, record, now + keep_ms, was_known=was_known)
         case RetryLater():
             action = GiveBack(outcome.after_seconds, is_counted=True)
             effects = Effects(records=(to_record(held.job_id, record, None),))
@@ -50,7 +51,7 @@ def settlement_of(held: Held, outcome: Outcome, now: int, *, worker: str, keep_m
             else:
                 action = DeadLetter(str(outcome.failure)[:MOST_REASON_CHARACTERS])
                 # as long as the dead letter is kept, it is known why it is one
-                effects = ending(held.job_id, held.envelope, record, None)
+                effects = ending(held.job_id, held.envelope, record, None, was_known=was_known)
     return Settlement(
         held.queue, held.delivery.receipt_handle, action, is_fenced=True, parks_group=parks, effects=effects
     )

@@ -278,6 +278,8 @@ class Handling:
         if held.log is None or held.log.is_empty:
             return settlement
         log_keep_ms = keep_ms if isinstance(outcome, Done) else max(keep_ms, FAILED_KEPT_MS)
+        if not log_keep_ms:
+            return settlement
         kept = held.log.to_record(held.job_id, held.attempt, now + log_keep_ms)
         effects = structs.replace(settlement.effects, records=(*settlement.effects.records, kept))
         return structs.replace(settlement, effects=effects)

@@ -4,8 +4,8 @@
 
 local function is_held(row) return row.token and row.visible_at > now end
 
--- settle: queue, count of receipts, for each its sequence number and token; what to do; unless that is a plain 'd': until,
--- most total ms (+1), detail, and the effects if it has any. What to do is a letter for the action (d delete, c change
+-- settle: queue, count of receipts, for each its sequence number and token; what to do; unless it is deleted: until,
+-- most total ms (+1), detail; the effects if it has any. What to do is a letter for the action (d delete, c change
 -- visibility, g give back, l dead-letter, x nothing: a receipt handle is none) and letters for what else holds: f is fenced,
 -- a counts any delivery, p parks the group, n is counted, e has effects.
 -- Returns the message id when it is done, else {result, message id or '', ...}: gone, stale, expired; missing; invalid; lease_too_long; effects, why.
@@ -14,10 +14,9 @@ local function take_settlement()
   for index = 1, take_number() do s.receipts[index] = {take_number(), take()} end
   local what = take()
   s.action = string.sub(what, 1, 1)
-  if what == 'd' then return s end
   local function holds(letter) return string.find(what, letter, 2, true) and true or false end
-  s.is_fenced, s.any_delivery, s.parks, s.is_counted = holds('f'), holds('a'), holds('p'), holds('n')
-  s.ends_at, s.most, s.detail = take_number(), take_number(), take()
+  if #what > 1 then s.is_fenced, s.any_delivery, s.parks, s.is_counted = holds('f'), holds('a'), holds('p'), holds('n') end
+  if s.action ~= 'd' then s.ends_at, s.most, s.detail = take_number(), take_number(), take() end
   s.effects = holds('e') and take_effects() or nil
   return s
 end
