@@ -1,7 +1,7 @@
 """What a store can do by itself: no server, no HTTP, the contract's verbs called in this process.
 
-``python -m bench.stores URL [--waiting N] [--messages N]`` empties nothing: it works in a queue of its own, which it
-deletes. Processor time is that of this process and, for Redis, of the server; go by it on a busy machine.
+``python -m bench.stores URL [--waiting N] [--through N] [--messages N]`` empties nothing: it works in a queue of its own,
+which it deletes. Processor time is that of this process and, for Redis, of the server; go by it on a busy machine.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from penstock.store.contract import Store
 
 BODY = "x" * 200
 CALLERS = 32
+_AT_A_TIME = 500_000
 ENTROPY = SystemEntropy()
 
 
@@ -112,9 +113,25 @@ async def run(arguments: Any) -> None:
             grown = await server_memory(store) - before
             print(f"memory of Redis for each waiting message: {grown / arguments.waiting:.0f} bytes")
             await rounds(store, queue, arguments.messages, f"{arguments.waiting:,} waiting")
+        for number in range(arguments.through // _AT_A_TIME):
+            await through(store, queue, (number + 1) * _AT_A_TIME)
+        if arguments.through:
+            await rounds(store, queue, arguments.messages, f"after {arguments.through:,}")
     finally:
         await store.delete_queue(queue, now())
         await store.aclose()
+
+
+async def through(store: Store, queue: str, label: int) -> None:
+    """Let many messages pass through a queue, in hundreds."""
+
+    async def pass_through() -> int:
+        await fill(store, queue)
+        received = await store.receive(queue, ENTROPY.tokens(100), None, now())
+        settlements = [Settlement(queue, delivery.receipt_handle) for delivery in received.deliveries]
+        return len(await store.settle(settlements, now()))
+
+    await measure(store, f"through, up to {label:,}", _AT_A_TIME, 100, 4, pass_through)
 
 
 async def fill(store: Store, queue: str) -> int:
@@ -125,6 +142,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("url")
     parser.add_argument("--waiting", type=int, default=0)
+    parser.add_argument("--through", type=int, default=0)
     parser.add_argument("--messages", type=int, default=20_000)
     arguments = parser.parse_args()
     try:
