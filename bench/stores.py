@@ -1,7 +1,7 @@
 """What a store can do by itself: no server, no HTTP, the contract's verbs called in this process.
 
-``python -m bench.stores URL [--waiting N] [--through N] [--messages N]`` empties nothing: it works in a queue of its own,
-which it deletes. Processor time is that of this process and, for Redis, of the server; go by it on a busy machine.
+``python -m bench.stores URL [--waiting N] [--through N] [--messages N]`` empties nothing: it works in a queue of its
+own, which it deletes. Processor time is that of this process and, for Redis, of the server; go by it on a busy machine.
 """
 
 import argparse
