@@ -17,7 +17,7 @@ from msgspec import Struct
 from penstock.broker.parents import die_with
 from penstock.cli import logs
 from penstock.cli.output import print_error
-from penstock.cli.serve import Share, run
+from penstock.cli.serving import Share, run
 from penstock.config import Settings
 from penstock.core.errors import PenstockError
 from penstock.server.siblings import Siblings

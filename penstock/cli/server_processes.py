@@ -17,8 +17,8 @@ import tempfile
 import msgspec
 from msgspec import structs
 
-from penstock.cli.serve import announce, cannot_listen
 from penstock.cli.server_process import ProcessSettings
+from penstock.cli.serving import announce, cannot_listen
 from penstock.cli.supervising import DONE, FAILED, Supervisor
 from penstock.config import Settings
 from penstock.server.options import ServerOptions

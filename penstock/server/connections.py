@@ -8,17 +8,15 @@ import logging
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import TYPE_CHECKING, cast
+from typing import Protocol, cast
 
 from msgspec import structs
 
+from penstock.core.errors import PenstockError
 from penstock.server.answers import CONTINUE, LAST_CHUNK, chunk, streamed_head, whole
 from penstock.server.long_polls import Client, ClientGone
-from penstock.server.reading import Arrival, Incoming, Reader
-from penstock.wire.http import Response
-
-if TYPE_CHECKING:
-    from penstock.server.listener import Listener
+from penstock.server.reading import Arrival, Incoming, Intake, Reader
+from penstock.wire.http import Request, Response
 
 log = logging.getLogger("penstock.server")
 
@@ -28,6 +26,36 @@ MOST_READ_AHEAD_BYTES = 64 << 10
 LINGER_BYTES = 64 << 20
 LINGER_SECONDS = 10
 """What a client still sends behind its last answer is thrown away so far: many read none before they have sent all."""
+
+
+class Answerer(Protocol):
+    """Answers requests; see ``Dispatch``."""
+
+    async def answer(self, request: Request, headers: list[tuple[bytes, bytes]], client: Client) -> Response:
+        """Return the answer to a request. Raises ClientGone when the client went before there was one."""
+        ...
+
+    def refuse(self, request: Request, error: PenstockError) -> Response:
+        """Return an error in the words of the dialect a request is in."""
+        ...
+
+
+class Host(Protocol):
+    """What connections share; see ``Listener``."""
+
+    loop: asyncio.AbstractEventLoop
+    answerer: Answerer
+    intake: Intake
+    idle_seconds: float
+    read_seconds: float
+    connections: "set[Connection]"
+    tasks: set[asyncio.Task[None]]
+    is_draining: bool
+    date_line: bytes
+
+    def lost(self, connection: "Connection") -> None:
+        """Take note that a connection is gone."""
+        ...
 
 
 _FAILED = Response(500, ((b"content-type", b"text/plain"),), b"Something went wrong inside the server.\n")
@@ -44,11 +72,11 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_ahead_bytes",
         "_client",
+        "_host",
         "_is_reading_paused",
         "_is_streaming",
         "_is_writing_paused",
         "_linger_bytes",
-        "_listener",
         "_queue",
         "_quiet_since",
         "_reader",
@@ -60,8 +88,8 @@ class Connection(asyncio.Protocol):
         "_writable",
     )
 
-    def __init__(self, listener: "Listener") -> None:
-        self._listener = listener
+    def __init__(self, host: Host) -> None:
+        self._host = host
         self._transport: asyncio.Transport
         self._reader: Reader
         self._client = Client()
@@ -74,7 +102,7 @@ class Connection(asyncio.Protocol):
         self._linger_bytes = 0
         self._unread_bytes = 0
         self._timed_request = 0
-        self._quiet_since = self._reading_since = self._stalled_since = listener.loop.time()
+        self._quiet_since = self._reading_since = self._stalled_since = host.loop.time()
 
     # -- what the event loop calls -------------------------------------------------------------------------------------
 
@@ -82,9 +110,9 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
         source_ip = peer[0] if isinstance(peer, tuple) else ""
-        self._reader = Reader(self._listener.intake, source_ip, transport.get_extra_info("sslcontext") is not None)
-        self._listener.connections.add(self)
-        if self._listener.is_draining:
+        self._reader = Reader(self._host.intake, source_ip, transport.get_extra_info("sslcontext") is not None)
+        self._host.connections.add(self)
+        if self._host.is_draining:
             self._transport.close()
 
     def data_received(self, data: bytes) -> None:
@@ -98,7 +126,7 @@ class Connection(asyncio.Protocol):
         if reader.is_under_way:
             if self._timed_request != reader.begun_count:
                 self._timed_request = reader.begun_count
-                self._reading_since = self._listener.loop.time()
+                self._reading_since = self._host.loop.time()
             if reader.expects_continue and self._client.task is None and not self._queue:
                 self._tell_to_continue()
         if self._linger_bytes:
@@ -123,7 +151,7 @@ class Connection(asyncio.Protocol):
         self._reader.let_go()
         self._client.leave()
         self._end_stream()
-        self._listener.lost(self)
+        self._host.lost(self)
 
     def pause_writing(self) -> None:
         self._is_writing_paused = True
@@ -158,7 +186,7 @@ class Connection(asyncio.Protocol):
         if unread_bytes != self._unread_bytes or not unread_bytes:
             self._stalled_since = now
             self._unread_bytes = unread_bytes
-        elif now - self._stalled_since >= self._listener.idle_seconds:
+        elif now - self._stalled_since >= self._host.idle_seconds:
             self._transport.abort()
         if unread_bytes or self._is_reading_paused:
             return
@@ -166,11 +194,11 @@ class Connection(asyncio.Protocol):
             if now - self._quiet_since >= LINGER_SECONDS:
                 self._transport.close()
         elif self._reader.is_under_way:
-            if now - self._reading_since >= self._listener.read_seconds and not self._reader.is_over:
+            if now - self._reading_since >= self._host.read_seconds and not self._reader.is_over:
                 self._queue.extend(self._reader.time_out())
                 if self._client.task is None:
                     self._go_on()
-        elif self._client.task is None and now - self._quiet_since >= self._listener.idle_seconds:
+        elif self._client.task is None and now - self._quiet_since >= self._host.idle_seconds:
             self._transport.close()
 
     # -- answering -----------------------------------------------------------------------------------------------------
@@ -182,8 +210,8 @@ class Connection(asyncio.Protocol):
         if self._queue:
             arrival = self._queue.popleft()
             if isinstance(arrival, Incoming):
-                task = self._client.task = self._listener.loop.create_task(self._answer(arrival))
-                self._listener.tasks.add(task)
+                task = self._client.task = self._host.loop.create_task(self._answer(arrival))
+                self._host.tasks.add(task)
             else:
                 self._write(arrival, is_head=False)
                 self._end()
@@ -192,7 +220,7 @@ class Connection(asyncio.Protocol):
         if reader.is_over:
             self._end()
             return
-        self._quiet_since = self._listener.loop.time()
+        self._quiet_since = self._host.loop.time()
         if self._ahead_bytes:
             self._ahead_bytes = 0
             if self._is_reading_paused:
@@ -203,13 +231,13 @@ class Connection(asyncio.Protocol):
             self._tell_to_continue()
 
     async def _answer(self, incoming: Incoming) -> None:
-        listener, request = self._listener, incoming.request
+        host, request = self._host, incoming.request
         has_begun = False
         try:
             if incoming.error is None:
-                response = await listener.answerer.answer(request, incoming.headers, self._client)
+                response = await host.answerer.answer(request, incoming.headers, self._client)
             else:
-                response = structs.replace(listener.answerer.refuse(request, incoming.error), status=413)
+                response = structs.replace(host.answerer.refuse(request, incoming.error), status=413)
             body = response.body
             if isinstance(body, bytes):
                 self._write(response, is_head=request.method == "HEAD")
@@ -226,13 +254,13 @@ class Connection(asyncio.Protocol):
                 self._write(_FAILED, is_head=request.method == "HEAD")
         finally:
             assert self._client.task is not None
-            listener.tasks.discard(self._client.task)
+            host.tasks.discard(self._client.task)
             self._client.task = None
         self._go_on()
 
     def _write(self, response: Response, *, is_head: bool) -> None:
         if not self._transport.is_closing():
-            self._transport.write(whole(response, self._listener.date_line, is_head=is_head, is_last=self._is_last()))
+            self._transport.write(whole(response, self._host.date_line, is_head=is_head, is_last=self._is_last()))
 
     async def _stream(self, incoming: Incoming, response: Response, parts: AsyncGenerator[bytes, None]) -> None:
         """Write a body part by part, as fast as the client reads.
@@ -240,7 +268,7 @@ class Connection(asyncio.Protocol):
         When the client goes or the server stops, the generator is cancelled where it waits.
         """
         is_chunked = incoming.takes_chunks
-        write, date_line = self._transport.write, self._listener.date_line
+        write, date_line = self._transport.write, self._host.date_line
         head = streamed_head(response, date_line, is_chunked=is_chunked, is_last=self._is_last())
         async with aclosing(parts):
             if self._transport.is_closing():
@@ -249,7 +277,7 @@ class Connection(asyncio.Protocol):
             if incoming.request.method == "HEAD":
                 return
             self._is_streaming = True
-            if self._listener.is_draining:
+            if self._host.is_draining:
                 self._end_stream()
             try:
                 async for part in parts:
@@ -258,7 +286,7 @@ class Connection(asyncio.Protocol):
                     if part:
                         write(chunk(part) if is_chunked else part)
                     if self._is_writing_paused:
-                        self._writable = self._listener.loop.create_future()
+                        self._writable = self._host.loop.create_future()
                         await self._writable
             except asyncio.CancelledError:
                 if self._transport.is_closing():
@@ -293,6 +321,6 @@ class Connection(asyncio.Protocol):
             self._transport.close()
             return
         self._linger_bytes = LINGER_BYTES
-        self._quiet_since = self._listener.loop.time()
+        self._quiet_since = self._host.loop.time()
         if can_write_eof:
             self._transport.write_eof()

@@ -9,29 +9,13 @@ from collections.abc import Sequence
 from email.utils import formatdate
 from functools import partial
 from time import time
-from typing import Protocol
 
-from penstock.core.errors import PenstockError
-from penstock.server.connections import Connection
-from penstock.server.long_polls import Client
+from penstock.server.connections import Answerer, Connection
 from penstock.server.options import ServerOptions
 from penstock.server.proxies import Proxies
 from penstock.server.reading import Intake
-from penstock.wire.http import Request, Response
 
 _TICK_SECONDS = 1.0
-
-
-class Answerer(Protocol):
-    """Answers requests; see ``Dispatch``."""
-
-    async def answer(self, request: Request, headers: list[tuple[bytes, bytes]], client: Client) -> Response:
-        """Return the answer to a request. Raises ClientGone when the client went before there was one."""
-        ...
-
-    def refuse(self, request: Request, error: PenstockError) -> Response:
-        """Return an error in the words of the dialect a request is in."""
-        ...
 
 
 class Listener:

@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import Protocol
 
 from penstock.core.errors import PenstockError
-from penstock.server.listener import Answerer
+from penstock.server.connections import Answerer
 from penstock.server.long_polls import Client, ClientGone
 from penstock.wire.http import Request, Response
 

@@ -39,6 +39,7 @@ from penstock.store.sqlite.belongings import read_page
 from penstock.store.sqlite.connection import BUSY_MS, TRANSLATED, translate
 from penstock.store.sqlite.ids import KEY_SHIFT, to_blob
 from penstock.store.sqlite.keeping import LONGEST_IN_ROW
+from penstock.store.sqlite.leaving import LeavingFile
 from penstock.store.sqlite.queries import SQL
 from penstock.store.sqlite.rows import pack_extras
 from penstock.store.sqlite.store import SqliteStore
@@ -109,8 +110,6 @@ class SqliteHouse:
         await self.run(lambda: self.write(self._clear))
 
     def leaving(self) -> Leaving:
-        from penstock.store.sqlite.leaving import LeavingFile
-
         return LeavingFile(self)
 
     async def aclose(self) -> None:

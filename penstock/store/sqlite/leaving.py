@@ -5,8 +5,10 @@ until the end. What is noted is read again and carried after. At last it is nobo
 left is carried, and the tables get other names, so that whoever comes next finds out where everything is now.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
+
+import apsw
 
 from penstock.core.belongings import (
     Belonging,
@@ -25,7 +27,6 @@ from penstock.core.belongings import (
 )
 from penstock.store.sqlite.belongings import read_one
 from penstock.store.sqlite.connection import MOVED
-from penstock.store.sqlite.house import SqliteHouse
 from penstock.store.sqlite.ids import KEY_SHIFT, SEQUENCE_MASK
 
 Noted = tuple[int, Belonging | Gone | None]
@@ -50,6 +51,35 @@ _LEFT = ("queues", "messages", "groups", "records", "joins", "moves", "events", 
 """Whatever is asked of the file, one of these tables is wanted."""
 
 
+T = TypeVar("T")
+
+
+class File(Protocol):
+    """The house as its leaving needs it; see ``SqliteHouse``."""
+
+    connection: apsw.Connection
+
+    def tell_others(self, queues: Sequence[str]) -> None:
+        """Let the other processes look."""
+        ...
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Do something in a thread."""
+        ...
+
+    def write(self, work: Callable[[], None]) -> None:
+        """Change something when it is our turn, as a whole."""
+        ...
+
+    def keep_turn(self) -> None:
+        """Let nobody else write until ``give_turn``."""
+        ...
+
+    def give_turn(self) -> None:
+        """Let others write."""
+        ...
+
+
 class LeavingFile:
     """A house that is moved out of while others live in it.
 
@@ -57,7 +87,7 @@ class LeavingFile:
         house: the file.
     """
 
-    def __init__(self, house: SqliteHouse) -> None:
+    def __init__(self, house: File) -> None:
         self._house = house
         self._connection = house.connection
 
