@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from penstock.core.effects import Effects, Record
 from penstock.core.events import Event
-from penstock.core.filters import MessageFilter
+from penstock.core.filters import Matcher, MessageFilter
 from penstock.core.messages import Delivery, Draft, MessageView
 from penstock.core.moves import Move
 from penstock.core.operations import ApplyReply, IdOutcome, SendOutcome
@@ -168,6 +168,21 @@ class Store(Protocol):
 
     async def find(self, message_ids: Sequence[str], now: int) -> tuple[MessageView | None, ...]:
         """Return messages by id, blocked ones included."""
+        ...
+
+    async def list_blocked(self, after: str, limit: int, now: int) -> tuple[Sequence[MessageView], str | None]:
+        """Return about ``limit`` of the messages that joins hold, in no order, and where to go on (``None``: that was
+        all; ``after`` is empty to begin with). One that is held all the while comes once or more."""
+        ...
+
+    async def rewrite(self, messages: Sequence[MessageView], now: int) -> None:
+        """Put what messages say in other words that mean the same, blocked ones too: body and attributes of those that
+        are still kept, by their ids, are replaced, and nothing else of them. Nobody notices: no wake-up, no event."""
+        ...
+
+    def match_by(self, matcher: Matcher) -> None:
+        """Let ``matcher`` judge what peeks and moves look for, in place of ``core.filters.matches``; it may be called
+        from another thread."""
         ...
 
     # -- moves -------------------------------------------------------------------------------------------------------

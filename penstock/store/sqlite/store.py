@@ -14,7 +14,7 @@ from msgspec import structs
 from penstock.core.effects import Effects, Record
 from penstock.core.errors import PenstockError, StoreDamaged, StoreUnavailable
 from penstock.core.events import Event, EventKind
-from penstock.core.filters import MessageFilter, matches
+from penstock.core.filters import Matcher, MessageFilter, matches
 from penstock.core.messages import Delivery, Draft, MessageView, blocked_view
 from penstock.core.moves import Move
 from penstock.core.operations import ApplyReply, IdOutcome, SendOutcome
@@ -22,7 +22,7 @@ from penstock.core.queues import GroupView, QueueChanges, QueueDescription
 from penstock.core.refusals import queue_not_found
 from penstock.core.settlements import Settlement, SettleOutcome
 from penstock.store.contract import PEEK_BUDGET, Received, WakeupListener
-from penstock.store.sqlite import effects, integrity, moving, queues, records, settling, upkeep
+from penstock.store.sqlite import effects, integrity, moving, queues, records, rewriting, settling, upkeep
 from penstock.store.sqlite.connection import TRANSLATED, Durability, open_reader, open_writer, translate
 from penstock.store.sqlite.ids import KEY_SHIFT, SEQUENCE_MASK, to_blob, to_text
 from penstock.store.sqlite.log import Log
@@ -51,6 +51,7 @@ class SqliteStore:
 
     def __init__(self, path: Path, durability: Durability) -> None:
         self._path = path
+        self._matches: Matcher = matches
         self._listeners: list[WakeupListener] = []
         try:
             turns = Turns(path)
@@ -218,10 +219,19 @@ class SqliteStore:
     async def peek(
         self, queue: str, wanted: MessageFilter, after: int, limit: int, now: int
     ) -> tuple[Sequence[MessageView], int | None]:
-        return await self._read(lambda execute: _peek(execute, queue, wanted, after, limit, now))
+        return await self._read(lambda execute: _peek(execute, self._matches, queue, wanted, after, limit, now))
 
     async def find(self, message_ids: Sequence[str], now: int) -> tuple[MessageView | None, ...]:
         return await self._read(lambda execute: tuple([_find(execute, each, now) for each in message_ids]))
+
+    async def list_blocked(self, after: str, limit: int, now: int) -> tuple[Sequence[MessageView], str | None]:
+        return await self._read(lambda execute: rewriting.list_blocked(execute, after, limit))
+
+    async def rewrite(self, messages: Sequence[MessageView], now: int) -> None:
+        await self._writer.submit(lambda tx: rewriting.rewrite(tx, messages), is_long=True)
+
+    def match_by(self, matcher: Matcher) -> None:
+        self._matches = matcher
 
     # -- moves -------------------------------------------------------------------------------------------------------
 
@@ -239,7 +249,9 @@ class SqliteStore:
         return await self._read(ask)
 
     async def step_moves(self, message_ids: Sequence[str], now: int) -> int | None:
-        return await self._writer.submit(lambda tx: moving.step_moves(tx, list(message_ids), now), is_long=True)
+        return await self._writer.submit(
+            lambda tx: moving.step_moves(tx, list(message_ids), self._matches, now), is_long=True
+        )
 
     # -- records -----------------------------------------------------------------------------------------------------
 
@@ -320,7 +332,7 @@ def _queue(execute: Execute, name: str) -> QueueState:
 
 
 def _peek(
-    execute: Execute, name: str, wanted: MessageFilter, after: int, limit: int, now: int
+    execute: Execute, matcher: Matcher, name: str, wanted: MessageFilter, after: int, limit: int, now: int
 ) -> tuple[list[MessageView], int | None]:
     queue = _queue(execute, name)
     low, high = queue.key_range
@@ -333,7 +345,7 @@ def _peek(
             if len(found) == limit:
                 return found, after
             message = view(execute, name, row, now)
-            if matches(wanted, message):
+            if matcher(wanted, message):
                 found.append(message)
             after, looked_at = message.sequence_number, looked_at + 1
         if len(rows) < most:
