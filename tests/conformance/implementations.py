@@ -14,10 +14,12 @@ from penstock.store import open_store
 from penstock.store.contract import Store
 from penstock.store.memory import MemoryStore
 from penstock.store.postgres import PostgresStore
+from penstock.store.sealed.opening import sealed_with
 from penstock.store.sharded import ShardedStore
 from penstock.store.sqlite import SqliteStore
 from penstock.testing import ManualClock
 from tests.support import postgres, redis_server
+from tests.support.encryption import FIRST_KEY, keyring
 from tests.support.entropy import CountingEntropy
 from tests.support.server import running_server
 from tests.support.world import World
@@ -106,9 +108,21 @@ async def cluster_shards(directory: Path) -> AsyncIterator[Store]:
     await store.aclose()
 
 
+def sealed(open_below: OpenStore) -> OpenStore:
+    """Return what opens a store whose content is sealed."""
+
+    @asynccontextmanager
+    async def open_sealed(directory: Path) -> AsyncIterator[Store]:
+        async with open_below(directory) as store:
+            yield await sealed_with(store, keyring(FIRST_KEY))
+
+    return open_sealed
+
+
 IMPLEMENTATIONS = (
     Implementation("memory", memory_store),
     Implementation("sqlite", sqlite_store, is_kept=True),
+    Implementation("sealed-sqlite", sealed(sqlite_store), is_kept=True),
     Implementation("redis", redis_store, is_kept=True),
     Implementation("redis-shards", redis_shards, is_kept=True, is_sharded=True),
     Implementation("cluster-shards", cluster_shards, is_kept=True, is_sharded=True),
@@ -120,7 +134,11 @@ IMPLEMENTATIONS = (
     *([Implementation("http-redis-shards", redis_shards, is_remote=True)] if EVERY_PAIR else []),
 )
 IN_PROCESS = tuple(each for each in IMPLEMENTATIONS if not each.is_remote)
-COMPARED = (*IN_PROCESS, Implementation("memory-shards", memory_shards, is_sharded=True))
+COMPARED = (
+    *IN_PROCESS,
+    Implementation("memory-shards", memory_shards, is_sharded=True),
+    Implementation("sealed-memory", sealed(memory_store)),
+)
 """What is compared with the memory store; with shards of memory it is quick."""
 STORES = {each.name: each.open_store for each in IN_PROCESS}
 
