@@ -281,6 +281,9 @@ class Shard(Store, Protocol):
         ...
 
 
+RESERVED = "~penstock/"
+"""What a store keeps for itself begins so: records that no caller writes, and queues that none can name."""
+
 PEEK_BUDGET = 10_000
 """How many messages one peek looks at."""
 

@@ -10,9 +10,9 @@ from msgspec import Struct
 
 from penstock.core.effects import Effects, Guard, Record
 from penstock.core.errors import GuardFailed, StoreDamaged
-from penstock.store.contract import Store
+from penstock.store.contract import RESERVED, Store
 
-NOTICE_KEY = "~penstock/sealed"
+NOTICE_KEY = f"{RESERVED}sealed"
 
 _encode = msgspec.json.Encoder().encode
 

@@ -197,7 +197,7 @@ class SealedStore:
 
     async def get_records(self, keys: Sequence[str], now: int) -> tuple[Record | None, ...]:
         found = await self.plain_store.get_records(keys, now)
-        return tuple([None if each is None else self.guarding.opened(each) for each in found])
+        return tuple([None if each is None or each.key == NOTICE_KEY else self.guarding.opened(each) for each in found])
 
     async def find_records(
         self, prefix: str, tag: str | None, after: str, limit: int, now: int, *, is_descending: bool = False
