@@ -10,7 +10,7 @@ from urllib.parse import quote
 from penstock.broker.contract import Broker
 from penstock.broker.local import LocalBroker
 from penstock.client.http import HttpBroker
-from penstock.store import open_store
+from penstock.store import open_plain_store
 from penstock.store.contract import Store
 from penstock.store.memory import MemoryStore
 from penstock.store.postgres import PostgresStore
@@ -86,7 +86,7 @@ async def postgres_store(directory: Path) -> AsyncIterator[Store]:
 
 @asynccontextmanager
 async def redis_store(directory: Path) -> AsyncIterator[Store]:
-    store = await open_store(f"{redis_server.shared_server().url}?tag={quote(str(directory), safe='')}")
+    store = await open_plain_store(f"{redis_server.shared_server().url}?tag={quote(str(directory), safe='')}")
     yield store
     await store.aclose()
 
@@ -94,7 +94,7 @@ async def redis_store(directory: Path) -> AsyncIterator[Store]:
 @asynccontextmanager
 async def redis_shards(directory: Path) -> AsyncIterator[Store]:
     hosts = ",".join(f"127.0.0.1:{server.port}" for server in redis_server.shared_servers())
-    store = await open_store(f"redis://{hosts}?tag={quote(str(directory), safe='')}")
+    store = await open_plain_store(f"redis://{hosts}?tag={quote(str(directory), safe='')}")
     yield store
     await store.aclose()
 
@@ -103,7 +103,7 @@ async def redis_shards(directory: Path) -> AsyncIterator[Store]:
 async def cluster_shards(directory: Path) -> AsyncIterator[Store]:
     hosts = ",".join(f"127.0.0.1:{server.port}" for server in redis_server.shared_cluster())
     tags = ",".join(quote(f"{directory}/{number}", safe="") for number in range(4))
-    store = await open_store(f"redis+cluster://{hosts}?tags={tags}")
+    store = await open_plain_store(f"redis+cluster://{hosts}?tags={tags}")
     yield store
     await store.aclose()
 
@@ -130,6 +130,13 @@ IMPLEMENTATIONS = (
     Implementation("http-memory", memory_store, is_remote=True),
     Implementation("http-sqlite", sqlite_store, is_remote=True),
     Implementation("http-redis", redis_store, is_remote=True),
+    *([Implementation("sealed-redis", sealed(redis_store), is_kept=True)] if EVERY_PAIR else []),
+    *([Implementation("sealed-postgres", sealed(postgres_store), is_kept=True)] if EVERY_PAIR else []),
+    *(
+        [Implementation("sealed-redis-shards", sealed(redis_shards), is_kept=True, is_sharded=True)]
+        if EVERY_PAIR
+        else []
+    ),
     *([Implementation("http-postgres", postgres_store, is_remote=True)] if EVERY_PAIR else []),
     *([Implementation("http-redis-shards", redis_shards, is_remote=True)] if EVERY_PAIR else []),
 )
