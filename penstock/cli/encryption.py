@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from penstock.store.sealed.resealing import Found, Resealing
 
-app = CommandGroup("Encryption of content at rest: make keys, see what is under which, and seal again.")
+app = CommandGroup("Encryption of content at rest: make keys, see what is under which, and seal it again.")
 
 _KINDS = ("messages", "records", "moves", "reasons")
 

@@ -4,7 +4,7 @@ Who keeps messages counts what their senders said, not what sealing adds (``core
 """
 
 MARK = "~sealed1."
-"""What sealed text begins with; then come the key's id, a dot, and base64 without padding."""
+"""What sealed text begins with; then come the key's id, a dot, and base64."""
 
 MARK_BYTES = MARK.encode()
 
@@ -15,7 +15,7 @@ NONCE_BYTES = 12
 TAG_BYTES = 16
 ADDED_BYTES = SALT_BYTES + NONCE_BYTES + TAG_BYTES
 
-_SHORTEST_TEXT = HEADER_LENGTH + -(-ADDED_BYTES * 4 // 3)
+_SHORTEST_TEXT = HEADER_LENGTH + -(-ADDED_BYTES // 3) * 4
 _SHORTEST_BYTES = HEADER_LENGTH + ADDED_BYTES
 
 
@@ -36,7 +36,8 @@ def key_id_of(sealed: str | bytes) -> str | None:
 def bytes_in(text: str) -> int:
     """Return how many bytes a text has in UTF-8; of a sealed one, how many the text has that is sealed in it."""
     if text.startswith(MARK) and len(text) >= _SHORTEST_TEXT:
-        return (len(text) - HEADER_LENGTH) * 3 // 4 - ADDED_BYTES
+        padding = 2 if text.endswith("==") else text.endswith("=")
+        return (len(text) - HEADER_LENGTH) * 3 // 4 - padding - ADDED_BYTES
     return len(text) if text.isascii() else len(text.encode())
 
 

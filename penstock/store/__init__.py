@@ -10,7 +10,6 @@ from penstock.store.contract import Store
 from penstock.store.examination import Examination, together
 from penstock.store.following import FollowingStore, StoreMoved
 from penstock.store.house import House
-from penstock.store.sealed.opening import plain, sealed
 
 log = logging.getLogger("penstock.store")
 
@@ -26,6 +25,8 @@ async def open_store(url: str) -> Store:
         EncryptionKeyMissing: content of the store is sealed with keys that are not here.
         StoreUnavailable, StoreDamaged, StoreTooNew: the store cannot be used.
     """
+    from penstock.store.sealed.opening import sealed
+
     return await sealed(await open_plain_store(url))
 
 
@@ -120,6 +121,8 @@ async def open_house(url: str) -> House:
 
 async def examine(store: Store, url: str) -> Examination:
     """Return what a store that was opened by a URL promises, and what speaks against it."""
+    from penstock.store.sealed.opening import plain
+
     parts, store = urlsplit(url), plain(store)
     if parts.scheme.startswith("redis"):
         from penstock.store.redis import RedisStore

@@ -112,7 +112,9 @@ async def test_nothing_that_is_said_is_on_the_server_and_another_key_takes_over(
         assert (found.messages, found.records) == ({SECOND: 123}, {SECOND: 1})
         assert await seen(world) == was
         kept = await SERVERS[server](plain_store(world))
-        assert kept.count(f"~sealed1.{FIRST}".encode()) <= 3, "the move and the reason; Redis remembers what it answered"
+        assert kept.count(f"~sealed1.{FIRST}".encode()) <= 3, (
+            "the move and the reason; Redis remembers what it answered"
+        )
         world.advance(60)
         assert await world.step_moves() is None
         assert bodies(await world.peek("dead")) == []

@@ -101,7 +101,7 @@ def test_what_is_in_a_sealed_text_can_be_counted(length: int, character: str) ->
     text = character * length
     sealed = Sealing(keyring(FIRST_KEY)).seal_text(text, b"")
     assert bytes_in(sealed) == len(text.encode())
-    assert len(sealed) == HEADER_LENGTH + -(-(len(text.encode()) + ADDED_BYTES) * 4 // 3)
+    assert len(sealed) == HEADER_LENGTH + -(-(len(text.encode()) + ADDED_BYTES) // 3) * 4
 
 
 @pytest.mark.parametrize(("character", "count", "fits"), [("x", 1005, True), ("x", 1006, False), ("ä", 503, False)])
