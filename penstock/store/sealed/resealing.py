@@ -71,6 +71,7 @@ class Resealing:
         self._store: Store = store.plain_store
         self._now_ms = now_ms
         self._told = told
+        self._written_count = 0
         first = store.keys.first
         self._wanted = CLEAR if first is None else first.key_id
 
@@ -88,8 +89,7 @@ class Resealing:
         for _ in range(_MOST_PASSES):
             _, seen = await read_notice(self._store)
             found = await self._pass(rewrites=True)
-            others = [kind for kind in (found.messages, found.records) if set(kind) - {self._wanted}]
-            if not others or found.left_count:
+            if not self._written_count:
                 await self._note(found, seen)
                 return found
         raise StillSealing(
@@ -107,6 +107,7 @@ class Resealing:
     # -- a pass ------------------------------------------------------------------------------------------------------
 
     async def _pass(self, *, rewrites: bool) -> Found:
+        self._written_count = 0
         counts = {kind: Counter[str]() for kind in _KINDS}
         left: list[str] = []
         async for page in self._pages(counts["moves"], left):
@@ -176,6 +177,7 @@ class Resealing:
             except Unopenable as why:
                 left.append(f"Message {message.message_id} of queue {message.queue!r} cannot be opened: {why}.")
         if opened:
+            self._written_count += len(opened)
             await self._sealed.rewrite(opened, self._now_ms())
 
     async def _put(self, records: Sequence[Record], left: list[str]) -> None:
@@ -185,6 +187,7 @@ class Resealing:
             except StoreDamaged as error:
                 left.append(str(error))
                 continue
+            self._written_count += 1
             effects = Effects(guards=(Guard(record.key, record.value),), records=(again,))
             try:
                 await self._store.apply(effects, self._now_ms())

@@ -1,5 +1,6 @@
 """Rotation: what is under which key, and bringing it under the one that seals while others go on, killed or not."""
 
+import base64
 import os
 import signal
 import subprocess
@@ -115,6 +116,21 @@ async def test_what_cannot_be_opened_is_told_and_its_key_still_needed(place: Pla
         assert found.left_count == 3
         assert all(FIRST in each for each in found.left)
         assert set((await read_notice(plain_store(world)))[0].key_ids) == {FIRST, SECOND}
+
+
+async def test_what_can_be_opened_is_brought_under_the_key_though_other_things_cannot(place: Place) -> None:
+    lost = base64.b64encode(bytes(32)).decode()
+    async with place.opened(lost) as world:
+        await world.create("q")
+        await world.send("q", "lost")
+    async with place.opened(FIRST_KEY, lost) as world:
+        await world.send("q", "kept")
+    async with place.opened(SECOND_KEY, FIRST_KEY) as world:
+        found = await resealing(world).reseal()
+        (lost_id,) = keyring(lost).ids
+        assert found.messages == {SECOND: 1, lost_id: 1}
+        assert (found.left_count, lost_id in found.left[0]) == (1, True)
+        assert set((await read_notice(plain_store(world)))[0].key_ids) == {SECOND, lost_id}
 
 
 async def test_encryption_is_turned_off_by_bringing_everything_back(place: Place) -> None:

@@ -1,6 +1,8 @@
 """What is sealed cannot be read in the files, and is as it was for everybody who asks."""
 
 import hashlib
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -9,9 +11,13 @@ from penstock.core.errors import GuardFailed, MessageTooLarge
 from penstock.core.filters import MessageFilter
 from penstock.core.messages import Attribute, Draft
 from penstock.core.operations import GetRecords, ListMoves, PutRecords, Refused, StartMove
-from penstock.core.queues import QueueCounts, RedrivePolicy
+from penstock.core.queues import QueueChanges, QueueCounts, RedrivePolicy
 from penstock.core.sealed import ADDED_BYTES, HEADER_LENGTH, bytes_in, key_id_of
 from penstock.core.settlements import DeadLetter, Settled
+from penstock.store.contract import Store
+from penstock.store.following import FollowingStore, StoreMoved
+from penstock.store.memory import MemoryStore
+from penstock.store.sealed.opening import sealed_with
 from penstock.store.sealed.sealing import Sealing, Unopenable
 from tests.store.sealed.conftest import Place, plain_store
 from tests.support.encryption import FIRST_KEY, SECOND_KEY, keyring
@@ -90,6 +96,31 @@ async def test_moves_look_into_what_is_opened(sealed: World) -> None:
     assert await sealed.step_moves() is None
     assert bodies(await sealed.peek("q")) == ["yes", "yes"]
     assert bodies(await sealed.peek("dead")) == ["no"]
+
+
+async def test_a_store_that_has_moved_is_sealed_and_looked_into_where_it_is_now(tmp_path: Path) -> None:
+    class Left(MemoryStore):
+        has_moved = False
+
+        async def peek(self, *arguments: Any) -> Any:
+            if self.has_moved:
+                raise StoreMoved("there", "there")
+            return await super().peek(*arguments)
+
+    left, next_one = Left(), MemoryStore()
+
+    async def open_next(url: str) -> Store:
+        return next_one
+
+    store = await sealed_with(cast(Store, FollowingStore(left, open_next)), keyring(FIRST_KEY))
+    below = await sealed_with(next_one, keyring(FIRST_KEY))
+    await below.create_queue("q", QueueChanges(), 0, 0)
+    await below.send("q", [Draft("yes", message_id=own_id(1)), Draft("no", message_id=own_id(2))], 0)
+    await store.create_queue("q", QueueChanges(), 0, 0)
+    left.has_moved = True
+    found, _ = await store.peek("q", MessageFilter(text="yes"), 0, 10, 0)
+    assert bodies(found) == ["yes"]
+    await store.aclose()
 
 
 # -- limits ------------------------------------------------------------------------------------------------------------
