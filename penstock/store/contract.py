@@ -124,7 +124,7 @@ class Store(Protocol):
         numbers, in sequence, up to the first that is delayed or in flight, and none while the group is parked; the
         group keeps its turn, and ``look_again_at`` is at the latest when the lease of that delivery ends. Raises,
         also where the queue is paused or full, InvalidRequest unless the group is strictly ordered,
-        ReceiptHandleInvalid, and LeaseLost when the handle is not of the latest delivery or its lease is over.
+        ReceiptHandleInvalid, and NoLongerHeld when the handle is not of the latest delivery or its lease is over.
         """
         ...
 

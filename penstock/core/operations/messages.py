@@ -66,7 +66,7 @@ class Receive(Operation[ReceiveReply], frozen=True, omit_defaults=True):
 
     Raises:
         QueueNotFound: no such queue.
-        LeaseLost: the delivery that is followed is no longer held, now or while waiting.
+        NoLongerHeld: the delivery that is followed is no longer held, now or while waiting.
         ReceiptHandleInvalid, InvalidRequest: it is none of this queue, or of no strictly ordered group.
     """
 
