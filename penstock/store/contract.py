@@ -163,7 +163,8 @@ class Store(Protocol):
         self, queue: str, wanted: MessageFilter, after: int, limit: int, now: int
     ) -> tuple[Sequence[MessageView], int | None]:
         """Return matching messages by sequence number and where to go on (``None``: that was all). Looks at a bounded
-        number of messages in one call (``PEEK_BUDGET``). Raises QueueNotFound."""
+        number of messages in one call (``PEEK_BUDGET``), and ends when those found have ``PEEK_BYTES``. Raises
+        QueueNotFound."""
         ...
 
     async def find(self, message_ids: Sequence[str], now: int) -> tuple[MessageView | None, ...]:
@@ -286,6 +287,9 @@ RESERVED = "~penstock/"
 
 PEEK_BUDGET = 10_000
 """How many messages one peek looks at."""
+
+PEEK_BYTES = 4 << 20
+"""A peek ends with the message with which those found have so many bytes, as limits count them."""
 
 EVENTS_KEPT = 100_000
 """How many events a store keeps; older ones are swept."""

@@ -190,7 +190,7 @@ class Peek(Operation[MessagesReply], frozen=True, omit_defaults=True):
     Attributes:
         filter: which.
         after: only sequence numbers after this one.
-        limit: at most so many, 1 to 1000.
+        limit: at most so many, 1 to 1000. A page also ends with the message with which it has 4 MiB.
     """
 
     queue: str

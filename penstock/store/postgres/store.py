@@ -17,8 +17,9 @@ from penstock.core.operations import ApplyReply, IdOutcome, SendOutcome
 from penstock.core.queues import GroupView, QueueChanges, QueueDescription
 from penstock.core.refusals import queue_not_found
 from penstock.core.settlements import GiveBack, Settlement, SettleOutcome
-from penstock.store.contract import EVERY_GROUP, PEEK_BUDGET, Received, WakeupListener, wakeup_name
+from penstock.store.contract import EVERY_GROUP, Received, WakeupListener, wakeup_name
 from penstock.store.examination import Examination
+from penstock.store.peeking import Page
 from penstock.store.postgres import examining, ids, moving, queues, records, rewriting, upkeep
 from penstock.store.postgres.changes import Changes, Transaction
 from penstock.store.postgres.connecting import LOST, Connections, translate
@@ -29,8 +30,6 @@ from penstock.store.postgres.rows import SEQUENCE_MASK, description, event, held
 from penstock.store.postgres.schema import bring_up_to_date
 from penstock.store.postgres.wakeups import Wakeups
 from penstock.store.postgres.writer import Writer
-
-_PEEK_CHUNK = 500
 
 
 class PostgresStore:
@@ -310,23 +309,16 @@ async def _peek(
 ) -> tuple[list[MessageView], int | None]:
     if await tx.value("queue_number", name) is None:
         raise queue_not_found(name)
-    found: list[MessageView] = []
-    after = min(max(after, 0), SEQUENCE_MASK)
-    looked_at = 0
-    while looked_at < PEEK_BUDGET:
-        most = min(_PEEK_CHUNK, PEEK_BUDGET - looked_at, limit + 1 if wanted == MessageFilter() else _PEEK_CHUNK)
-        rows = await tx.rows("messages_after", name, after, most, SEQUENCE_MASK)
+    page = Page(wanted, matcher, after, limit)
+    while True:
+        most = page.chunk()
+        rows = await tx.rows("messages_after", name, min(page.after, SEQUENCE_MASK), most, SEQUENCE_MASK)
         for row in rows:
-            if len(found) == limit:
-                return found, after
-            message = view(row, now)
-            if matcher(wanted, message):
-                found.append(message)
-            after, looked_at = message.sequence_number, looked_at + 1
+            if page.is_full:
+                return page.found, page.after
+            page.look_at(view(row, now))
         if len(rows) < most:
-            return found, None
-    more = await tx.row("messages_after", name, after, 1, SEQUENCE_MASK)
-    return found, None if more is None else after
+            return page.found, None
 
 
 async def _find(tx: Transaction, message_ids: Sequence[str], now: int) -> tuple[MessageView | None, ...]:

@@ -21,7 +21,8 @@ from penstock.core.operations import ApplyReply, IdOutcome, SendOutcome
 from penstock.core.queues import GroupView, QueueChanges, QueueDescription
 from penstock.core.refusals import queue_not_found
 from penstock.core.settlements import Settlement, SettleOutcome
-from penstock.store.contract import PEEK_BUDGET, Received, WakeupListener
+from penstock.store.contract import Received, WakeupListener
+from penstock.store.peeking import Page
 from penstock.store.sqlite import effects, integrity, moving, queues, records, rewriting, settling, upkeep
 from penstock.store.sqlite.connection import TRANSLATED, Durability, open_reader, open_writer, translate
 from penstock.store.sqlite.ids import KEY_SHIFT, SEQUENCE_MASK, to_blob, to_text
@@ -37,7 +38,6 @@ from penstock.store.sqlite.wakeups import Wakeups
 from penstock.store.sqlite.writer import Writer
 
 T = TypeVar("T")
-_PEEK_CHUNK = 200
 _MOST_EFFECTS_AT_ONCE = 500
 """More of them would keep the event loop for tens of milliseconds."""
 _FAULTS_SHOWN = 5
@@ -334,24 +334,17 @@ def _queue(execute: Execute, name: str) -> QueueState:
 def _peek(
     execute: Execute, matcher: Matcher, name: str, wanted: MessageFilter, after: int, limit: int, now: int
 ) -> tuple[list[MessageView], int | None]:
-    queue = _queue(execute, name)
-    low, high = queue.key_range
-    found: list[MessageView] = []
-    looked_at = 0
-    while looked_at < PEEK_BUDGET:
-        most = min(_PEEK_CHUNK, PEEK_BUDGET - looked_at)
-        rows = execute(SQL["messages_after"], (low | min(max(after, 0), SEQUENCE_MASK), high, most)).fetchall()
+    low, high = _queue(execute, name).key_range
+    page = Page(wanted, matcher, after, limit)
+    while True:
+        most = page.chunk()
+        rows = execute(SQL["messages_after"], (low | min(page.after, SEQUENCE_MASK), high, most)).fetchall()
         for row in rows:
-            if len(found) == limit:
-                return found, after
-            message = view(execute, name, row, now)
-            if matcher(wanted, message):
-                found.append(message)
-            after, looked_at = message.sequence_number, looked_at + 1
+            if page.is_full:
+                return page.found, page.after
+            page.look_at(view(execute, name, row, now))
         if len(rows) < most:
-            return found, None
-    more = execute(SQL["oldest_sent_at"], (low | after, high)).fetchone()
-    return found, None if more is None else after
+            return page.found, None
 
 
 def _find(execute: Execute, message_id: str, now: int) -> MessageView | None:
