@@ -1,7 +1,8 @@
 """Deliveries that cannot be opened: they are let go of, uncounted, for a while, and others are handed out meanwhile.
 
 Nothing is done to them, so that they come when their key is back. In a strict group what comes behind waits too: its
-order was promised. Whoever receives is told once of each, by this process (decision 0009).
+order was promised. Whoever receives is told once of each, by this process (decision 0009), and of a key that is not
+here once for each queue.
 """
 
 import asyncio
@@ -43,7 +44,7 @@ class PassingOver:
     def __init__(self, store: Store, queues: Queues) -> None:
         self._store = store
         self._queues = queues
-        self._told: set[str] = set()
+        self._told: set[tuple[str, str]] = set()
 
     async def received(
         self,
@@ -79,7 +80,7 @@ class PassingOver:
             # who is not there any more holds nothing
             await asyncio.shield(self._give_back(queue, received.deliveries, 0, now))
             raise
-        errors = [unopenable(queue, each, why) for each, why in closed if self._is_news(each.message_id)]
+        errors = [unopenable(queue, each, why) for each, why in closed if self._is_news(queue, each, why)]
         for error in errors:
             log.error("%s %s", error, error.problem.hint)
         left = tuple([each for each in opened if each not in behind])
@@ -94,10 +95,11 @@ class PassingOver:
             with contextlib.suppress(PenstockError):
                 await self._store.settle([Settlement(queue, each.receipt_handle, action) for each in deliveries], now)
 
-    def _is_news(self, message_id: str) -> bool:
-        if message_id in self._told:
+    def _is_news(self, queue: str, message: Delivery, why: Unopenable) -> bool:
+        what = (queue, message.message_id if why.missing is None else why.missing)
+        if what in self._told:
             return False
         if len(self._told) >= _MOST_TOLD:
             self._told.clear()
-        self._told.add(message_id)
+        self._told.add(what)
         return True

@@ -17,7 +17,15 @@ _MOST_UNDER_ONE_SALT = 1 << 28
 
 
 class Unopenable(Exception):
-    """Something is sealed and cannot be opened. The text says why, to be put behind a comma; never a key or content."""
+    """Something is sealed and cannot be opened. The text says why, to be put behind a colon; never a key or content.
+
+    Attributes:
+        missing: the id of the key, where that is not here.
+    """
+
+    def __init__(self, why: str, missing: str | None = None) -> None:
+        super().__init__(why)
+        self.missing = missing
 
 
 class Sealing:
@@ -101,7 +109,7 @@ class Sealing:
     def _key(self, key_id: str) -> EncryptionKey:
         key = self.keys.find(key_id)
         if key is None:
-            raise Unopenable(f"it was sealed with key {key_id}, which is not here")
+            raise Unopenable(f"it was sealed with key {key_id}, which is not here", key_id)
         return key
 
 

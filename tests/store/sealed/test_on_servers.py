@@ -15,16 +15,17 @@ from penstock.core.messages import Attribute, Draft
 from penstock.core.operations import PutRecords, StartMove
 from penstock.core.queues import RedrivePolicy
 from penstock.core.settlements import DeadLetter
+from penstock.store import examine, open_store
 from penstock.store.contract import Store
 from penstock.store.postgres.transactional import statement
 from penstock.store.redis import RedisStore
 from penstock.store.redis.keys import prefix
-from penstock.store.sealed.opening import sealed_with
+from penstock.store.sealed.opening import VARIABLE, encryption_of, sealed_with
 from penstock.store.sharded import ShardedStore
 from penstock.testing import ManualClock
 from tests.conformance.implementations import STORES
 from tests.store.sealed.conftest import plain_store, resealing
-from tests.support import postgres
+from tests.support import postgres, redis_server
 from tests.support.encryption import FIRST_KEY, SECOND_KEY, keyring
 from tests.support.entropy import CountingEntropy, own_id
 from tests.support.world import World, bodies
@@ -121,6 +122,23 @@ async def test_nothing_that_is_said_is_on_the_server_and_another_key_takes_over(
     async with sealed_world(server, tmp_path, SECOND_KEY) as world:
         world.advance(60)
         assert len(await world.receive("q", 1000)) == 121
+
+
+@pytest.mark.parametrize("server", ["redis", "postgres"])
+async def test_what_a_sealed_store_promises_is_what_its_server_does(
+    server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = redis_server.shared_server() if server == "redis" else postgres.shared_server()
+    url = f"{running.url}?tag=examined" if server == "redis" else f"{running.url}?schema={postgres.SCHEMA}"
+    monkeypatch.setenv(VARIABLE, FIRST_KEY)
+    if server == "postgres":
+        postgres.wipe(running.url, postgres.SCHEMA)
+    store = await open_store(url)
+    try:
+        assert await encryption_of(store) is not None
+        assert (await examine(store, url)).durability != "unknown"
+    finally:
+        await store.aclose()
 
 
 async def test_what_postgresql_sends_itself_is_in_the_clear_until_it_is_resealed(tmp_path: Path) -> None:

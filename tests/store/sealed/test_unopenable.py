@@ -148,6 +148,21 @@ async def test_moves_leave_what_cannot_be_opened_where_they_would_look_into_it(s
     assert await sealed.counts("q") == QueueCounts(1, 0, 0)
 
 
+async def test_a_queue_full_of_what_cannot_be_opened_is_told_of_once_and_gone_through(place: Place) -> None:
+    async with place.opened(FIRST_KEY) as world:
+        await world.create("q")
+        await world.send("q", *map(str, range(50)))
+    async with place.opened(SECOND_KEY, FIRST_KEY) as world:
+        await world.send("q", "new")
+    async with place.opened(SECOND_KEY) as world:
+        with pytest.raises(StoreDamaged, match="which is not here"):
+            await world.receive("q", 10)
+        assert await world.receive("q", 10) == ()
+        poll = await world.long_poll("q", 1)
+        assert await world.reply(poll) == ["new"]
+        assert await world.counts("q") == QueueCounts(0, 50, 1)
+
+
 async def test_content_under_a_key_that_is_not_here_waits_for_it(
     place: Place, caplog: pytest.LogCaptureFixture
 ) -> None:
