@@ -5,6 +5,8 @@ begun again: what was done needs only be read then. What moves on meanwhile is m
 more until a pass finds nothing.
 """
 
+import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
@@ -181,18 +183,22 @@ class Resealing:
             await self._sealed.rewrite(opened, self._now_ms())
 
     async def _put(self, records: Sequence[Record], left: list[str]) -> None:
+        """Put records again, all at once, so that one commit may keep them."""
+        steps = []
         for record in records:
             try:
                 again = self._sealed.guarding.sealed(self._sealed.guarding.opened(record))
             except StoreDamaged as error:
                 left.append(str(error))
                 continue
-            self._written_count += 1
-            effects = Effects(guards=(Guard(record.key, record.value),), records=(again,))
-            try:
-                await self._store.apply(effects, self._now_ms())
-            except GuardFailed:
-                continue  # somebody has put another one meanwhile
+            steps.append(Effects(guards=(Guard(record.key, record.value),), records=(again,)))
+        self._written_count += len(steps)
+        await asyncio.gather(*map(self._apply, steps))
+
+    async def _apply(self, effects: Effects) -> None:
+        # where it fails, somebody has put another one meanwhile
+        with contextlib.suppress(GuardFailed):
+            await self._store.apply(effects, self._now_ms())
 
 
 def _key_of(kept: str | bytes) -> str:
