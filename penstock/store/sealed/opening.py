@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from msgspec import Struct
 
-from penstock.core.errors import InvalidRequest, PenstockError
+from penstock.core.errors import InvalidRequest, PenstockError, StoreUnavailable
 from penstock.store.contract import Store
 from penstock.store.sealed.notice import note_key, read_notice
 
@@ -71,7 +71,10 @@ async def sealed_with(store: Store, keys: "Keyring") -> Store:
 
     await _check(store, keys.ids)
     if keys.first is not None:
-        await note_key(store, keys.first.key_id)
+        try:
+            await note_key(store, keys.first.key_id)
+        except StoreUnavailable:
+            log.warning("The store cannot be told now which key it is sealed with; the next process tells it.")
     return cast(Store, SealedStore(store, keys))
 
 
@@ -127,8 +130,15 @@ async def encryption_of(store: Store) -> Encryption | None:
 
 
 async def _check(store: Store, key_ids: tuple[str, ...]) -> None:
-    """Refuse a store of which nothing could be opened; warn of one of which something could not."""
-    needed = (await read_notice(store))[0].key_ids
+    """Refuse a store of which nothing could be opened; warn of one of which something could not.
+
+    Where the shard that knows is away, the others serve all the same.
+    """
+    try:
+        needed = (await read_notice(store))[0].key_ids
+    except StoreUnavailable as error:
+        log.warning("Which keys the store is sealed with is not known now: %s", error)
+        return
     missing = [each for each in needed if each not in key_ids]
     if not missing:
         return

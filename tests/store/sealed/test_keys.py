@@ -2,12 +2,15 @@
 
 import base64
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from penstock.core.effects import Record
-from penstock.core.errors import InvalidRequest
+from penstock.core.errors import InvalidRequest, StoreUnavailable
+from penstock.core.messages import Draft
 from penstock.core.operations import DeleteRecords, FindRecords, GetRecords, PutRecords
+from penstock.core.queues import QueueChanges
 from penstock.store import open_store
 from penstock.store.memory import MemoryStore
 from penstock.store.sealed.keys import keyring_of
@@ -15,6 +18,7 @@ from penstock.store.sealed.notice import NOTICE_KEY
 from penstock.store.sealed.opening import FILE_VARIABLE, VARIABLE, EncryptionKeyMissing, encryption_of, plain, sealed
 from tests.store.sealed.conftest import Place, plain_store
 from tests.support.encryption import FIRST_KEY, SECOND_KEY, environment, keyring
+from tests.support.entropy import own_id
 from tests.support.world import World
 
 
@@ -81,6 +85,28 @@ def test_a_key_may_be_written_in_either_alphabet_and_without_padding() -> None:
     secret = bytes(range(224, 256))
     written = [base64.b64encode(secret).decode(), base64.urlsafe_b64encode(secret).decode().rstrip("=")]
     assert len({keyring_of(each, "The test").ids for each in written}) == 1
+
+
+@pytest.mark.parametrize("keys", [(), (FIRST_KEY,)])
+async def test_a_store_whose_shard_that_knows_is_away_is_opened_all_the_same(
+    keys: tuple[str, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    class Away(MemoryStore):
+        is_away = True
+
+        async def get_records(self, *arguments: Any) -> Any:
+            if self.is_away:
+                raise StoreUnavailable("The shard is away.")
+            return await super().get_records(*arguments)
+
+    store = Away()
+    opened = await sealed(store, environment(*keys) if keys else {})
+    assert "not known now: The shard is away." in caplog.text
+    store.is_away = False
+    await opened.create_queue("q", QueueChanges(), 0, 0)
+    await opened.send("q", [Draft("body", message_id=own_id(1))], 0)
+    (delivery,) = (await opened.receive("q", [bytes(12)], None, 0)).deliveries
+    assert delivery.body == "body"
 
 
 def test_nothing_shows_a_key() -> None:
