@@ -1,5 +1,6 @@
 """Rotation: what is under which key, and bringing it under the one that seals while others go on, killed or not."""
 
+import asyncio
 import base64
 import os
 import signal
@@ -219,3 +220,44 @@ async def test_a_rotation_that_is_killed_goes_on_when_it_is_begun_again(place: P
         found = await resealing(world).reseal()
         assert (found.messages, found.records) == ({SECOND: COUNT + 4}, {SECOND: 250})
         assert await everything(world) == was
+
+
+async def test_nothing_is_lost_or_doubled_while_others_send_receive_and_move(place: Place) -> None:
+    async with place.opened(FIRST_KEY) as world:
+        await world.create("dead")
+        await world.create("q", redrive=RedrivePolicy("dead", 2))
+        await world.create("fifo", is_fifo=True)
+        await world.send("q", *(f"old {number}" for number in range(300)))
+        await world.send_drafts(
+            "fifo", *(Draft(f"old {n:03}", group_id=f"g{n % 5}", deduplication_id=f"o{n}") for n in range(300))
+        )
+    seen: list[str] = []
+    in_order: list[str] = []
+    async with place.opened(SECOND_KEY, FIRST_KEY) as busy, place.opened(SECOND_KEY, FIRST_KEY) as other:
+
+        async def be_busy() -> None:
+            for number in range(40):
+                await busy.send("q", f"new {number}")
+                held = await busy.receive("q", 7)
+                dead, *done = held
+                await busy.settle("q", dead, DeadLetter("no"))
+                assert await busy.delete("q", *done) == [Settled.DONE] * len(done)
+                seen.extend(bodies(done))
+                ordered = await busy.receive("fifo", 6)
+                assert await busy.delete("fifo", *ordered) == [Settled.DONE] * len(ordered)
+                in_order.extend(bodies(ordered))
+                if number % 20 == 10:
+                    await busy.perform(StartMove("dead", "q"))
+                    await busy.step_moves()
+
+        resealed = asyncio.ensure_future(resealing(other).reseal())
+        await be_busy()
+        await resealed
+        found = await resealing(other).look()
+        assert set(found.messages) <= {SECOND}
+        left = [each.body for queue in ("q", "dead") for each in await busy.peek(queue)]
+        assert sorted(seen + left) == sorted([f"old {n}" for n in range(300)] + [f"new {n}" for n in range(40)])
+        in_order += bodies(await busy.peek("fifo"))
+        for group in range(5):
+            mine = [each for each in in_order if int(each[4:]) % 5 == group]
+            assert mine == [f"old {n:03}" for n in range(group, 300, 5)]
