@@ -34,6 +34,7 @@ from penstock.server.options import (
     ServerOptions,
     is_loopback,
 )
+from penstock.store.sealed.opening import FILE_VARIABLE, VARIABLE
 
 __all__ = ["ConfigurationInvalid", "Settings", "check_exposure", "load", "queue_changes"]
 
@@ -174,7 +175,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 _OPTIONS = frozenset(ServerOptions.__struct_fields__) - {"keys", "master_keys"}
 _NAMES = frozenset(Settings.__struct_fields__)
 _IN_FILE_ONLY = frozenset({"queues"})
-_OTHER_VARIABLES = frozenset({"PENSTOCK_CONFIG", "PENSTOCK_URL", "PENSTOCK_KEY"})
+_OTHER_VARIABLES = frozenset({"PENSTOCK_CONFIG", "PENSTOCK_URL", "PENSTOCK_KEY", VARIABLE, FILE_VARIABLE})
 _OF_KUBERNETES = re.compile(r"PENSTOCK(?:_[A-Z0-9_]+)?_(?:SERVICE_(?:HOST|PORT)(?:_\w+)?|PORT_\d+_\w+)")
 """Variables that Kubernetes sets for a service called ``penstock``; ``PENSTOCK_PORT=tcp://...`` is one too."""
 

@@ -13,6 +13,7 @@ from penstock.core.operations import (
     Cancel,
     CreateQueue,
     DeleteMessages,
+    DeleteRecords,
     Find,
     FindRecords,
     ListGroups,
@@ -32,6 +33,7 @@ from penstock.core.operations import (
 )
 from penstock.core.queues import QUEUE_NAME, QueueChanges
 from penstock.core.settlements import ChangeVisibility, GiveBack
+from penstock.store.contract import RESERVED
 
 LONGEST_SECONDS = 100 * 366 * 86_400
 """No duration is longer than a hundred years."""
@@ -165,6 +167,12 @@ def _(operation: PutRecords) -> None:
 
 
 @validate.register
+def _(operation: DeleteRecords) -> None:
+    for key in operation.keys:
+        _free(key)
+
+
+@validate.register
 def _(operation: StartMove) -> None:
     if operation.rate_per_second is not None:
         _between(operation.rate_per_second, 1, 1_000_000, "rate_per_second")
@@ -201,6 +209,7 @@ def _effects(effects: Effects) -> None:
         _text(guard.key, "key")
     for key in effects.forgets:
         _text(key, "key")
+        _free(key)
     for follow_up in effects.sends:
         _draft(follow_up.message)
     for join in effects.joins:
@@ -218,8 +227,16 @@ def _effects(effects: Effects) -> None:
 
 def _record(record: Record) -> None:
     _text(record.key, "key")
+    _free(record.key)
     if record.expires_at is not None:
         _between(record.expires_at, 0, _FARTHEST_INSTANT, "expires_at")
+
+
+def _free(key: str) -> None:
+    if key.startswith(RESERVED):
+        raise InvalidRequest(
+            f"Records that begin with {RESERVED} are the store's own.", hint="Name others.", field="key"
+        )
 
 
 def _settings(queue: str, changes: QueueChanges) -> None:

@@ -7,7 +7,7 @@ import shutil
 import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import unquote, urlsplit
 
 from msgspec import Struct
@@ -18,6 +18,9 @@ from penstock.config import KeySettings, Settings
 from penstock.core.errors import PenstockError
 from penstock.server.options import is_loopback
 from penstock.store.examination import Examination
+
+if TYPE_CHECKING:
+    from penstock.store.sealed.opening import Encryption
 
 Verdict = Literal["ok", "warning", "failed"]
 
@@ -116,12 +119,13 @@ def _strength(key: KeySettings) -> Finding:
 
 def _store(settings: Settings) -> Iterator[Finding]:
     from penstock.store import examine, open_store, without_password
+    from penstock.store.sealed.opening import encryption_of
 
-    async def open_and_write() -> Examination:
+    async def open_and_write() -> "tuple[Examination, Encryption | None]":
         store = await open_store(settings.store_url)
         try:
             await store.check()
-            return await examine(store, settings.store_url)
+            return await examine(store, settings.store_url), await encryption_of(store)
         finally:
             await store.aclose()
 
@@ -129,13 +133,29 @@ def _store(settings: Settings) -> Iterator[Finding]:
         yield _makeable(Path(settings.data_directory))
         return
     try:
-        examination = asyncio.run(open_and_write())
+        examination, encryption = asyncio.run(open_and_write())
     except PenstockError as error:
         yield _failed("store", error)
         return
     yield Finding("store", "ok", f"{without_password(settings.store_url)} can be read and written")
     for concern in examination.concerns:
         yield Finding("durability", "warning", concern.found, concern.hint)
+    yield _encryption(encryption)
+
+
+def _encryption(found: "Encryption | None") -> Finding:
+    if found is None:
+        return Finding("encryption", "ok", "off: content is kept as it is sent")
+    seals = "new content is kept in the clear" if found.seals is None else f"content is sealed with key {found.seals}"
+    if found.missing:
+        ids = ", ".join(found.missing)
+        return Finding(
+            "encryption",
+            "warning",
+            f"{seals}; some may be sealed with {ids}, which is not given here and will not be opened",
+            "Give that key too, or see with `penstock encryption status` how much there is.",
+        )
+    return Finding("encryption", "ok", f"{seals}; keys given: {', '.join(found.opens)}")
 
 
 def _makeable(directory: Path) -> Finding:

@@ -20,6 +20,7 @@ MEANINGS = {
 
 _OF_CODES = {
     "configuration_invalid": WRONG_USE,
+    "encryption_key_missing": REFUSED,
     "app_not_loaded": WRONG_USE,
     "not_found": NOT_FOUND,
     "queue_not_found": NOT_FOUND,

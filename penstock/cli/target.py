@@ -59,7 +59,7 @@ class Target(NamedTuple):
         from penstock.connect import open_broker
 
         if self.store is not None:
-            _must_exist(self.store)
+            must_exist(self.store)
         broker = await open_broker(self.store or self.url or DEFAULT_URL, key=self.key, is_kept_up=is_kept_up)
         try:
             yield broker
@@ -75,7 +75,7 @@ def target(url: Url = None, store: StoreUrl = None, key: KeyPair = None) -> Targ
 At = Annotated[Target, Gathered(target, order=2)]
 
 
-def _must_exist(store: str) -> None:
+def must_exist(store: str) -> None:
     """Refuse to make an empty store where somebody expects messages."""
     from penstock.core.errors import InvalidRequest, StoreUnavailable
 

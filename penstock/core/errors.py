@@ -103,7 +103,7 @@ class LeaseTooLong(PenstockError):
     fault = "caller"
 
 
-class LeaseLost(PenstockError):
+class NoLongerHeld(PenstockError):
     """The receipt handle no longer holds the message."""
 
     code = "lease_lost"

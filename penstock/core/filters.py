@@ -39,6 +39,10 @@ class MessageFilter(Struct, frozen=True, omit_defaults=True):
     message_ids: tuple[str, ...] | None = None
 
 
+Matcher = Callable[[MessageFilter, MessageView], bool]
+"""Tells whether a message that is kept meets every condition."""
+
+
 def matches(wanted: MessageFilter, message: MessageView) -> bool:
     """Return whether a message meets every condition."""
     return (

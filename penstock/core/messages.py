@@ -5,6 +5,8 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from penstock.core.sealed import bytes_in, length_of
+
 DEFAULT_PRIORITY = 0
 HIGHEST_PRIORITY = 9
 
@@ -121,16 +123,16 @@ class Delivery(Struct, frozen=True, omit_defaults=True):
 def size_of(body: str, *attribute_maps: Mapping[str, Attribute]) -> int:
     """Return the size in bytes that limits count: body plus attribute names, types and values, in UTF-8.
 
-    Source: SQS developer guide, "Message quotas".
+    Source: SQS developer guide, "Message quotas". Of what is sealed, what is in it counts.
     """
-    size = len(body) if body.isascii() else len(body.encode())
+    size = bytes_in(body)
     for attributes in attribute_maps:
         for name, attribute in attributes.items():
             size += len(name.encode()) + len(attribute.data_type.encode())
             if attribute.string_value is not None:
-                size += len(attribute.string_value.encode())
+                size += bytes_in(attribute.string_value)
             if attribute.binary_value is not None:
-                size += len(attribute.binary_value)
+                size += length_of(attribute.binary_value)
     return size
 
 

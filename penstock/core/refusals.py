@@ -3,10 +3,10 @@
 from penstock.core.errors import (
     GuardFailed,
     InvalidRequest,
-    LeaseLost,
     LeaseTooLong,
     MoveConflict,
     MoveNotFound,
+    NoLongerHeld,
     PurgeInProgress,
     QueueConflict,
     QueueDeletedRecently,
@@ -52,9 +52,9 @@ def lease_too_long(most_seconds: float) -> LeaseTooLong:
     )
 
 
-def lease_lost(field: str) -> LeaseLost:
+def lease_lost(field: str) -> NoLongerHeld:
     """The error of naming a delivery that is no longer held."""
-    return LeaseLost(
+    return NoLongerHeld(
         "The lease of this delivery is over.",
         hint="The message is received again, or was, or is gone; use the receipt handle of its latest delivery.",
         field=field,

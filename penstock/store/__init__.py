@@ -15,7 +15,23 @@ log = logging.getLogger("penstock.store")
 
 
 async def open_store(url: str) -> Store:
-    """Open the store a URL names; a store's code is imported only when it is asked for.
+    """Open the store a URL names, sealed if the environment has keys for that (``store.sealed``).
+
+    Args:
+        url: as ``open_plain_store`` takes it.
+
+    Raises:
+        InvalidRequest: the URL names none, or the keys cannot be read.
+        EncryptionKeyMissing: content of the store is sealed with keys that are not here.
+        StoreUnavailable, StoreDamaged, StoreTooNew: the store cannot be used.
+    """
+    from penstock.store.sealed.opening import sealed
+
+    return await sealed(await open_plain_store(url))
+
+
+async def open_plain_store(url: str) -> Store:
+    """Open the store a URL names, to see it as it is kept; a store's code is imported only when it is asked for.
 
     Args:
         url: ``sqlite:///relative/path.db``, ``sqlite:////absolute/path.db``, with ``?durability=full`` (default) or
@@ -42,8 +58,8 @@ async def open_store(url: str) -> Store:
             opened = await SqliteStore.open(Path(unquote(parts.path[1:])), durability=cast(Any, durability))
         except StoreMoved as moved:
             log.warning("%s %s", moved, moved.problem.hint)
-            return await open_store(moved.url)
-        return cast(Store, FollowingStore(opened, open_store))
+            return await open_plain_store(moved.url)
+        return cast(Store, FollowingStore(opened, open_plain_store))
     if parts.scheme.startswith("redis"):
         try:
             from penstock.store.redis import RedisStore
@@ -89,7 +105,7 @@ async def open_house(url: str) -> House:
         from penstock.store.sqlite.house import SqliteHouse
 
         return await SqliteHouse.open(url)
-    store = await open_store(url)
+    store = await open_plain_store(url)
     try:
         if scheme.startswith("redis"):
             from penstock.store.redis.house import RedisHouse
@@ -105,7 +121,9 @@ async def open_house(url: str) -> House:
 
 async def examine(store: Store, url: str) -> Examination:
     """Return what a store that was opened by a URL promises, and what speaks against it."""
-    parts = urlsplit(url)
+    from penstock.store.sealed.opening import plain
+
+    parts, store = urlsplit(url), plain(store)
     if parts.scheme.startswith("redis"):
         from penstock.store.redis import RedisStore
         from penstock.store.sharded import ShardedStore

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from penstock.core.effects import Effects, Record
 from penstock.core.events import Event
-from penstock.core.filters import MessageFilter
+from penstock.core.filters import Matcher, MessageFilter
 from penstock.core.messages import Delivery, Draft, MessageView
 from penstock.core.moves import Move
 from penstock.core.operations import ApplyReply, IdOutcome, SendOutcome
@@ -124,7 +124,7 @@ class Store(Protocol):
         numbers, in sequence, up to the first that is delayed or in flight, and none while the group is parked; the
         group keeps its turn, and ``look_again_at`` is at the latest when the lease of that delivery ends. Raises,
         also where the queue is paused or full, InvalidRequest unless the group is strictly ordered,
-        ReceiptHandleInvalid, and LeaseLost when the handle is not of the latest delivery or its lease is over.
+        ReceiptHandleInvalid, and NoLongerHeld when the handle is not of the latest delivery or its lease is over.
         """
         ...
 
@@ -163,11 +163,27 @@ class Store(Protocol):
         self, queue: str, wanted: MessageFilter, after: int, limit: int, now: int
     ) -> tuple[Sequence[MessageView], int | None]:
         """Return matching messages by sequence number and where to go on (``None``: that was all). Looks at a bounded
-        number of messages in one call (``PEEK_BUDGET``). Raises QueueNotFound."""
+        number of messages in one call (``PEEK_BUDGET``), and ends when those found have ``PEEK_BYTES``. Raises
+        QueueNotFound."""
         ...
 
     async def find(self, message_ids: Sequence[str], now: int) -> tuple[MessageView | None, ...]:
         """Return messages by id, blocked ones included."""
+        ...
+
+    async def list_blocked(self, after: str, limit: int, now: int) -> tuple[Sequence[MessageView], str | None]:
+        """Return about ``limit`` of the messages that joins hold, in no order, and where to go on (``None``: that was
+        all; ``after`` is empty to begin with). One that is held all the while comes once or more."""
+        ...
+
+    async def rewrite(self, messages: Sequence[MessageView], now: int) -> None:
+        """Put what messages say in other words that mean the same, blocked ones too: body and attributes of those that
+        are still kept, by their ids, are replaced, and nothing else of them. Nobody notices: no wake-up, no event."""
+        ...
+
+    def match_by(self, matcher: Matcher) -> None:
+        """Let ``matcher`` judge what peeks and moves look for, in place of ``core.filters.matches``; it may be called
+        from another thread."""
         ...
 
     # -- moves -------------------------------------------------------------------------------------------------------
@@ -266,8 +282,14 @@ class Shard(Store, Protocol):
         ...
 
 
+RESERVED = "~penstock/"
+"""What a store keeps for itself begins so: records that no caller writes, and queues that none can name."""
+
 PEEK_BUDGET = 10_000
 """How many messages one peek looks at."""
+
+PEEK_BYTES = 4 << 20
+"""A peek ends with the message with which those found have so many bytes, as limits count them."""
 
 EVENTS_KEPT = 100_000
 """How many events a store keeps; older ones are swept."""

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from penstock.core.errors import PenstockError
+from penstock.core.filters import Matcher, matches
 from penstock.store.contract import EVERY_GROUP, Store, WakeupListener, wakeup_name
 
 log = logging.getLogger("penstock.store")
@@ -49,6 +50,7 @@ class FollowingStore:
         self._open_next = open_next
         self._before: list[Store] = []
         self._listeners: list[WakeupListener] = []
+        self._matcher: Matcher = matches
         self._following = asyncio.Lock()
         for verb in VERBS:
             setattr(self, verb, partial(self._ask, verb))
@@ -67,6 +69,7 @@ class FollowingStore:
                 return
             log.warning("%s %s", moved, moved.problem.hint)
             store = await self._open_next(moved.url)
+            store.match_by(self._matcher)
             for listener in self._listeners:
                 store.listen(listener)
             self._before.append(left)
@@ -80,6 +83,10 @@ class FollowingStore:
     def listen(self, listener: WakeupListener) -> None:
         self._listeners.append(listener)
         self.store.listen(listener)
+
+    def match_by(self, matcher: Matcher) -> None:
+        self._matcher = matcher
+        self.store.match_by(matcher)
 
     async def aclose(self) -> None:
         for store in (*self._before, self.store):

@@ -10,14 +10,16 @@ from urllib.parse import quote
 from penstock.broker.contract import Broker
 from penstock.broker.local import LocalBroker
 from penstock.client.http import HttpBroker
-from penstock.store import open_store
+from penstock.store import open_plain_store
 from penstock.store.contract import Store
 from penstock.store.memory import MemoryStore
 from penstock.store.postgres import PostgresStore
+from penstock.store.sealed.opening import sealed_with
 from penstock.store.sharded import ShardedStore
 from penstock.store.sqlite import SqliteStore
 from penstock.testing import ManualClock
 from tests.support import postgres, redis_server
+from tests.support.encryption import FIRST_KEY, keyring
 from tests.support.entropy import CountingEntropy
 from tests.support.server import running_server
 from tests.support.world import World
@@ -84,7 +86,7 @@ async def postgres_store(directory: Path) -> AsyncIterator[Store]:
 
 @asynccontextmanager
 async def redis_store(directory: Path) -> AsyncIterator[Store]:
-    store = await open_store(f"{redis_server.shared_server().url}?tag={quote(str(directory), safe='')}")
+    store = await open_plain_store(f"{redis_server.shared_server().url}?tag={quote(str(directory), safe='')}")
     yield store
     await store.aclose()
 
@@ -92,7 +94,7 @@ async def redis_store(directory: Path) -> AsyncIterator[Store]:
 @asynccontextmanager
 async def redis_shards(directory: Path) -> AsyncIterator[Store]:
     hosts = ",".join(f"127.0.0.1:{server.port}" for server in redis_server.shared_servers())
-    store = await open_store(f"redis://{hosts}?tag={quote(str(directory), safe='')}")
+    store = await open_plain_store(f"redis://{hosts}?tag={quote(str(directory), safe='')}")
     yield store
     await store.aclose()
 
@@ -101,14 +103,26 @@ async def redis_shards(directory: Path) -> AsyncIterator[Store]:
 async def cluster_shards(directory: Path) -> AsyncIterator[Store]:
     hosts = ",".join(f"127.0.0.1:{server.port}" for server in redis_server.shared_cluster())
     tags = ",".join(quote(f"{directory}/{number}", safe="") for number in range(4))
-    store = await open_store(f"redis+cluster://{hosts}?tags={tags}")
+    store = await open_plain_store(f"redis+cluster://{hosts}?tags={tags}")
     yield store
     await store.aclose()
+
+
+def sealed(open_below: OpenStore) -> OpenStore:
+    """Return what opens a store whose content is sealed."""
+
+    @asynccontextmanager
+    async def open_sealed(directory: Path) -> AsyncIterator[Store]:
+        async with open_below(directory) as store:
+            yield await sealed_with(store, keyring(FIRST_KEY))
+
+    return open_sealed
 
 
 IMPLEMENTATIONS = (
     Implementation("memory", memory_store),
     Implementation("sqlite", sqlite_store, is_kept=True),
+    Implementation("sealed-sqlite", sealed(sqlite_store), is_kept=True),
     Implementation("redis", redis_store, is_kept=True),
     Implementation("redis-shards", redis_shards, is_kept=True, is_sharded=True),
     Implementation("cluster-shards", cluster_shards, is_kept=True, is_sharded=True),
@@ -116,11 +130,22 @@ IMPLEMENTATIONS = (
     Implementation("http-memory", memory_store, is_remote=True),
     Implementation("http-sqlite", sqlite_store, is_remote=True),
     Implementation("http-redis", redis_store, is_remote=True),
+    *([Implementation("sealed-redis", sealed(redis_store), is_kept=True)] if EVERY_PAIR else []),
+    *([Implementation("sealed-postgres", sealed(postgres_store), is_kept=True)] if EVERY_PAIR else []),
+    *(
+        [Implementation("sealed-redis-shards", sealed(redis_shards), is_kept=True, is_sharded=True)]
+        if EVERY_PAIR
+        else []
+    ),
     *([Implementation("http-postgres", postgres_store, is_remote=True)] if EVERY_PAIR else []),
     *([Implementation("http-redis-shards", redis_shards, is_remote=True)] if EVERY_PAIR else []),
 )
 IN_PROCESS = tuple(each for each in IMPLEMENTATIONS if not each.is_remote)
-COMPARED = (*IN_PROCESS, Implementation("memory-shards", memory_shards, is_sharded=True))
+COMPARED = (
+    *IN_PROCESS,
+    Implementation("memory-shards", memory_shards, is_sharded=True),
+    Implementation("sealed-memory", sealed(memory_store)),
+)
 """What is compared with the memory store; with shards of memory it is quick."""
 STORES = {each.name: each.open_store for each in IN_PROCESS}
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from penstock.core.errors import InvalidRequest, LeaseLost, PenstockError, QueueNotFound, ReceiptHandleInvalid
+from penstock.core.errors import InvalidRequest, NoLongerHeld, PenstockError, QueueNotFound, ReceiptHandleInvalid
 from penstock.core.messages import Delivery
 from penstock.core.operations import DeleteQueue, Receive
 from penstock.core.queues import RedrivePolicy
@@ -139,7 +139,7 @@ async def test_who_no_longer_holds_cannot_follow(world: World, held: Delivery, e
         if end == "received again":
             await world.receive("q")
     before = await world.peek("q")
-    with pytest.raises(LeaseLost) as raised:
+    with pytest.raises(NoLongerHeld) as raised:
         await follow(world, held)
     assert raised.value.problem.field == "following"
     assert await world.peek("q") == before
@@ -150,7 +150,7 @@ async def test_a_lost_lease_is_told_whatever_hinders(world: World, held: Deliver
     await world.settle("q", held, GiveBack())
     await world.receive("q", visibility_timeout_seconds=1000)
     await world.update("q", **setting)
-    with pytest.raises(LeaseLost):
+    with pytest.raises(NoLongerHeld):
         await follow(world, held)
 
 
@@ -270,7 +270,7 @@ async def test_who_follows_while_the_lease_ends_is_told(world: World, held: Deli
         await world.perform(DeleteQueue("q"))
     else:
         world.advance(100)
-    with pytest.raises(QueueNotFound if end == "queue deleted" else LeaseLost):
+    with pytest.raises(QueueNotFound if end == "queue deleted" else NoLongerHeld):
         await asyncio.wait_for(poll, 5)
 
 
@@ -297,7 +297,7 @@ async def test_all_who_follow_in_a_group_are_woken(world: World, held: Delivery)
     near = await world.long_poll("q", following=held.receipt_handle)
     await world.change_visibility("q", second, 0)
     assert await world.reply(near) == ["2"]
-    with pytest.raises(LeaseLost):
+    with pytest.raises(NoLongerHeld):
         await asyncio.wait_for(far, 5)
 
 

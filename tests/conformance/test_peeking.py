@@ -8,6 +8,7 @@ import pytest
 from penstock.core.filters import MessageFilter
 from penstock.core.messages import Attribute, State
 from penstock.core.operations import Peek
+from penstock.store.contract import PEEK_BYTES
 from tests.support.entropy import message_id
 from tests.support.world import World, bodies
 
@@ -130,3 +131,29 @@ async def test_the_last_page_says_so(world: World) -> None:
     assert (await world.perform(Peek("q", limit=2))).next_after is None
     page = await world.perform(Peek("q", limit=1))
     assert (bodies(page.messages), page.next_after) == (["a"], 1)
+
+
+async def test_a_page_ends_when_it_has_so_many_bytes(world: World) -> None:
+    await world.create("q")
+    million = "x" * 1_000_000
+    for number in range(7):
+        await world.send("q", million if number != 3 else f"a small one {million}"[:100], priority=number)
+    first = await world.perform(Peek("q", limit=1000))
+    assert [each.priority for each in first.messages] == [0, 1, 2, 3, 4, 5], "the last of these makes them enough"
+    assert first.next_after == 6
+    second = await world.perform(Peek("q", after=6, limit=1000))
+    assert ([each.priority for each in second.messages], second.next_after) == ([6], None)
+    small = await world.perform(Peek("q", MessageFilter(text="small"), limit=1000))
+    assert ([each.priority for each in small.messages], small.next_after) == ([3], None), "what is found counts"
+
+
+async def test_a_message_larger_than_a_page_has_one_of_its_own(near_world: World) -> None:
+    await near_world.create("q", max_message_bytes=2 * PEEK_BYTES)
+    for body in ("x" * (PEEK_BYTES + 1), "y" * PEEK_BYTES, "small"):
+        await near_world.send("q", body)
+    after, sizes = 0, []
+    while after is not None:
+        page = await near_world.perform(Peek("q", after=after, limit=1000))
+        sizes.append([len(each.body) for each in page.messages])
+        after = page.next_after
+    assert sizes == [[PEEK_BYTES + 1], [PEEK_BYTES], [5]]

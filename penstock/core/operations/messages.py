@@ -66,7 +66,7 @@ class Receive(Operation[ReceiveReply], frozen=True, omit_defaults=True):
 
     Raises:
         QueueNotFound: no such queue.
-        LeaseLost: the delivery that is followed is no longer held, now or while waiting.
+        NoLongerHeld: the delivery that is followed is no longer held, now or while waiting.
         ReceiptHandleInvalid, InvalidRequest: it is none of this queue, or of no strictly ordered group.
     """
 
@@ -190,7 +190,7 @@ class Peek(Operation[MessagesReply], frozen=True, omit_defaults=True):
     Attributes:
         filter: which.
         after: only sequence numbers after this one.
-        limit: at most so many, 1 to 1000.
+        limit: at most so many, 1 to 1000. A page also ends with the message with which it has 4 MiB.
     """
 
     queue: str

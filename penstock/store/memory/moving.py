@@ -5,7 +5,6 @@ from itertools import islice
 from msgspec import structs
 
 from penstock.core.events import EventKind
-from penstock.core.filters import matches
 from penstock.core.messages import State
 from penstock.core.moves import Move, MoveStatus, allowance, next_step_at
 from penstock.core.refusals import move_conflict, move_not_found
@@ -67,7 +66,7 @@ def _step(shelf: Shelf, move: Move, unused: list[str], now: int) -> Move:
             return structs.replace(move, cursor=cursor, moved_count=move.moved_count + moved)
         target = shelf.queues.get(move.target or row.dead_letter_source or "")
         view = source.view(row, now)
-        if target and view.state is State.READY and (move.filter is None or matches(move.filter, view)):
+        if target and view.state is State.READY and (move.filter is None or shelf.matches(move.filter, view)):
             new_id = unused.pop(0)
             _move(shelf, source, row, target, None if move.keeps_ids else new_id, now)
             moved += 1

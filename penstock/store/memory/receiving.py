@@ -114,7 +114,7 @@ class _Lease:
 
 
 def _followed(queue: Queue, receipt_handle: str, now: int) -> Row:
-    """Return the row whose delivery is followed. Raises InvalidRequest, ReceiptHandleInvalid, LeaseLost."""
+    """Return the row whose delivery is followed. Raises InvalidRequest, ReceiptHandleInvalid, NoLongerHeld."""
     if not queue.is_strict:
         raise nothing_to_follow()
     receipt = decode_receipt(queue.name, receipt_handle)

@@ -10,8 +10,9 @@ from penstock.core.deduplication import deduplication_key, effective_deduplicati
 from penstock.core.effects import Effects, Join, Record
 from penstock.core.errors import PenstockError, QueueNotFound
 from penstock.core.events import Event, EventKind, is_kept
+from penstock.core.filters import Matcher, matches
 from penstock.core.lifecycle import first_visible_at, has_expired, is_spent, own_expiry, refusal
-from penstock.core.messages import Draft
+from penstock.core.messages import Draft, MessageView
 from penstock.core.moves import Move
 from penstock.core.operations import Refused, SendOutcome, Sent
 from penstock.core.refusals import guard_failed, queue_not_found
@@ -33,6 +34,7 @@ class Shelf:
         self.events: list[Event] = []
         self.event_ids = itertools.count(1)
         self.wake = wake
+        self.matches: Matcher = matches
 
     def queue(self, name: str) -> Queue:
         """Return a queue. Raises QueueNotFound."""
@@ -92,6 +94,18 @@ class Shelf:
                 return row
         self.wake(queue.name, row.visible_at)
         return row
+
+    def rewrite(self, message: MessageView) -> None:
+        """Put what a message says in other words, wherever it is."""
+        words = {"body": message.body, "attributes": message.attributes, "system_attributes": message.system_attributes}
+        message_id = message.message_id
+        if message_id in self.messages:
+            row = self.messages[message_id][1]
+            row.draft = structs.replace(row.draft, **words)
+        elif message_id in self.blocked:
+            join, parts = self.joins[self.blocked[message_id]]
+            follow_up = structs.replace(join.follow_up, message=structs.replace(join.follow_up.message, **words))
+            self.joins[join.join_id] = (structs.replace(join, follow_up=follow_up), parts)
 
     # -- receiving ---------------------------------------------------------------------------------------------------
 

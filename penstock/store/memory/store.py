@@ -5,7 +5,7 @@ from itertools import islice, takewhile
 
 from penstock.core.effects import Effects, Record
 from penstock.core.events import Event
-from penstock.core.filters import MessageFilter, matches
+from penstock.core.filters import Matcher, MessageFilter
 from penstock.core.lifecycle import has_expired
 from penstock.core.messages import Draft, MessageView, blocked_view
 from penstock.core.moves import Move, MoveStatus
@@ -25,7 +25,6 @@ from penstock.store.contract import (
     ENDED_MOVES_KEPT_MS,
     EVENTS_KEPT,
     EVERY_GROUP,
-    PEEK_BUDGET,
     Received,
     WakeupListener,
     wakeup_name,
@@ -34,6 +33,7 @@ from penstock.store.memory import carrying, moving, settling
 from penstock.store.memory.receiving import receive
 from penstock.store.memory.rows import Group, Queue
 from penstock.store.memory.shelf import Shelf
+from penstock.store.peeking import Page
 
 
 class MemoryStore:
@@ -187,16 +187,12 @@ class MemoryStore:
         self, queue: str, wanted: MessageFilter, after: int, limit: int, now: int
     ) -> tuple[Sequence[MessageView], int | None]:
         source = self._shelf.queue(queue)
-        found: list[MessageView] = []
-        looked_at = 0
+        page = Page(wanted, self._shelf.matches, after, limit)
         for row in source.rows_after(after):
-            if looked_at == PEEK_BUDGET or len(found) == limit:
-                return found, after
-            view = source.view(row, now)
-            if matches(wanted, view):
-                found.append(view)
-            after, looked_at = row.sequence_number, looked_at + 1
-        return found, None
+            if page.is_full:
+                return page.found, page.after
+            page.look_at(source.view(row, now))
+        return page.found, None
 
     async def find(self, message_ids: Sequence[str], now: int) -> tuple[MessageView | None, ...]:
         return tuple(self._find(message_id, now) for message_id in message_ids)
@@ -210,6 +206,18 @@ class MemoryStore:
             follow_up = shelf.joins[shelf.blocked[message_id]][0].follow_up
             return blocked_view(follow_up.queue, follow_up.message)
         return None
+
+    async def list_blocked(self, after: str, limit: int, now: int) -> tuple[Sequence[MessageView], str | None]:
+        ids = sorted(message_id for message_id in self._shelf.blocked if message_id > after)
+        found = [view for message_id in ids[:limit] if (view := self._find(message_id, now)) is not None]
+        return found, ids[limit - 1] if len(ids) > limit else None
+
+    async def rewrite(self, messages: Sequence[MessageView], now: int) -> None:
+        for message in messages:
+            self._shelf.rewrite(message)
+
+    def match_by(self, matcher: Matcher) -> None:
+        self._shelf.matches = matcher
 
     # -- as one of several shards ------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 import msgspec
 from msgspec import structs
 
-from penstock.core.filters import matches
+from penstock.core.filters import Matcher
 from penstock.core.messages import State
 from penstock.core.moves import Move, MoveStatus, allowance, next_step_at
 from penstock.core.refusals import move_conflict, move_not_found, queue_not_found
@@ -42,17 +42,17 @@ async def cancel_move(tx: Transaction, move_id: str) -> Move:
     return move
 
 
-async def step_moves(tx: Transaction, message_ids: list[str], now: int) -> int | None:
+async def step_moves(tx: Transaction, message_ids: list[str], matches: Matcher, now: int) -> int | None:
     """Take every running move one step on; return when to step next."""
     unused = list(message_ids)
     running = [decode_move(row["move"]) for row in await tx.rows("running_moves")]
-    after = [await _step(tx, move, unused, now) for move in running]
+    after = [await _step(tx, move, unused, matches, now) for move in running]
     for move in after:
         await _put(tx, move)
     return min((next_step_at(move, now) for move in after if move.status is MoveStatus.RUNNING), default=None)
 
 
-async def _step(tx: Transaction, move: Move, unused: list[str], now: int) -> Move:
+async def _step(tx: Transaction, move: Move, unused: list[str], matches: Matcher, now: int) -> Move:
     await tx.value("hold_all", [move.source, *([] if move.target is None else [move.target])])
     number = await tx.value("queue_number", move.source)
     if number is None or (move.target is not None and await tx.value("queue_number", move.target) is None):

@@ -35,23 +35,29 @@ decode_settings = msgspec.json.Decoder(QueueSettings).decode
 
 def draft_row(draft: Draft) -> DraftRow:
     """Return the columns of the type ``draft``."""
-    extras = None
-    if draft.attributes or draft.sender_id is not None or draft.system_attributes:
-        extras = _encode(Extras(draft.sender_id, draft.attributes, draft.system_attributes))
     body = draft.body.encode()
     assert draft.message_id is not None
     return (
         draft.message_id,
         body,
-        len(body) if not draft.attributes else size_of(draft.body, draft.attributes),
+        size_of(draft.body, draft.attributes),
         None if draft.group_id is None else draft.group_id.encode(),
         None if draft.deduplication_id is None else draft.deduplication_id.encode(),
-        extras,
+        pack_extras(draft.sender_id, draft.attributes, draft.system_attributes),
         draft.priority,
         None if draft.delay_seconds is None else to_ms(draft.delay_seconds),
         draft.deliver_at,
         None if draft.time_to_live_seconds is None else to_ms(draft.time_to_live_seconds),
     )
+
+
+def pack_extras(
+    sender_id: str | None, attributes: Mapping[str, Attribute], system_attributes: Mapping[str, Attribute]
+) -> bytes | None:
+    """Return the column ``extras``."""
+    if not attributes and sender_id is None and not system_attributes:
+        return None
+    return _encode(Extras(sender_id, attributes, system_attributes))
 
 
 def text_of(kept: bytes | None) -> str | None:

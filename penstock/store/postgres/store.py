@@ -10,16 +10,17 @@ import asyncpg
 from penstock.core.effects import Effects, Record
 from penstock.core.errors import PenstockError
 from penstock.core.events import Event
-from penstock.core.filters import MessageFilter, matches
+from penstock.core.filters import Matcher, MessageFilter, matches
 from penstock.core.messages import Draft, MessageView
 from penstock.core.moves import Move
 from penstock.core.operations import ApplyReply, IdOutcome, SendOutcome
 from penstock.core.queues import GroupView, QueueChanges, QueueDescription
 from penstock.core.refusals import queue_not_found
 from penstock.core.settlements import GiveBack, Settlement, SettleOutcome
-from penstock.store.contract import EVERY_GROUP, PEEK_BUDGET, Received, WakeupListener, wakeup_name
+from penstock.store.contract import EVERY_GROUP, Received, WakeupListener, wakeup_name
 from penstock.store.examination import Examination
-from penstock.store.postgres import examining, ids, moving, queues, records, upkeep
+from penstock.store.peeking import Page
+from penstock.store.postgres import examining, ids, moving, queues, records, rewriting, upkeep
 from penstock.store.postgres.changes import Changes, Transaction
 from penstock.store.postgres.connecting import LOST, Connections, translate
 from penstock.store.postgres.options import Options, options_from
@@ -29,8 +30,6 @@ from penstock.store.postgres.rows import SEQUENCE_MASK, description, event, held
 from penstock.store.postgres.schema import bring_up_to_date
 from penstock.store.postgres.wakeups import Wakeups
 from penstock.store.postgres.writer import Writer
-
-_PEEK_CHUNK = 500
 
 
 class PostgresStore:
@@ -44,6 +43,7 @@ class PostgresStore:
         self.options = self._options = options
         lanes = max(1, options.connections // 2)
         own_writers: set[str] = set()
+        self._matches: Matcher = matches
         self._listeners: list[WakeupListener] = []
         self._loop = asyncio.get_running_loop()
         self._giving_back: set[asyncio.Task[None]] = set()
@@ -213,10 +213,19 @@ class PostgresStore:
     async def peek(
         self, queue: str, wanted: MessageFilter, after: int, limit: int, now: int
     ) -> tuple[Sequence[MessageView], int | None]:
-        return await self._changes.read(lambda tx: _peek(tx, queue, wanted, after, limit, now))
+        return await self._changes.read(lambda tx: _peek(tx, self._matches, queue, wanted, after, limit, now))
 
     async def find(self, message_ids: Sequence[str], now: int) -> tuple[MessageView | None, ...]:
         return await self._changes.read(lambda tx: _find(tx, message_ids, now))
+
+    async def list_blocked(self, after: str, limit: int, now: int) -> tuple[Sequence[MessageView], str | None]:
+        return await self._changes.read(lambda tx: rewriting.list_blocked(tx, after, limit))
+
+    async def rewrite(self, messages: Sequence[MessageView], now: int) -> None:
+        await self._changes.make(lambda tx: rewriting.rewrite(tx, messages))
+
+    def match_by(self, matcher: Matcher) -> None:
+        self._matches = matcher
 
     # -- moves -------------------------------------------------------------------------------------------------------
 
@@ -237,7 +246,7 @@ class PostgresStore:
     async def step_moves(self, message_ids: Sequence[str], now: int) -> int | None:
         if not await self._changes.read(lambda tx: tx.rows("any_running_move")):
             return None
-        return await self._changes.make(lambda tx: moving.step_moves(tx, list(message_ids), now))
+        return await self._changes.make(lambda tx: moving.step_moves(tx, list(message_ids), self._matches, now))
 
     # -- records -----------------------------------------------------------------------------------------------------
 
@@ -296,27 +305,20 @@ class PostgresStore:
 
 
 async def _peek(
-    tx: Transaction, name: str, wanted: MessageFilter, after: int, limit: int, now: int
+    tx: Transaction, matcher: Matcher, name: str, wanted: MessageFilter, after: int, limit: int, now: int
 ) -> tuple[list[MessageView], int | None]:
     if await tx.value("queue_number", name) is None:
         raise queue_not_found(name)
-    found: list[MessageView] = []
-    after = min(max(after, 0), SEQUENCE_MASK)
-    looked_at = 0
-    while looked_at < PEEK_BUDGET:
-        most = min(_PEEK_CHUNK, PEEK_BUDGET - looked_at, limit + 1 if wanted == MessageFilter() else _PEEK_CHUNK)
-        rows = await tx.rows("messages_after", name, after, most, SEQUENCE_MASK)
+    page = Page(wanted, matcher, after, limit)
+    while True:
+        most = page.chunk()
+        rows = await tx.rows("messages_after", name, min(page.after, SEQUENCE_MASK), most, SEQUENCE_MASK)
         for row in rows:
-            if len(found) == limit:
-                return found, after
-            message = view(row, now)
-            if matches(wanted, message):
-                found.append(message)
-            after, looked_at = message.sequence_number, looked_at + 1
+            if page.is_full:
+                return page.found, page.after
+            page.look_at(view(row, now))
         if len(rows) < most:
-            return found, None
-    more = await tx.row("messages_after", name, after, 1, SEQUENCE_MASK)
-    return found, None if more is None else after
+            return page.found, None
 
 
 async def _find(tx: Transaction, message_ids: Sequence[str], now: int) -> tuple[MessageView | None, ...]:

@@ -34,7 +34,7 @@ WAIT_REPLICAS_MS = 5_000
 _MOST_LOADS = 2
 _READING = frozenset(
     {"describe_queue", "list_queues", "list_groups", "look", "find", "get_records", "find_records", "history", "events"}
-    | {"list_moves", "running_moves"}
+    | {"list_moves", "running_moves", "list_blocked"}
 )
 _MAKING_ROOM = frozenset({"receive", "settle", "release", "cancel", "delete", "delete_queue", "purge_queue", "sweep"})
 _unpack_wakeups = msgspec.msgpack.Decoder(tuple[str, list[str | int]]).decode

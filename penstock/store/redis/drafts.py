@@ -56,7 +56,7 @@ def pack_draft(draft: Draft, *, with_digest: bool) -> tuple[bytes, bytes]:
     assert draft.message_id is not None
     body = draft.body.encode()
     has_extras = bool(draft.attributes or draft.system_attributes or draft.sender_id is not None)
-    size = size_of(draft.body, draft.attributes) if has_extras else len(body)
+    size = size_of(draft.body, draft.attributes)
     delay = 0 if draft.delay_seconds is None else to_ms(draft.delay_seconds) + 1
     deliver_at = 0 if draft.deliver_at is None else draft.deliver_at + 1
     ttl = 0 if draft.time_to_live_seconds is None else to_ms(draft.time_to_live_seconds) + 1
@@ -135,6 +135,12 @@ def pack_view(message: MessageView) -> list[Argument]:
     instants = (message.sent_at, message.visible_at, message.expires_at or 0)
     counted = (message.receive_count, message.first_received_at or 0)
     return [*pack_draft(as_draft(message), with_digest=False), *instants, *counted, message.dead_letter_source or ""]
+
+
+def pack_words(message: MessageView) -> tuple[bytes, bytes]:
+    """Return id and tail of a message that is put in other words (``verbs.rewrite`` in rewriting.lua)."""
+    extras = Extras(message.sender_id, message.attributes, message.system_attributes)
+    return to_blob(message.message_id), pack_tail(extras, message.body.encode())
 
 
 def pack_effects(effects: Effects) -> list[Argument]:

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
-from penstock.core.filters import matches
+from penstock.core.filters import Matcher
 from penstock.core.moves import Move, MoveStatus, allowance, next_step_at
 from penstock.core.refusals import move_conflict, move_not_found, queue_not_found
 from penstock.store.contract import ENDED_MOVES_KEPT_MS, PEEK_BUDGET
@@ -48,13 +48,14 @@ async def list_moves(calls: Calls, source: str, limit: int, now: int) -> list[Mo
     return [read_move(each) for each in answer]
 
 
-async def step_moves(calls: Calls, unused: list[str], now: int) -> int | None:
+async def step_moves(calls: Calls, unused: list[str], matches: Matcher, now: int) -> int | None:
     """Take every running move one step on; return when to step next."""
-    after = [await _step(calls, read_move(each), unused, now) for each in await calls.submit("running_moves", now)]
+    running = [read_move(each) for each in await calls.submit("running_moves", now)]
+    after = [await _step(calls, move, unused, matches, now) for move in running]
     return min((next_step_at(move, now) for move in after if move.status is MoveStatus.RUNNING), default=None)
 
 
-async def _step(calls: Calls, move: Move, unused: list[str], now: int) -> Move:
+async def _step(calls: Calls, move: Move, unused: list[str], matches: Matcher, now: int) -> Move:
     may_move = allowance(move, now, len(unused))
     looked_at, begun_with = 0, move.moved_count
     while True:
@@ -76,7 +77,7 @@ async def _step(calls: Calls, move: Move, unused: list[str], now: int) -> Move:
             int(is_last),
             int(move.keeps_ids),
             len(wanted),
-            *(part for row in wanted for part in (row[1], int(_is_wanted(move, row, now)))),
+            *(part for row in wanted for part in (row[1], int(_is_wanted(move, row, matches, now)))),
             len(ids),
             *ids,
         )
@@ -93,7 +94,7 @@ async def _step(calls: Calls, move: Move, unused: list[str], now: int) -> Move:
             return move
 
 
-def _is_wanted(move: Move, row: Sequence[Any], now: int) -> bool:
+def _is_wanted(move: Move, row: Sequence[Any], matches: Matcher, now: int) -> bool:
     if move.filter is None:
         return True
     message = view(row, now)

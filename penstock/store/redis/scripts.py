@@ -12,7 +12,18 @@ from msgspec import Struct
 from penstock.store.redis.keys import lua_keys
 
 _OPEN = ("queues", "rows", "places", "groups", "keeping", "sending")
-_ENCLOSED = ("effects", "receiving", "settling", "administering", "looking", "moving", "carrying", "upkeep", "housing")
+_ENCLOSED = (
+    "effects",
+    "receiving",
+    "settling",
+    "administering",
+    "looking",
+    "moving",
+    "carrying",
+    "upkeep",
+    "housing",
+    "rewriting",
+)
 
 
 def _piece(name: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from penstock.core.effects import NO_EFFECTS, Effects, Record
 from penstock.core.errors import PenstockError
 from penstock.core.events import Event
-from penstock.core.filters import MessageFilter, matches
+from penstock.core.filters import Matcher, MessageFilter, matches
 from penstock.core.messages import Draft, MessageView
 from penstock.core.moves import Move
 from penstock.core.operations import ApplyReply, IdOutcome, SendOutcome
@@ -29,9 +29,9 @@ from penstock.core.refusals import (
     setting_is_fixed,
 )
 from penstock.core.settlements import GiveBack, Settlement, SettleOutcome
-from penstock.store.contract import EVENTS_KEPT, PEEK_BUDGET, Received, WakeupListener, wakeup_name
+from penstock.store.contract import EVENTS_KEPT, Received, WakeupListener, wakeup_name
 from penstock.store.examination import Examination
-from penstock.store.redis import moving
+from penstock.store.redis import looking, moving
 from penstock.store.redis.address import Address
 from penstock.store.redis.calls import Calls
 from penstock.store.redis.drafts import (
@@ -39,6 +39,7 @@ from penstock.store.redis.drafts import (
     pack_effects,
     pack_record,
     pack_view,
+    pack_words,
     to_blob,
     unpack_record,
 )
@@ -51,7 +52,6 @@ from penstock.store.redis.settling import pack_followed, pack_settlement
 from penstock.store.redis.spans import span, span_down
 
 _NAMES_REST_MS = 3_600_000
-_PEEK_CHUNK = 200
 _MOST_AWAITED = 10_000
 _MOST_QUEUES_AT_ONCE = 100
 
@@ -63,6 +63,7 @@ class RedisStore:
     """
 
     def __init__(self, address: Address) -> None:
+        self._matches: Matcher = matches
         self._listeners: list[WakeupListener] = []
         self._awaited: dict[str, None] = {}
         self._digested: set[str] = set()
@@ -290,25 +291,21 @@ class RedisStore:
     async def peek(
         self, queue: str, wanted: MessageFilter, after: int, limit: int, now: int
     ) -> tuple[Sequence[MessageView], int | None]:
-        found: list[MessageView] = []
-        looked_at = 0
-        after = max(after, 0)
-        while True:
-            rows = _found(await self._calls.submit("look", now, queue, after, _PEEK_CHUNK), queue)
-            for row in rows:
-                if looked_at == PEEK_BUDGET or len(found) == limit:
-                    return found, after
-                message = view(row, now)
-                assert message is not None
-                if matches(wanted, message):
-                    found.append(message)
-                after, looked_at = message.sequence_number, looked_at + 1
-            if len(rows) < _PEEK_CHUNK:
-                return found, None
+        return await looking.peek(self._calls, self._matches, queue, wanted, after, limit, now)
 
     async def find(self, message_ids: Sequence[str], now: int) -> tuple[MessageView | None, ...]:
         blobs = [_blob(each) for each in message_ids]
         return tuple([view(row, now) for row in await self._calls.submit("find", now, len(blobs), *blobs)])
+
+    async def list_blocked(self, after: str, limit: int, now: int) -> tuple[Sequence[MessageView], str | None]:
+        return await looking.list_blocked(self._calls, after, limit, now)
+
+    async def rewrite(self, messages: Sequence[MessageView], now: int) -> None:
+        packed = [part for each in messages for part in pack_words(each)]
+        await self._calls.submit("rewrite", now, len(messages), *packed)
+
+    def match_by(self, matcher: Matcher) -> None:
+        self._matches = matcher
 
     # -- as one of several shards ------------------------------------------------------------------------------------
 
@@ -333,7 +330,7 @@ class RedisStore:
         return await moving.list_moves(self._calls, source, limit, now)
 
     async def step_moves(self, message_ids: Sequence[str], now: int) -> int | None:
-        return await moving.step_moves(self._calls, list(message_ids), now)
+        return await moving.step_moves(self._calls, list(message_ids), self._matches, now)
 
     # -- records -----------------------------------------------------------------------------------------------------
 

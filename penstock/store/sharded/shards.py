@@ -10,15 +10,13 @@ from typing import TypeVar
 
 from penstock.core.errors import StoreUnavailable
 from penstock.core.placement import homes, slot_of, slot_of_key
+from penstock.store.contract import RESERVED as RESERVED
 from penstock.store.contract import Shard
 
 T = TypeVar("T")
 
 AWAY_SECONDS = 2.0
 """How long a shard may take before those who can do without it go on."""
-
-RESERVED = "~penstock/"
-"""What the store keeps for itself begins so: records, and queues that no caller can name."""
 
 OUTBOX = f"{RESERVED}outbox"
 """Where a step puts what it wants done on other shards."""

@@ -8,7 +8,7 @@ from typing import TypeVar
 from penstock.core.effects import Effects, Record
 from penstock.core.errors import MoveNotFound, StoreUnavailable
 from penstock.core.events import Event
-from penstock.core.filters import MessageFilter
+from penstock.core.filters import Matcher, MessageFilter
 from penstock.core.lifecycle import refusal
 from penstock.core.messages import Draft, MessageView, State
 from penstock.core.moves import Move
@@ -24,7 +24,7 @@ from penstock.store.sharded.merging import in_order, one_history, outcomes_by_id
 from penstock.store.sharded.relaying import Relaying
 from penstock.store.sharded.shards import JOINED, OUTBOX, RESERVED, Shards, is_named
 from penstock.store.sharded.stepping import Stepping
-from penstock.store.sharded.wrapping import shown
+from penstock.store.sharded.wrapping import rewrapped, shown
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -235,6 +235,27 @@ class ShardedStore:
         if None in found:
             whole(answers)
         return found
+
+    async def list_blocked(self, after: str, limit: int, now: int) -> tuple[Sequence[MessageView], str | None]:
+        index, _, begin = after.partition(":")
+        at = int(index or 0)
+        found, next_after = await self._shards[at].list_blocked(begin, limit, now)
+        messages = [message for each in found if (message := shown(each)) is not None]
+        if next_after is not None:
+            return messages, f"{at}:{next_after}"
+        return messages, f"{at + 1}:" if at + 1 < len(self._shards.stores) else None
+
+    async def rewrite(self, messages: Sequence[MessageView], now: int) -> None:
+        async def rewrite(shard: Shard) -> None:
+            kept = await shard.find([each.message_id for each in messages], now)
+            pairs = zip(kept, messages, strict=True)
+            await shard.rewrite([rewrapped(was, each) for was, each in pairs if was is not None], now)
+
+        await self._shards.all(rewrite)
+
+    def match_by(self, matcher: Matcher) -> None:
+        for shard in self._shards.stores:
+            shard.match_by(matcher)
 
     # -- moves -------------------------------------------------------------------------------------------------------
 

@@ -37,6 +37,20 @@ def unwrapped(message: MessageView) -> FollowUp:
     return structs.replace(inner, message=structs.replace(inner.message, deliver_at=message.visible_at))
 
 
+def rewrapped(kept: MessageView, message: MessageView) -> MessageView:
+    """Return a message in other words, as it is kept: like ``kept``, which may be wrapped."""
+    if kept.queue != JOINED:
+        return message
+    inner = _decode(kept.body.encode())
+    draft = structs.replace(
+        inner.message,
+        body=message.body,
+        attributes=message.attributes,
+        system_attributes=message.system_attributes,
+    )
+    return structs.replace(kept, body=_encode(structs.replace(inner, message=draft)).decode())
+
+
 def shown(message: MessageView | None) -> MessageView | None:
     """Return a message as its sender knows it."""
     if message is None or message.queue != JOINED:

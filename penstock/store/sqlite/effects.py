@@ -27,7 +27,7 @@ _INSERT_JOIN_PART = SQL["insert_join_part"]
 _COUNT_ARRIVAL = SQL["count_arrival"]
 _DELETE_JOIN_COUNT = SQL["delete_join_count"]
 
-_pack = msgspec.msgpack.Encoder().encode
+pack_follow_up = msgspec.msgpack.Encoder().encode
 unpack_follow_up = msgspec.msgpack.Decoder(FollowUp).decode
 
 
@@ -92,7 +92,7 @@ def reschedule_blocked(tx: Transaction, blob: bytes, deliver_at: int, queue_name
         return False
     join_id, follow_up = held
     message = structs.replace(follow_up.message, deliver_at=deliver_at)
-    tx.execute(_UPDATE_JOIN, (_pack(structs.replace(follow_up, message=message)), join_id))
+    tx.execute(_UPDATE_JOIN, (pack_follow_up(structs.replace(follow_up, message=message)), join_id))
     return True
 
 
@@ -117,7 +117,7 @@ def _open(tx: Transaction, join: Join) -> None:
     assert join.follow_up.message.message_id is not None
     blob = to_blob(join.follow_up.message.message_id)
     if kept_message(tx, blob) is None:
-        tx.execute(_INSERT_JOIN, (join.join_id, join.parts, blob, _pack(join.follow_up), join.expires_at))
+        tx.execute(_INSERT_JOIN, (join.join_id, join.parts, blob, pack_follow_up(join.follow_up), join.expires_at))
         tx.joins_changed()
 
 

@@ -5,7 +5,7 @@ from msgspec import structs
 
 from penstock.core.errors import StoreDamaged
 from penstock.core.events import EventKind
-from penstock.core.filters import matches
+from penstock.core.filters import Matcher
 from penstock.core.messages import Draft, MessageView, State
 from penstock.core.moves import Move, MoveStatus, allowance, next_step_at
 from penstock.core.refusals import move_conflict, move_not_found
@@ -45,16 +45,16 @@ def cancel_move(tx: Transaction, move_id: str) -> Move:
     return move
 
 
-def step_moves(tx: Transaction, unused: list[str], now: int) -> int | None:
+def step_moves(tx: Transaction, unused: list[str], matches: Matcher, now: int) -> int | None:
     """Take every running move one step on; return when to step next."""
     running = [decode_move(row[0]) for row in tx.execute(SQL["running_moves"]).fetchall()]
-    after = [_step(tx, move, unused, now) for move in running]
+    after = [_step(tx, move, unused, matches, now) for move in running]
     for move in after:
         _put(tx, move)
     return min((next_step_at(move, now) for move in after if move.status is MoveStatus.RUNNING), default=None)
 
 
-def _step(tx: Transaction, move: Move, unused: list[str], now: int) -> Move:
+def _step(tx: Transaction, move: Move, unused: list[str], matches: Matcher, now: int) -> Move:
     source = tx.find_queue(move.source)
     if source is None or (move.target is not None and tx.find_queue(move.target) is None):
         return structs.replace(move, status=MoveStatus.FAILED, failure="The source or the target was deleted.")

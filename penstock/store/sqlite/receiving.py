@@ -121,7 +121,7 @@ def receive(
 
 def _followed(tx: Transaction, queue: QueueState, receipt_handle: str, now: int) -> tuple[MessageRow, GroupRow]:
     """Return the message whose delivery is followed, and its group. Raises InvalidRequest, ReceiptHandleInvalid,
-    LeaseLost."""
+    NoLongerHeld."""
     if not queue.is_strict:
         raise nothing_to_follow()
     receipt = decode_receipt(queue.name, receipt_handle)

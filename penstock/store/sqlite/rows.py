@@ -62,7 +62,7 @@ class Extras(Struct, frozen=True, array_like=True, omit_defaults=True, gc=False)
 
 NO_EXTRAS = Extras()
 COLUMNS = len(MessageRow.__struct_fields__)
-_pack = msgspec.msgpack.Encoder().encode
+pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(Extras).decode
 
 
@@ -76,7 +76,7 @@ def pack_extras(draft: Draft) -> bytes | None:
         or draft.system_attributes
     ):
         return None
-    return _pack(
+    return pack(
         Extras(draft.group_id, draft.deduplication_id, draft.sender_id, draft.attributes, draft.system_attributes)
     )
 

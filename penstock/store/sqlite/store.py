@@ -14,15 +14,16 @@ from msgspec import structs
 from penstock.core.effects import Effects, Record
 from penstock.core.errors import PenstockError, StoreDamaged, StoreUnavailable
 from penstock.core.events import Event, EventKind
-from penstock.core.filters import MessageFilter, matches
+from penstock.core.filters import Matcher, MessageFilter, matches
 from penstock.core.messages import Delivery, Draft, MessageView, blocked_view
 from penstock.core.moves import Move
 from penstock.core.operations import ApplyReply, IdOutcome, SendOutcome
 from penstock.core.queues import GroupView, QueueChanges, QueueDescription
 from penstock.core.refusals import queue_not_found
 from penstock.core.settlements import Settlement, SettleOutcome
-from penstock.store.contract import PEEK_BUDGET, Received, WakeupListener
-from penstock.store.sqlite import effects, integrity, moving, queues, records, settling, upkeep
+from penstock.store.contract import Received, WakeupListener
+from penstock.store.peeking import Page
+from penstock.store.sqlite import effects, integrity, moving, queues, records, rewriting, settling, upkeep
 from penstock.store.sqlite.connection import TRANSLATED, Durability, open_reader, open_writer, translate
 from penstock.store.sqlite.ids import KEY_SHIFT, SEQUENCE_MASK, to_blob, to_text
 from penstock.store.sqlite.log import Log
@@ -37,7 +38,6 @@ from penstock.store.sqlite.wakeups import Wakeups
 from penstock.store.sqlite.writer import Writer
 
 T = TypeVar("T")
-_PEEK_CHUNK = 200
 _MOST_EFFECTS_AT_ONCE = 500
 """More of them would keep the event loop for tens of milliseconds."""
 _FAULTS_SHOWN = 5
@@ -51,6 +51,7 @@ class SqliteStore:
 
     def __init__(self, path: Path, durability: Durability) -> None:
         self._path = path
+        self._matches: Matcher = matches
         self._listeners: list[WakeupListener] = []
         try:
             turns = Turns(path)
@@ -218,10 +219,19 @@ class SqliteStore:
     async def peek(
         self, queue: str, wanted: MessageFilter, after: int, limit: int, now: int
     ) -> tuple[Sequence[MessageView], int | None]:
-        return await self._read(lambda execute: _peek(execute, queue, wanted, after, limit, now))
+        return await self._read(lambda execute: _peek(execute, self._matches, queue, wanted, after, limit, now))
 
     async def find(self, message_ids: Sequence[str], now: int) -> tuple[MessageView | None, ...]:
         return await self._read(lambda execute: tuple([_find(execute, each, now) for each in message_ids]))
+
+    async def list_blocked(self, after: str, limit: int, now: int) -> tuple[Sequence[MessageView], str | None]:
+        return await self._read(lambda execute: rewriting.list_blocked(execute, after, limit))
+
+    async def rewrite(self, messages: Sequence[MessageView], now: int) -> None:
+        await self._writer.submit(lambda tx: rewriting.rewrite(tx, messages), is_long=True)
+
+    def match_by(self, matcher: Matcher) -> None:
+        self._matches = matcher
 
     # -- moves -------------------------------------------------------------------------------------------------------
 
@@ -239,7 +249,9 @@ class SqliteStore:
         return await self._read(ask)
 
     async def step_moves(self, message_ids: Sequence[str], now: int) -> int | None:
-        return await self._writer.submit(lambda tx: moving.step_moves(tx, list(message_ids), now), is_long=True)
+        return await self._writer.submit(
+            lambda tx: moving.step_moves(tx, list(message_ids), self._matches, now), is_long=True
+        )
 
     # -- records -----------------------------------------------------------------------------------------------------
 
@@ -320,26 +332,19 @@ def _queue(execute: Execute, name: str) -> QueueState:
 
 
 def _peek(
-    execute: Execute, name: str, wanted: MessageFilter, after: int, limit: int, now: int
+    execute: Execute, matcher: Matcher, name: str, wanted: MessageFilter, after: int, limit: int, now: int
 ) -> tuple[list[MessageView], int | None]:
-    queue = _queue(execute, name)
-    low, high = queue.key_range
-    found: list[MessageView] = []
-    looked_at = 0
-    while looked_at < PEEK_BUDGET:
-        most = min(_PEEK_CHUNK, PEEK_BUDGET - looked_at)
-        rows = execute(SQL["messages_after"], (low | min(max(after, 0), SEQUENCE_MASK), high, most)).fetchall()
+    low, high = _queue(execute, name).key_range
+    page = Page(wanted, matcher, after, limit)
+    while True:
+        most = page.chunk()
+        rows = execute(SQL["messages_after"], (low | min(page.after, SEQUENCE_MASK), high, most)).fetchall()
         for row in rows:
-            if len(found) == limit:
-                return found, after
-            message = view(execute, name, row, now)
-            if matches(wanted, message):
-                found.append(message)
-            after, looked_at = message.sequence_number, looked_at + 1
+            if page.is_full:
+                return page.found, page.after
+            page.look_at(view(execute, name, row, now))
         if len(rows) < most:
-            return found, None
-    more = execute(SQL["oldest_sent_at"], (low | after, high)).fetchone()
-    return found, None if more is None else after
+            return page.found, None
 
 
 def _find(execute: Execute, message_id: str, now: int) -> MessageView | None:

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from penstock.core.errors import PenstockError
-from penstock.core.messages import Delivery, MessageView, State
+from penstock.core.messages import Delivery, MessageView, State, size_of
 from penstock.core.operations import MessagesReply, Peek
 from penstock.wire.http import Call, Request, Response, Step
 from penstock.wire.sqs.errors import (
@@ -33,6 +33,9 @@ from penstock.wire.sqs.xml_answers import xml_answer, xml_error
 PEEK_PATH = "/_aws/sqs/messages"
 MOST_SHOWN = 10_000
 """So many messages at most; REST pages through more."""
+
+MOST_SHOWN_BYTES = 16 << 20
+"""An answer ends with the page with which its bodies and attributes have so many bytes."""
 
 _PAGE = 1000
 _INVALID_REQUEST = ErrorKind("InvalidRequest", "com.amazonaws.sqs#InvalidRequest")
@@ -95,7 +98,8 @@ class SqsPeek:
     def _page(self, request: Request, asked: _Asked, found: list[MessageView], after: int) -> Call:
         def got(reply: MessagesReply) -> Step:
             views = [*found, *reply.messages]
-            if reply.next_after is not None and len(views) < MOST_SHOWN:
+            size = sum(size_of(each.body, each.attributes) for each in views)
+            if reply.next_after is not None and len(views) < MOST_SHOWN and size < MOST_SHOWN_BYTES:
                 return self._page(request, asked, views, reply.next_after)
             return self._answer(request, asked, views)
 

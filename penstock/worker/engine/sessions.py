@@ -9,7 +9,7 @@ from msgspec import Raw, structs
 
 from penstock.broker.contract import Broker
 from penstock.core.clock import Clock
-from penstock.core.errors import InvalidRequest, LeaseLost, PenstockError
+from penstock.core.errors import InvalidRequest, NoLongerHeld, PenstockError
 from penstock.core.messages import Delivery
 from penstock.core.operations import Receive, Settle
 from penstock.core.settlements import DeadLetter, Delete, GiveBack, Settlement
@@ -123,7 +123,7 @@ class Session:
             draining.cancel()
             polling.cancel()
             ended = (await asyncio.gather(polling, return_exceptions=True))[0]
-        if isinstance(ended, LeaseLost):
+        if isinstance(ended, NoLongerHeld):
             raise SessionInterrupted("its events are no longer its own")
         if isinstance(ended, asyncio.CancelledError):
             raise SessionInterrupted("the worker stops")

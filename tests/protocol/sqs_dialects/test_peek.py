@@ -11,6 +11,7 @@ from penstock.store.memory import MemoryStore
 from penstock.testing import ManualClock
 from penstock.wire.http import Request, Response
 from penstock.wire.sqs import SqsJson, SqsPeek
+from penstock.wire.sqs.peek import MOST_SHOWN_BYTES
 from tests.protocol.sqs_dialects.client import ACCOUNT, HOST, REGION, REQUEST_ID, SqsClient, form
 from tests.protocol.support import Driver
 
@@ -57,6 +58,15 @@ async def test_messages_are_shown_and_stay_as_they_are(sqs: SqsClient) -> None:
         assert told["SenderId"] == ACCOUNT
         assert {"SentTimestamp", "ApproximateFirstReceiveTimestamp"} <= told.keys()
     assert await sqs.counts(url) == (2, 0, 0)
+
+
+async def test_an_answer_of_large_messages_ends_early(sqs: SqsClient) -> None:
+    url = await sqs.create("q")
+    for _ in range(25):
+        await sqs.send(url, "x" * 1_000_000)
+    shown = await peek(sqs, QueueUrl=url)
+    assert len(shown) == 20, "four pages of five"
+    assert sum(len(each["Body"]) for each in shown) >= MOST_SHOWN_BYTES
 
 
 async def test_the_default_is_xml(sqs: SqsClient) -> None:

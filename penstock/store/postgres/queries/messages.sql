@@ -61,6 +61,28 @@ SELECT j.message_id, j.queue, (j.draft).body, (j.draft).group_id, (j.draft).dedu
        (j.draft).priority, (j.draft).deliver_at
 FROM penstock.joins AS j WHERE j.message_id = ANY ($1::uuid[]);
 
+-- name: joins_after
+-- : message id, limit -> what joins hold, by message ids
+SELECT j.message_id, j.queue, (j.draft).body, (j.draft).group_id, (j.draft).deduplication_id, (j.draft).extras,
+       (j.draft).priority, (j.draft).deliver_at
+FROM penstock.joins AS j WHERE j.message_id > $1::uuid ORDER BY j.message_id LIMIT $2;
+
+-- name: rewrite_messages
+-- : message ids, bodies, extras; of rows that nobody else changes
+UPDATE penstock.messages AS m SET body = given.body, extras = given.extras
+FROM unnest($1::uuid[], $2::bytea[], $3::bytea[]) AS given(message_id, body, extras)
+WHERE m.message_id = given.message_id AND m.message_id IN (
+    SELECT message_id FROM penstock.messages WHERE message_id = ANY ($1::uuid[]) FOR UPDATE SKIP LOCKED
+);
+
+-- name: rewrite_joins
+-- : message ids, bodies, extras; of rows that nobody else changes
+UPDATE penstock.joins AS j SET draft.body = given.body, draft.extras = given.extras
+FROM unnest($1::uuid[], $2::bytea[], $3::bytea[]) AS given(message_id, body, extras)
+WHERE j.message_id = given.message_id AND j.message_id IN (
+    SELECT message_id FROM penstock.joins WHERE message_id = ANY ($1::uuid[]) FOR UPDATE SKIP LOCKED
+);
+
 -- name: history
 -- : message id -> events
 SELECT event_id, at, queue, message_id, kind, detail FROM penstock.events WHERE message_id = $1 ORDER BY event_id;

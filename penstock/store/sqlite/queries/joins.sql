@@ -16,6 +16,10 @@ SELECT follow_up FROM joins WHERE join_id = ?;
 -- : message id -> join id, follow up
 SELECT join_id, follow_up FROM joins WHERE message_id = ?;
 
+-- name: joins_after
+-- : message id, limit -> follow ups, by the ids of their messages
+SELECT follow_up FROM joins WHERE message_id > ? ORDER BY message_id LIMIT ?;
+
 -- name: insert_join
 -- : join id, parts, message id, follow up, expires at; nothing if the join or the message is there
 INSERT OR IGNORE INTO joins (join_id, parts, message_id, follow_up, expires_at) VALUES (?, ?, ?, ?, ?);

@@ -29,6 +29,10 @@ DELETE FROM messages WHERE message_key = ?;
 -- : message key
 DELETE FROM bodies WHERE message_key = ?;
 
+-- name: rewrite_message
+-- : extras, body, message key
+UPDATE messages SET extras = ?, body = ? WHERE message_key = ?;
+
 -- name: message_by_key
 -- : message key -> a message row
 SELECT message_key, message_id, group_key, visible_at, phase, priority, sent_at, expires_at, receive_count,

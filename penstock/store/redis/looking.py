@@ -1,0 +1,35 @@
+"""Looking at messages without receiving them: in a queue, and those that joins hold."""
+
+from penstock.core.filters import Matcher, MessageFilter
+from penstock.core.messages import MessageView
+from penstock.core.refusals import queue_not_found
+from penstock.store.peeking import Page
+from penstock.store.redis.calls import Calls
+from penstock.store.redis.rows import view
+
+
+async def peek(
+    calls: Calls, matches: Matcher, queue: str, wanted: MessageFilter, after: int, limit: int, now: int
+) -> tuple[list[MessageView], int | None]:
+    """Return matching messages of a queue in order of arrival, and where to go on."""
+    page = Page(wanted, matches, after, limit)
+    while True:
+        most = page.chunk()
+        rows = await calls.submit("look", now, queue, page.after, most)
+        if rows == b"missing":
+            raise queue_not_found(queue)
+        for row in rows:
+            if page.is_full:
+                return page.found, page.after
+            message = view(row, now)
+            assert message is not None
+            page.look_at(message)
+        if len(rows) < most:
+            return page.found, None
+
+
+async def list_blocked(calls: Calls, after: str, limit: int, now: int) -> tuple[list[MessageView], str | None]:
+    """Return messages that joins hold, and where Redis goes on."""
+    cursor, shown = await calls.submit("list_blocked", now, after or "0", limit)
+    found = [message for row in shown if (message := view(row, now)) is not None]
+    return found, None if cursor == b"0" else cursor.decode()
