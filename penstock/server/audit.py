@@ -172,10 +172,11 @@ class Audit:
         said = {name: getattr(entry, name) for name in Entry.__struct_fields__ if name != "at"}
         line = " ".join(f"{name}={json.dumps(value)}" for name, value in said.items() if value != "")
         log.info("%s", line, extra={"fields": {"audit": said}})
-        key = f"{ENTRIES}{entry.at:013d}-{os.urandom(4).hex()}"
+        self._written += 1
+        # within a millisecond in the order of their coming, and apart from those of other processes
+        key = f"{ENTRIES}{entry.at:013d}-{self._written:08x}{os.urandom(4).hex()}"
         try:
             await self._broker.perform(PutRecords((Record(key, _encode(entry), expires_at=entry.at + KEPT_MS),)))
-            self._written += 1
             if self._written % _TRIMMED_EVERY == 0:
                 await self._trim()
         except PenstockError as error:

@@ -160,6 +160,15 @@ async def test_it_is_read_page_by_page_the_latest_first() -> None:
         assert sorted(found) == [f"q{number}" for number in range(7)]
 
 
+async def test_what_happens_in_one_millisecond_keeps_its_order() -> None:
+    clock = ManualClock()
+    audit = Audit(LocalBroker(MemoryStore(), clock), clock.now_ms)
+    for number in range(300):
+        await audit.note(Entry(at=clock.now_ms(), who="ann", action="Purge", target=f"q{number}"))
+    page = await audit.read(limit=300)
+    assert [each.target for each in page.entries] == [f"q{number}" for number in reversed(range(300))]
+
+
 async def test_what_is_refused_again_and_again_is_noted_now_and_then() -> None:
     async with place(clock=ManualClock()) as here:
         for _ in range(auditing.MOST_REFUSALS + 10):
