@@ -35,6 +35,7 @@ _LIST_NAMES = {
 }
 _MOST_PARAMETERS = 5000
 _DEEPEST = 8
+_MOST_DIGITS = 9
 
 Tree = dict[str, Any]
 
@@ -132,7 +133,11 @@ def _numbered(node: Any) -> list[tuple[int, Any]]:
     """Return the entries of a list or map in order; a single one may stand without a number, as boto 2 sends it."""
     if not isinstance(node, dict):
         return [] if node is None else [(1, node)]
-    found = [(int(number), item) for number, item in node.items() if number.isascii() and number.isdigit()]
+    found = [
+        (int(number), item)
+        for number, item in node.items()
+        if number.isascii() and number.isdigit() and len(number) <= _MOST_DIGITS
+    ]
     return sorted(found, key=lambda pair: pair[0]) if found else [(1, node)]
 
 

@@ -162,6 +162,7 @@ async def test_a_single_entry_may_stand_without_a_number(sqs: SqsClient) -> None
         {"Entries": "x"},
         {"SendMessageBatchRequestEntry": "x"},
         {"SendMessageBatchRequestEntry.x.Id": "1"},
+        {f"SendMessageBatchRequestEntry.{'9' * 5000}.Id": "1"},
         {"SendMessageBatchRequestEntry.1": "x"},
         {"SendMessageBatchRequestEntry.1.Id.More": "x", "SendMessageBatchRequestEntry.1.Id": "1"},
         {"SendMessageBatchRequestEntry.1.Id": "1", "SendMessageBatchRequestEntry.1.MessageBody.x": "1"},
