@@ -29,10 +29,17 @@ async def test_a_queue_is_found_by_any_host_a_path_or_its_name(sqs: SqsClient, u
     assert await sqs.counts("orders") == (1, 0, 0)
 
 
-async def test_an_address_that_names_no_queue_is_refused(sqs: SqsClient) -> None:
+@pytest.mark.parametrize("url", ["http://localhost:3000/nonsense", "http://nonsense", "http://nonsense/", "/"])
+async def test_an_address_that_names_no_queue_is_refused_as_each_protocol_does(sqs: SqsClient, url: str) -> None:
     with pytest.raises(Failed) as failed:
-        await sqs.send("http://localhost:3000/nonsense")
-    assert (failed.value.code, failed.value.status) == ("InvalidAddress", 404)
+        await sqs.send(url)
+    told = failed.value
+    if sqs.protocol == "json":
+        assert (told.code, told.status) == ("AWS.SimpleQueueService.NonExistentQueue", 400)
+        assert told.message == "The specified queue does not exist."
+    else:
+        assert (told.code, told.status) == ("InvalidAddress", 404)
+        assert told.message == "The address http://localhost:3000/ is not valid for this endpoint."
 
 
 async def test_a_missing_queue_is_400_and_has_words_for_each_protocol(sqs: SqsClient) -> None:
