@@ -204,6 +204,14 @@ async def test_tags_are_merged_removed_and_left_out_when_there_are_none(sqs: Sqs
     assert await sqs("ListQueueTags", QueueUrl=url) == {}
 
 
+@pytest.mark.parametrize("keys", [[""], ["a", "b" * 129]])
+async def test_a_tag_key_to_remove_has_1_to_128_characters(sqs: SqsClient, keys: list[str]) -> None:
+    url = await sqs.create("q", tags={"a": "1"})
+    with pytest.raises(Failed, match="InvalidParameterValue: Tag keys must be between 1 and 128 characters"):
+        await sqs("UntagQueue", QueueUrl=url, TagKeys=keys)
+    assert await sqs("ListQueueTags", QueueUrl=url) == {"Tags": {"a": "1"}}
+
+
 async def test_a_queue_has_at_most_fifty_tags(sqs: SqsClient) -> None:
     url = await sqs.create("q", tags={f"t{number}": "" for number in range(50)})
     await sqs("TagQueue", QueueUrl=url, Tags={"t0": "again"})
