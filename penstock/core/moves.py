@@ -50,19 +50,19 @@ class Move(Struct, frozen=True, omit_defaults=True):
 
 
 def allowance(move: Move, now: int, limit: int) -> int:
-    """Return how many messages a step at ``now`` may move, at most ``limit``: the first second's worth at once."""
+    """Return how many messages a step at ``now`` may move, at most ``limit``: the first at once, then by the rate."""
     if now < move.started_at and not move.moved_count:
         return 0
     if move.rate_per_second is None:
         return limit
-    elapsed = 1000 + max(0, now - move.started_at)
-    return max(0, min(limit, move.rate_per_second * elapsed // 1000 - move.moved_count))
+    due = 1 + move.rate_per_second * max(0, now - move.started_at) // 1000
+    return max(0, min(limit, due - move.moved_count))
 
 
 def next_step_at(move: Move, now: int) -> int:
     """Return the instant at which the next message of a running move is due, not before ``now``."""
     if move.rate_per_second is None or not move.moved_count:
         return max(now, move.started_at)
-    # the smallest whole ms at which rate * (1000 + elapsed) // 1000 exceeds what has been moved
-    elapsed = -(-(move.moved_count + 1) * 1000 // move.rate_per_second) - 1000
+    # the smallest whole ms at which 1 + rate * elapsed // 1000 exceeds what has been moved
+    elapsed = -(-move.moved_count * 1000 // move.rate_per_second)
     return max(now, move.started_at + elapsed)

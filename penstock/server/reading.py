@@ -204,6 +204,7 @@ class Reader:
             raw_path, query = parsed.path or b"/", parsed.query or b""
         path = raw_path.decode("ascii")
         headers = dict(header_list)
+        self._check_host(headers)
         request = Request(
             self._parser.get_method().decode(),
             path if "%" not in path else unquote(path),
@@ -264,6 +265,14 @@ class Reader:
             self.is_over = True
 
     # -- how it is done ------------------------------------------------------------------------------------------------
+
+    def _check_host(self, headers: dict[bytes, bytes]) -> None:
+        """Refuse HTTP/1.1 without a host, and whatever has two, as others may believe the other one (RFC 9112, 3.2)."""
+        if b"host" not in headers:
+            if self._parser.get_http_version() == "1.1":
+                raise ValueError("no host")
+        elif len(headers) < len(self._headers) and sum(name == b"host" for name, _ in self._headers) > 1:
+            raise ValueError("several hosts")
 
     def _refuse_body(self) -> None:
         """Let the request be answered now, and throw the rest of it away as it comes."""

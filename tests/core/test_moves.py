@@ -18,11 +18,12 @@ def test_without_a_rate_a_move_goes_as_fast_as_it_can() -> None:
     assert next_step_at(move(None, 50), START + 9) == START + 9
 
 
-def test_the_first_seconds_worth_may_go_at_once() -> None:
-    assert allowance(move(10), START, 100) == 10
-    assert allowance(move(10, 10), START, 100) == 0
-    assert allowance(move(10), START, 4) == 4
-    assert next_step_at(move(10, 10), START) == START + 100
+def test_the_first_message_goes_at_once_and_the_next_in_its_turn() -> None:
+    assert allowance(move(10), START, 100) == 1
+    assert allowance(move(10, 1), START + 99, 100) == 0
+    assert next_step_at(move(10, 1), START) == START + 100
+    assert allowance(move(10, 1), START + 700, 100) == 7
+    assert allowance(move(10, 1), START + 700, 4) == 4
 
 
 def test_a_clock_that_went_back_allows_nothing_more() -> None:
@@ -34,7 +35,7 @@ def test_nothing_moves_before_it_begins(rate: int | None) -> None:
     waiting = move(rate)
     assert allowance(waiting, START - 1, 100) == 0
     assert next_step_at(waiting, START - 9_000) == START
-    assert allowance(waiting, START, 100) == (100 if rate is None else 5)
+    assert allowance(waiting, START, 100) == (100 if rate is None else 1)
 
 
 @given(rate=st.integers(1, 1_000_000), moved=st.integers(0, 10_000_000), late=st.integers(0, 10_000_000))
@@ -53,4 +54,13 @@ def test_the_rate_is_kept_over_any_steps(rate: int, steps: list[int]) -> None:
     for step in steps:
         now += step
         moved += allowance(move(rate, moved), now, 1_000_000)
-        assert moved == rate * (1000 + now - START) // 1000
+        assert moved == 1 + rate * (now - START) // 1000
+
+
+@given(rate=st.integers(1, 2_000), since=st.integers(0, 5_000))
+def test_no_second_sees_more_than_the_rate(rate: int, since: int) -> None:
+    def moved_by(ms: int) -> int:
+        return allowance(move(rate), START + ms, 1_000_000)
+
+    assert moved_by(999) <= rate
+    assert moved_by(since + 1000) - moved_by(since) <= rate

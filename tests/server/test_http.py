@@ -46,7 +46,9 @@ async def test_a_body_may_come_in_chunks_and_byte_by_byte() -> None:
         b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 99999999999999999999999\r\n\r\n",
         b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
         b"CONNECT example.com:443 HTTP/1.1\r\nhost: x\r\n\r\n",
-        b"GET / HTTP/1.1\r\nbad header\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: x\r\nbad header\r\n\r\n",
+        b"GET / HTTP/1.1\r\naccept: */*\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: x\r\naccept: */*\r\nHost: y\r\n\r\n",
         b"GET " + b"/x" * 40_000 + b" HTTP/1.1\r\nhost: x\r\n\r\n",
     ],
     ids=lambda each: repr(each[:24]),
@@ -152,7 +154,11 @@ async def test_a_client_that_asks_before_it_sends_is_told_at_once() -> None:
 
 @pytest.mark.parametrize(
     "half",
-    [b"POST / HT", b"POST / HTTP/1.1\r\nhost: x\r\n", b"POST /v1/queues HTTP/1.1\r\ncontent-length: 50\r\n\r\n{"],
+    [
+        b"POST / HT",
+        b"POST / HTTP/1.1\r\nhost: x\r\n",
+        b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 50\r\n\r\n{",
+    ],
 )
 async def test_half_a_request_gets_408(half: bytes) -> None:
     async with running_server(MemoryStore(), read_seconds=0.2) as url, raw(url) as connection:

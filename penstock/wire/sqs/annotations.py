@@ -83,6 +83,7 @@ def system_attributes_of(given: Mapping[str, MessageAttributeValue]) -> Mapping[
             raise SqsError(f"The type of message (system) attribute '{name}' is invalid. You must use String.")
         if not value.string_value:
             raise SqsError(f"Message (system) attribute '{name}' must contain a non-empty value of type 'String'.")
+        _check_text(value.string_value, f"message (system) attribute '{name}' value")
     return {name: Attribute("String", value.string_value) for name, value in given.items()}
 
 
@@ -112,6 +113,7 @@ def _attribute(name: str, value: MessageAttributeValue) -> Attribute:
         )
     if len(data_type.encode()) > _LONGEST_NAME:
         raise SqsError("Message (user) attribute types must be shorter than 256 Bytes")
+    _check_text(data_type, f"message (user) attribute '{name}' type")
     if value.string_list_values or value.binary_list_values:
         raise SqsError(f"Message (user) attribute '{name}' has a list value; list values are not supported.")
     kind = match[1]
@@ -122,11 +124,15 @@ def _attribute(name: str, value: MessageAttributeValue) -> Attribute:
     text = value.string_value
     if not text or value.binary_value:
         raise SqsError(f"Message (user) attribute '{name}' must contain a non-empty value of type 'String'.")
-    if has_illegal_characters(text, text.encode()):
-        raise SqsError(illegal_character(text, f"message (user) attribute '{name}' value"))
+    _check_text(text, f"message (user) attribute '{name}' value")
     if kind == "Number" and not _NUMBER.fullmatch(text):
         raise SqsError(f"Can't cast the value of message (user) attribute '{name}' to a number.")
     return Attribute(data_type, text)
+
+
+def _check_text(text: str, place: str) -> None:
+    if has_illegal_characters(text, text.encode()):
+        raise SqsError(illegal_character(text, place))
 
 
 def _check_name(name: str) -> None:

@@ -131,6 +131,11 @@ def no_such_queue() -> SqsError:
     return SqsError(NO_SUCH_QUEUE, kind=QUEUE_DOES_NOT_EXIST)
 
 
+def invalid_address(address: str) -> SqsError:
+    """The error of asking for a queue where there is none, in the Query protocol."""
+    return SqsError(f"The address {address} is not valid for this endpoint.", kind=INVALID_ADDRESS)
+
+
 def too_large(limit: int, *, is_entry: bool) -> SqsError:
     """The error of a message over its queue's limit in bytes; the words differ for entries of a batch."""
     verdict = "cannot be validated" if is_entry else "are invalid"

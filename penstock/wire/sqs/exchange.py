@@ -5,7 +5,7 @@ import re
 from msgspec import Struct
 
 from penstock.wire.http import Request, Response
-from penstock.wire.sqs.errors import missing
+from penstock.wire.sqs.errors import SqsError, missing, no_such_queue
 from penstock.wire.sqs.limits import Limits, SqsOptions, limits_of
 from penstock.wire.sqs.model import Shape
 from penstock.wire.sqs.names import Address, AddressBook
@@ -51,7 +51,14 @@ class Exchange(Struct, gc=False):
             queue_url = self.path_queue_url()
             if queue_url is None:
                 raise missing("QueueUrl")
-        return self.edge.addresses.of_url(queue_url, request.account, request.region)
+        found = self.edge.addresses.of_url(queue_url, request.account, request.region)
+        if found is None:
+            raise self.no_queue_there()
+        return found
+
+    def no_queue_there(self) -> SqsError:
+        """Return the error of a queue URL that is none."""
+        return no_such_queue()
 
     def path_queue_url(self) -> str | None:
         """Return the path the request was sent to if it is that of a queue URL."""

@@ -21,7 +21,11 @@ MAP_NAMES = {
     "Tags": ("Tag", "Key", "Value"),
     "tags": ("Tag", "Key", "Value"),
 }
-"""What the Query protocol calls an entry of each map, its key and its value."""
+"""What the Query protocol calls an entry of each map, its key and its value.
+
+The member's own name does too: AWS was recorded to read ``MessageAttributes.1.Name``, as templates of API Gateway
+have it.
+"""
 
 _LIST_NAMES = {
     "AttributeNames": "AttributeName",
@@ -35,6 +39,7 @@ _LIST_NAMES = {
 }
 _MOST_PARAMETERS = 5000
 _DEEPEST = 8
+_MOST_DIGITS = 9
 
 Tree = dict[str, Any]
 
@@ -93,13 +98,13 @@ def _built(kind: type[Shape], tree: Tree, action: str, path: str) -> Shape:
 def _value(member: _Member, tree: Tree, action: str, path: str) -> Any:
     if member.kind is list:
         prefix = _LIST_NAMES.get(member.name) or f"{action}RequestEntry"
-        found = _numbered(tree.get(prefix))
+        found = _numbered(tree.get(prefix, tree.get(member.name)))
         items = [_item(member.item, item, action, f"{path}{prefix}.{number}") for number, item in found]
         return items or None
     if member.kind is dict:
         prefix, key_name, value_name = MAP_NAMES[member.name]
         entries: dict[str, Any] = {}
-        for number, entry in _numbered(tree.get(prefix)):
+        for number, entry in _numbered(tree.get(prefix, tree.get(member.name))):
             key = entry.get(key_name) if isinstance(entry, dict) else None
             if isinstance(key, str):
                 place = f"{path}{prefix}.{number}.{value_name}"
@@ -129,10 +134,17 @@ def _scalar(kind: type, text: str, path: str) -> Any:
 
 
 def _numbered(node: Any) -> list[tuple[int, Any]]:
-    """Return the entries of a list or map in order; a single one may stand without a number, as boto 2 sends it."""
+    """Return the entries of a list or map in order; a single one may stand without a number, as boto 2 sends it.
+
+    An empty text is an empty list, as botocore sends it.
+    """
     if not isinstance(node, dict):
-        return [] if node is None else [(1, node)]
-    found = [(int(number), item) for number, item in node.items() if number.isascii() and number.isdigit()]
+        return [(1, node)] if node else []
+    found = [
+        (int(number), item)
+        for number, item in node.items()
+        if number.isascii() and number.isdigit() and len(number) <= _MOST_DIGITS
+    ]
     return sorted(found, key=lambda pair: pair[0]) if found else [(1, node)]
 
 

@@ -8,7 +8,7 @@ import re
 from msgspec import Struct
 
 from penstock.core.queues import QUEUE_NAME
-from penstock.wire.sqs.errors import INVALID_ADDRESS, SqsError, no_such_queue
+from penstock.wire.sqs.errors import SqsError, no_such_queue
 from penstock.wire.sqs.limits import SqsOptions
 
 FIFO_SUFFIX = ".fifo"
@@ -47,15 +47,17 @@ class AddressBook:
         self._options = options
         self._seen: dict[tuple[str, str, str], Address] = {}
 
-    def of_url(self, url: str, account: str, region: str) -> Address:
-        """Return the queue that a URL with any host, a path or a bare name means for a caller.
+    def of_url(self, url: str, account: str, region: str) -> Address | None:
+        """Return the queue that a URL with any host, a path or a bare name means for a caller; ``None`` for no queue.
 
         Raises:
-            SqsError: InvalidAddress for a URL that names no queue; QueueDoesNotExist for an impossible name.
+            SqsError: QueueDoesNotExist for an impossible name.
         """
         found = self._seen.get((url, account, region))
         if found is None:
             found = self._parse(url, account, region)
+            if found is None:
+                return None
             if len(self._seen) >= _MOST_CACHED:
                 self._seen.clear()
             if len(url) <= _LONGEST_CACHED:
@@ -94,12 +96,12 @@ class AddressBook:
     def _default_region(self) -> str:
         return self._options.default_region
 
-    def _parse(self, url: str, account: str, region: str) -> Address:
+    def _parse(self, url: str, account: str, region: str) -> Address | None:
         has_host = "://" in url
         path = url.split("://", 1)[1].partition("/")[2] if has_host else url
         steps = [step for step in path.partition("?")[0].split("/") if step]
         if not steps or (has_host and len(steps) < 2) or len(url) > 2048:
-            raise SqsError(f"The address {url[:2048]} is not valid for this endpoint.", kind=INVALID_ADDRESS)
+            return None
         name = steps[-1]
         if len(steps) > 1 and _ACCOUNT.fullmatch(steps[-2]):
             account = steps[-2]

@@ -19,6 +19,7 @@ from penstock.wire.sqs.errors import (
     SERIALIZATION,
     ErrorKind,
     SqsError,
+    invalid_address,
     no_such_queue,
     translated,
 )
@@ -90,7 +91,10 @@ class SqsPeek:
         if place is not None:
             queue = addresses.of_name(place[3], place[2], place[1])
         elif url:
-            queue = addresses.of_url(url, request.account, request.region)
+            found = addresses.of_url(url, request.account, request.region)
+            if found is None:
+                raise invalid_address(url)
+            queue = found
         else:
             raise no_such_queue()
         return _Asked(queue, _is_set(parameters, "ShowInvisible"), _is_set(parameters, "ShowDelayed"))

@@ -3,7 +3,7 @@
 from penstock.core.errors import PenstockError
 from penstock.wire.http import Headers, Request, Response, Step
 from penstock.wire.sqs.actions import ACTIONS
-from penstock.wire.sqs.errors import INVALID_ACTION, UNKNOWN_OPERATION, SqsError, translated
+from penstock.wire.sqs.errors import INVALID_ACTION, UNKNOWN_OPERATION, SqsError, invalid_address, translated
 from penstock.wire.sqs.exchange import Edge, Exchange
 from penstock.wire.sqs.form import parameters_of, shape_of
 from penstock.wire.sqs.limits import SqsOptions
@@ -22,6 +22,10 @@ class QueryExchange(Exchange, gc=False):
         request = self.request
         render = json_answer if wants_json(request) else xml_answer
         return Response(200, headers_of(request), render(self.action, result, request.request_id))
+
+    def no_queue_there(self) -> SqsError:
+        # as recorded of AWS, the words name the address that was called, not the queue URL in the parameters
+        return invalid_address(self.edge.base_url(self.request) + self.request.path)
 
 
 class SqsQuery:

@@ -99,7 +99,9 @@ def system_attributes(delivery: Delivery, queue: Address, edge: Edge) -> dict[st
     if queue.is_fifo:
         told["SequenceNumber"] = sequence_number_of(delivery.sequence_number)
         if delivery.deduplication_id is not None:
-            told["MessageDeduplicationId"] = delivery.deduplication_id
+            # AWS tells a dead letter's message id instead (developer guide, "Configure a dead-letter queue redrive")
+            is_dead_letter = delivery.dead_letter_source is not None
+            told["MessageDeduplicationId"] = delivery.message_id if is_dead_letter else delivery.deduplication_id
     if delivery.group_id is not None:
         told["MessageGroupId"] = delivery.group_id
     if delivery.system_attributes and (header := delivery.system_attributes.get(TRACE_HEADER)) is not None:

@@ -36,6 +36,8 @@ def untag_queue(asked: UntagQueueRequest, exchange: Exchange) -> Step:
     queue = exchange.queue(asked.queue_url)
     if not asked.tag_keys:
         raise missing("TagKeys")
+    for key in asked.tag_keys:
+        _check_key(key)
     changes = QueueChanges(tags=dict.fromkeys(asked.tag_keys))
     return Call(UpdateQueue(queue.queue, changes), lambda _: exchange.answer())
 
@@ -54,9 +56,13 @@ def check_tags(tags: Mapping[str, str], queue: str) -> None:
     if len(tags) > MOST_TAGS:
         raise SqsError(f"Too many tags added for queue {queue}.")
     for key, value in tags.items():
-        if not 1 <= len(key) <= _LONGEST_KEY:
-            raise SqsError(f"Tag keys must be between 1 and {_LONGEST_KEY} characters in length.")
+        _check_key(key)
         if len(value) > _LONGEST_VALUE:
             raise SqsError(f"Tag values must be between 0 and {_LONGEST_VALUE} characters in length.")
         if key.lower().startswith("aws:"):
             raise SqsError("Tag keys can't start with the reserved prefix aws:.")
+
+
+def _check_key(key: str) -> None:
+    if not 1 <= len(key) <= _LONGEST_KEY:
+        raise SqsError(f"Tag keys must be between 1 and {_LONGEST_KEY} characters in length.")

@@ -71,6 +71,18 @@ async def test_a_fifo_group_goes_on_after_a_dead_letter(sqs: SqsClient) -> None:
     assert (await sqs.one(source))["MessageId"] == second["MessageId"]
 
 
+async def test_the_deduplication_id_of_a_fifo_dead_letter_is_its_message_id(sqs: SqsClient) -> None:
+    source, dlq, _ = await pipe(sqs, ".fifo")
+    dead = await sqs.send(source, "dead", MessageGroupId="g", MessageDeduplicationId="same")
+    await spend(sqs, source, 1)
+    await sqs.send(dlq, "sent there", MessageGroupId="g", MessageDeduplicationId="same")
+    received = await sqs.receive(dlq, AttributeNames=["MessageDeduplicationId"])
+    assert [(message["Body"], message["Attributes"]["MessageDeduplicationId"]) for message in received] == [
+        ("dead", dead["MessageId"]),
+        ("sent there", "same"),
+    ]
+
+
 async def test_sources_of_a_dead_letter_queue_are_listed(sqs: SqsClient) -> None:
     source, dlq, arn = await pipe(sqs)
     other = await sqs.create("other", RedrivePolicy=json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 9}))

@@ -156,12 +156,28 @@ async def test_a_single_entry_may_stand_without_a_number(sqs: SqsClient) -> None
     assert b"<Attribute><Name>DelaySeconds</Name><Value>7</Value></Attribute>" in told.body
 
 
+@pytest.mark.parametrize("name", ["MessageAttribute", "MessageAttributes"])
+async def test_entries_may_be_called_by_the_name_of_their_member(sqs: SqsClient, name: str) -> None:
+    attribute = {f"{name}.1.Name": "a", f"{name}.1.Value.DataType": "String", f"{name}.1.Value.StringValue": "x"}
+    sent = await get(sqs, QUEUE, Action="SendMessage", MessageBody="x", **attribute)
+    assert b"<MD5OfMessageAttributes>" in sent.body
+    received = await get(sqs, QUEUE, Action="ReceiveMessage", **{"MessageAttributeNames.1": "a"})
+    assert b"<MessageAttribute><Name>a</Name>" in received.body
+
+
+async def test_an_empty_list_is_sent_as_an_empty_text(sqs: SqsClient) -> None:
+    for name in ("AttributeNames", "AttributeName"):
+        told = await get(sqs, QUEUE, Action="GetQueueAttributes", **{name: ""})
+        assert (told.status, b"<Attribute>" in told.body) == (200, False)
+
+
 @pytest.mark.parametrize(
     "parameters",
     [
         {"Entries": "x"},
         {"SendMessageBatchRequestEntry": "x"},
         {"SendMessageBatchRequestEntry.x.Id": "1"},
+        {f"SendMessageBatchRequestEntry.{'9' * 5000}.Id": "1"},
         {"SendMessageBatchRequestEntry.1": "x"},
         {"SendMessageBatchRequestEntry.1.Id.More": "x", "SendMessageBatchRequestEntry.1.Id": "1"},
         {"SendMessageBatchRequestEntry.1.Id": "1", "SendMessageBatchRequestEntry.1.MessageBody.x": "1"},

@@ -29,10 +29,17 @@ async def test_a_queue_is_found_by_any_host_a_path_or_its_name(sqs: SqsClient, u
     assert await sqs.counts("orders") == (1, 0, 0)
 
 
-async def test_an_address_that_names_no_queue_is_refused(sqs: SqsClient) -> None:
+@pytest.mark.parametrize("url", ["http://localhost:3000/nonsense", "http://nonsense", "http://nonsense/", "/"])
+async def test_an_address_that_names_no_queue_is_refused_as_each_protocol_does(sqs: SqsClient, url: str) -> None:
     with pytest.raises(Failed) as failed:
-        await sqs.send("http://localhost:3000/nonsense")
-    assert (failed.value.code, failed.value.status) == ("InvalidAddress", 404)
+        await sqs.send(url)
+    told = failed.value
+    if sqs.protocol == "json":
+        assert (told.code, told.status) == ("AWS.SimpleQueueService.NonExistentQueue", 400)
+        assert told.message == "The specified queue does not exist."
+    else:
+        assert (told.code, told.status) == ("InvalidAddress", 404)
+        assert told.message == "The address http://localhost:3000/ is not valid for this endpoint."
 
 
 async def test_a_missing_queue_is_400_and_has_words_for_each_protocol(sqs: SqsClient) -> None:
@@ -195,6 +202,14 @@ async def test_tags_are_merged_removed_and_left_out_when_there_are_none(sqs: Sqs
     assert await sqs("ListQueueTags", QueueUrl=url) == {"Tags": {"b": ""}}
     await sqs("UntagQueue", QueueUrl=url, TagKeys=["b"])
     assert await sqs("ListQueueTags", QueueUrl=url) == {}
+
+
+@pytest.mark.parametrize("keys", [[""], ["a", "b" * 129]])
+async def test_a_tag_key_to_remove_has_1_to_128_characters(sqs: SqsClient, keys: list[str]) -> None:
+    url = await sqs.create("q", tags={"a": "1"})
+    with pytest.raises(Failed, match="InvalidParameterValue: Tag keys must be between 1 and 128 characters"):
+        await sqs("UntagQueue", QueueUrl=url, TagKeys=keys)
+    assert await sqs("ListQueueTags", QueueUrl=url) == {"Tags": {"a": "1"}}
 
 
 async def test_a_queue_has_at_most_fifty_tags(sqs: SqsClient) -> None:

@@ -113,7 +113,13 @@ async def test_system_attributes_have_their_own_md5(sqs: SqsClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "system", [{"Other": text("x")}, {"AWSTraceHeader": text("x", "Number")}, {"AWSTraceHeader": text("")}]
+    "system",
+    [
+        {"Other": text("x")},
+        {"AWSTraceHeader": text("x", "Number")},
+        {"AWSTraceHeader": text("")},
+        {"AWSTraceHeader": text("Root=1\x08")},
+    ],
 )
 async def test_other_system_attributes_are_refused(sqs: SqsClient, system: dict[str, dict[str, str]]) -> None:
     url = await sqs.create("q")
@@ -157,6 +163,8 @@ async def test_attribute_names_that_aws_accepts(sqs: SqsClient, name: str) -> No
         {"a": {"DataType": "Binary", "StringValue": "x"}},
         {"a": text("bad-\x08,\x0b")},
         {"a": text("\ufffe")},
+        {"a": text("x", "String.\x08")},
+        {"a": text("1", "Number.\uffff")},
         {"a": text("one", "Number")},
         {"a": text("1 ", "Number")},
         {"a": text("nan", "Number")},
