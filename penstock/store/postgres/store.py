@@ -10,7 +10,7 @@ import asyncpg
 from penstock.core.effects import Effects, Record
 from penstock.core.errors import PenstockError
 from penstock.core.events import Event
-from penstock.core.filters import MessageFilter, matches
+from penstock.core.filters import MessageFilter, body_test, matches
 from penstock.core.messages import Draft, MessageView
 from penstock.core.moves import Move
 from penstock.core.operations import ApplyReply, IdOutcome, SendOutcome
@@ -303,16 +303,18 @@ async def _peek(
     found: list[MessageView] = []
     after = min(max(after, 0), SEQUENCE_MASK)
     looked_at = 0
+    may_match = body_test(wanted)
     while looked_at < PEEK_BUDGET:
         most = min(_PEEK_CHUNK, PEEK_BUDGET - looked_at, limit + 1 if wanted == MessageFilter() else _PEEK_CHUNK)
         rows = await tx.rows("messages_after", name, after, most, SEQUENCE_MASK)
         for row in rows:
             if len(found) == limit:
                 return found, after
-            message = view(row, now)
-            if matches(wanted, message):
-                found.append(message)
-            after, looked_at = message.sequence_number, looked_at + 1
+            if may_match is None or may_match(row["body"]):
+                message = view(row, now)
+                if matches(wanted, message):
+                    found.append(message)
+            after, looked_at = row["sequence"], looked_at + 1
         if len(rows) < most:
             return found, None
     more = await tx.row("messages_after", name, after, 1, SEQUENCE_MASK)

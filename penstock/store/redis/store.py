@@ -291,18 +291,19 @@ class RedisStore:
         self, queue: str, wanted: MessageFilter, after: int, limit: int, now: int
     ) -> tuple[Sequence[MessageView], int | None]:
         found: list[MessageView] = []
-        looked_at = 0
-        after = max(after, 0)
+        looked_at, after = 0, max(after, 0)
+        text = None if wanted.text is None else wanted.text.encode("utf-8", "surrogatepass")
         while True:
             rows = _found(await self._calls.submit("look", now, queue, after, _PEEK_CHUNK), queue)
             for row in rows:
                 if looked_at == PEEK_BUDGET or len(found) == limit:
                     return found, after
-                message = view(row, now)
-                assert message is not None
-                if matches(wanted, message):
-                    found.append(message)
-                after, looked_at = message.sequence_number, looked_at + 1
+                if text is None or text in row[2]:  # of the others nothing is read
+                    message = view(row, now)
+                    assert message is not None
+                    if matches(wanted, message):
+                        found.append(message)
+                after, looked_at = row[1], looked_at + 1
             if len(rows) < _PEEK_CHUNK:
                 return found, None
 

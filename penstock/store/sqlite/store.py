@@ -14,18 +14,18 @@ from msgspec import structs
 from penstock.core.effects import Effects, Record
 from penstock.core.errors import PenstockError, StoreDamaged, StoreUnavailable
 from penstock.core.events import Event, EventKind
-from penstock.core.filters import MessageFilter, matches
+from penstock.core.filters import MessageFilter
 from penstock.core.messages import Delivery, Draft, MessageView, blocked_view
 from penstock.core.moves import Move
 from penstock.core.operations import ApplyReply, IdOutcome, SendOutcome
 from penstock.core.queues import GroupView, QueueChanges, QueueDescription
-from penstock.core.refusals import queue_not_found
 from penstock.core.settlements import Settlement, SettleOutcome
-from penstock.store.contract import PEEK_BUDGET, Received, WakeupListener
+from penstock.store.contract import Received, WakeupListener
 from penstock.store.sqlite import effects, integrity, moving, queues, records, settling, upkeep
 from penstock.store.sqlite.connection import TRANSLATED, Durability, open_reader, open_writer, translate
-from penstock.store.sqlite.ids import KEY_SHIFT, SEQUENCE_MASK, to_blob, to_text
+from penstock.store.sqlite.ids import KEY_SHIFT, to_blob, to_text
 from penstock.store.sqlite.log import Log
+from penstock.store.sqlite.looking import find_queue, peek
 from penstock.store.sqlite.queries import SQL
 from penstock.store.sqlite.receiving import receive
 from penstock.store.sqlite.records import AFTER_ALL_TEXT
@@ -37,7 +37,6 @@ from penstock.store.sqlite.wakeups import Wakeups
 from penstock.store.sqlite.writer import Writer
 
 T = TypeVar("T")
-_PEEK_CHUNK = 200
 _MOST_EFFECTS_AT_ONCE = 500
 """More of them would keep the event loop for tens of milliseconds."""
 _FAULTS_SHOWN = 5
@@ -124,7 +123,7 @@ class SqliteStore:
         await self._writer.submit(lambda tx: queues.delete_queue(tx, name, now))
 
     async def describe_queue(self, name: str, now: int) -> QueueDescription:
-        return await self._read(lambda execute: _queue(execute, name).describe(execute, now))
+        return await self._read(lambda execute: find_queue(execute, name).describe(execute, now))
 
     async def list_queues(
         self, prefix: str, after: str, limit: int, dead_letter_queue: str | None, now: int
@@ -145,7 +144,7 @@ class SqliteStore:
 
     async def list_groups(self, name: str, after: str, limit: int, only_parked: bool, now: int) -> Sequence[GroupView]:
         def ask(execute: Execute) -> list[GroupView]:
-            queue = _queue(execute, name)
+            queue = find_queue(execute, name)
             held = dict(execute(SQL["held_by_group"], (queue.number, now)).fetchall())
             rows = execute(SQL["group_page"], (queue.number, after, int(only_parked), limit)).fetchall()
             return [_group_view(execute, group_from(row), held.get(row[0], 0)) for row in rows]
@@ -218,7 +217,7 @@ class SqliteStore:
     async def peek(
         self, queue: str, wanted: MessageFilter, after: int, limit: int, now: int
     ) -> tuple[Sequence[MessageView], int | None]:
-        return await self._read(lambda execute: _peek(execute, queue, wanted, after, limit, now))
+        return await self._read(lambda execute: peek(execute, queue, wanted, after, limit, now))
 
     async def find(self, message_ids: Sequence[str], now: int) -> tuple[MessageView | None, ...]:
         return await self._read(lambda execute: tuple([_find(execute, each, now) for each in message_ids]))
@@ -233,7 +232,7 @@ class SqliteStore:
 
     async def list_moves(self, source: str, limit: int, now: int) -> Sequence[Move]:
         def ask(execute: Execute) -> list[Move]:
-            _queue(execute, source)
+            find_queue(execute, source)
             return [moving.decode_move(row[0]) for row in execute(SQL["moves_of"], (source, limit)).fetchall()]
 
         return await self._read(ask)
@@ -310,36 +309,6 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
-
-
-def _queue(execute: Execute, name: str) -> QueueState:
-    row = execute(SQL["queue_by_name"], (name,)).fetchone()
-    if row is None:
-        raise queue_not_found(name)
-    return QueueState(row)
-
-
-def _peek(
-    execute: Execute, name: str, wanted: MessageFilter, after: int, limit: int, now: int
-) -> tuple[list[MessageView], int | None]:
-    queue = _queue(execute, name)
-    low, high = queue.key_range
-    found: list[MessageView] = []
-    looked_at = 0
-    while looked_at < PEEK_BUDGET:
-        most = min(_PEEK_CHUNK, PEEK_BUDGET - looked_at)
-        rows = execute(SQL["messages_after"], (low | min(max(after, 0), SEQUENCE_MASK), high, most)).fetchall()
-        for row in rows:
-            if len(found) == limit:
-                return found, after
-            message = view(execute, name, row, now)
-            if matches(wanted, message):
-                found.append(message)
-            after, looked_at = message.sequence_number, looked_at + 1
-        if len(rows) < most:
-            return found, None
-    more = execute(SQL["oldest_sent_at"], (low | after, high)).fetchone()
-    return found, None if more is None else after
 
 
 def _find(execute: Execute, message_id: str, now: int) -> MessageView | None:

@@ -1,0 +1,116 @@
+"""Looking for messages without receiving them, a bounded part of a queue at a time.
+
+What columns and bytes tell is asked of them, and in SQL; only what may match is shown and matched as on every store.
+Messages in flight and delayed ones have an index, and are found without a look at the others.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from penstock.core.filters import MessageFilter, body_test, matches
+from penstock.core.messages import MessageView, State
+from penstock.core.refusals import queue_not_found
+from penstock.store.contract import PEEK_BUDGET
+from penstock.store.sqlite.ids import SEQUENCE_MASK
+from penstock.store.sqlite.queries import SQL
+from penstock.store.sqlite.rows import view
+from penstock.store.sqlite.transaction import DELAYED, HANDED_OUT, Execute, QueueState
+
+_CHUNK = 200
+_MOST_BYTES = 32 << 20
+"""About so many bytes of long bodies are looked through in one call."""
+
+_PHASES = {State.IN_FLIGHT: HANDED_OUT, State.DELAYED: DELAYED}
+_NO_GROUP = 0
+
+
+def find_queue(execute: Execute, name: str) -> QueueState:
+    """Return a queue. Raises QueueNotFound."""
+    row = execute(SQL["queue_by_name"], (name,)).fetchone()
+    if row is None:
+        raise queue_not_found(name)
+    return QueueState(row)
+
+
+def peek(
+    execute: Execute, name: str, wanted: MessageFilter, after: int, limit: int, now: int
+) -> tuple[list[MessageView], int | None]:
+    """Return matching messages and behind which to go on, as ``Store.peek`` does."""
+    queue = find_queue(execute, name)
+    low, high = queue.key_range
+    start = low | min(max(after, 0), SEQUENCE_MASK)
+    found: list[MessageView] = []
+    timed = _timed_rows(execute, queue, wanted, start, now)
+    if timed is not None:
+        return found, _match(execute, name, wanted, timed, found, limit, now)
+    conditions = _conditions(execute, queue, wanted, now)
+    looked_at = read_bytes = 0
+    while len(found) < limit and looked_at < PEEK_BUDGET and read_bytes < _MOST_BYTES:
+        most = min(_CHUNK, PEEK_BUDGET - looked_at)
+        end, count, long_bytes = execute(SQL["chunk_end"], (start, high, most)).fetchone()
+        if count:
+            rows = execute(SQL["candidates"], {**conditions, "after": start, "up_to": end})
+            more = _match(execute, name, wanted, rows, found, limit, now)
+            if more is not None:
+                return found, more
+            start = end
+        if count < most:
+            return found, None
+        looked_at, read_bytes = looked_at + count, read_bytes + long_bytes
+    is_more = execute(SQL["oldest_sent_at"], (start, high)).fetchone() is not None
+    return found, start & SEQUENCE_MASK if is_more else None
+
+
+def _match(
+    execute: Execute,
+    name: str,
+    wanted: MessageFilter,
+    rows: Iterable[tuple[Any, ...]],
+    found: list[MessageView],
+    limit: int,
+    now: int,
+) -> int | None:
+    """Add those that match to what was found; return behind which to go on if it was enough before the last."""
+    test = body_test(wanted)
+    for row in rows:
+        if len(found) == limit:
+            before: int = (row[0] & SEQUENCE_MASK) - 1
+            return before
+        if test is None or row[-1] is None or test(row[-1]):
+            message = view(execute, name, row, now)
+            if matches(wanted, message):
+                found.append(message)
+    return None
+
+
+def _timed_rows(
+    execute: Execute, queue: QueueState, wanted: MessageFilter, start: int, now: int
+) -> Iterable[tuple[Any, ...]] | None:
+    """Return what is in flight, or delayed, in order of arrival, if that is wanted and not too much."""
+    phase = None if wanted.state is None else _PHASES.get(wanted.state)
+    if phase is None:
+        return None
+    keys = execute(SQL["timed_keys"], (queue.number, now, phase, PEEK_BUDGET + 1)).fetchall()
+    if len(keys) > PEEK_BUDGET:
+        return None
+    return (execute(SQL["whole_message"], key).fetchone() for key in sorted(keys) if key[0] > start)
+
+
+def _conditions(execute: Execute, queue: QueueState, wanted: MessageFilter, now: int) -> dict[str, Any]:
+    """Return the parameters of ``candidates`` that a filter names."""
+    group = None if wanted.group_id is None else execute(SQL["group_by_id"], (queue.number, wanted.group_id)).fetchone()
+    return {
+        "now": now,
+        "is_ready": True if wanted.state is State.READY else None,
+        "phase": None if wanted.state is None else _PHASES.get(wanted.state),
+        "group_key": None if wanted.group_id is None else _NO_GROUP if group is None else group[0],
+        "min_receive_count": wanted.min_receive_count,
+        "sent_before": wanted.sent_before,
+        "sent_after": wanted.sent_after,
+        "attribute": _bytes(wanted.attribute),
+        "text": _bytes(wanted.text),
+    }
+
+
+def _bytes(text: str | None) -> bytes | None:
+    return None if text is None else text.encode("utf-8", "surrogatepass")
