@@ -33,7 +33,7 @@ def test_every_module_that_is_imported_is_there() -> None:
     content = assets()
     for name, data in content.items():
         folder = name.rpartition("/")[0]
-        for target in re.findall(r'from "(\.[^"]+)"', data.decode()) if name.endswith(".js") else ():
+        for target in re.findall(r'(?:from |import\()"(\.[^"]+)"', data.decode()) if name.endswith(".js") else ():
             parts = folder.split("/") if folder else []
             for part in target.split("/"):
                 if part == "..":

@@ -1,7 +1,7 @@
 // Asking the server: the REST API, the console's own questions, and streams of events.
 
 import { parse } from "./format.js";
-import { HEADERS, know, logIn } from "./session.js";
+import { HEADERS, know, logIn, whoIsIt } from "./session.js";
 
 // What went wrong, in the server's words where it had any.
 export class Problem extends Error {
@@ -95,7 +95,10 @@ export const rest = {
 };
 
 // Find out who is calling; asks them to log in where that is needed.
-export const meet = () => ask("GET", "/access/me").then(know);
+export async function meet() {
+  const answer = await whoIsIt;
+  know(answer?.ok ? await answer.json() : await ask("GET", "/access/me"));
+}
 
 export const auditLog = (query, signal) => ask("GET", "/access/audit", { query, signal });
 

@@ -5,21 +5,27 @@ import { h, place, put, say } from "./dom.js";
 import { clock } from "./format.js";
 import { keepsAudit, whoArea } from "./session.js";
 import { notice, noticeArea, problemBox, problemText } from "./widgets.js";
-import { audit } from "./views/audit.js";
-import { byHand } from "./views/by_hand.js";
-import { deadLetters } from "./views/dead_letters.js";
-import { job } from "./views/job.js";
-import { jobs } from "./views/jobs.js";
-import { message } from "./views/message.js";
 import { overview } from "./views/overview.js";
-import { queue } from "./views/queue.js";
-import { schedules } from "./views/schedules.js";
-import { workers } from "./views/workers.js";
-import { workflow, workflows } from "./views/workflows.js";
 
-const VIEWS = { "": overview, queue, message, hand: byHand, dead: deadLetters, jobs, job, workflows, workflow, workers, schedules, audit };
+// What most people see first is there at once; the others come when they are wanted, or when there is nothing to do.
+const VIEWS = {
+  "": async () => overview,
+  queue: async () => (await import("./views/queue.js")).queue,
+  message: async () => (await import("./views/message.js")).message,
+  hand: async () => (await import("./views/by_hand.js")).byHand,
+  dead: async () => (await import("./views/dead_letters.js")).deadLetters,
+  jobs: async () => (await import("./views/jobs.js")).jobs,
+  job: async () => (await import("./views/job.js")).job,
+  workflows: async () => (await import("./views/workflows.js")).workflows,
+  workflow: async () => (await import("./views/workflows.js")).workflow,
+  workers: async () => (await import("./views/workers.js")).workers,
+  schedules: async () => (await import("./views/schedules.js")).schedules,
+  audit: async () => (await import("./views/audit.js")).audit,
+};
 const PLACES = [["Queues", [], ["", "queue", "message"]], ["By hand", ["hand"], ["hand"]], ["Dead letters", ["dead"], ["dead"]],
   ["Jobs", ["jobs"], ["jobs", "job"]], ["Workflows", ["workflows"], ["workflows", "workflow"]], ["Workers", ["workers"], ["workers"]], ["Schedules", ["schedules"], ["schedules"]]];
+
+const IDLE_MS = 1000;
 
 const main = h("main", { id: "main", tabindex: "-1" });
 const banner = h("div", { class: "banner", role: "alert" });
@@ -46,6 +52,11 @@ addEventListener("unhandledrejection", (event) => {
   if (event.reason?.name !== "AbortError") notice(problemText(event.reason), "bad");
 });
 
+function drawNav(name) {
+  put(nav, [...PLACES, ...(keepsAudit() ? [["Audit", ["audit"], ["audit"]]] : [])].map(([text, target, names]) => h("a", { href: place(...target), "aria-current": names.includes(name) ? "page" : null, "data-key": `nav-${text}` }, text)));
+  nav.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+}
+
 let current = null;
 
 function show() {
@@ -63,8 +74,7 @@ function show() {
   current?.stop.abort();
   const stop = new AbortController();
   current = { view, stop };
-  put(nav, [...PLACES, ...(keepsAudit() ? [["Audit", ["audit"], ["audit"]]] : [])].map(([text, target, names]) => h("a", { href: place(...target), "aria-current": names.includes(name) ? "page" : null, "data-key": `nav-${text}` }, text)));
-  nav.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  drawNav(name);
   const heading = h("h1", {}, "");
   const content = h("div", { class: "view" });
   put(main, content);
@@ -75,9 +85,11 @@ function show() {
     fail: (problem) => { if (!stop.signal.aborted) put(content, h("h1", {}, "This cannot be shown"), problemBox(problem), h("p", {}, h("a", { href: "#/" }, "All queues"))); },
     onMove: (moved) => { current.moved = moved; },
   };
-  Promise.resolve(view(context)).catch(context.fail);
+  view().then((draw) => { if (!stop.signal.aborted) return draw(context); }).catch(context.fail);
 }
 
 addEventListener("hashchange", () => { if (current) show(); });
+drawNav("");
 await meet().catch(() => {}); // the view tells what is wrong
 show();
+setTimeout(() => { for (const view of Object.values(VIEWS)) view().catch(() => {}); }, IDLE_MS);

@@ -5,6 +5,9 @@ import { h, put, say } from "./dom.js";
 // Goes with all that the pages ask: pages of other sites cannot set it, so a cookie alone changes nothing.
 export const HEADERS = { "x-penstock-console": "1" };
 
+// Asked while the other modules are on their way.
+export const whoIsIt = fetch("/access/me", { headers: HEADERS, credentials: "same-origin", cache: "no-store" }).catch(() => null);
+
 let me = null;
 let asking = null;
 let lastName = "";
