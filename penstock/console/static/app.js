@@ -3,7 +3,7 @@
 import { connection, meet, Problem } from "./api.js";
 import { h, place, put, say } from "./dom.js";
 import { clock } from "./format.js";
-import { keepsAudit, whoArea } from "./session.js";
+import { endedArea, keepsAudit, whoArea } from "./session.js";
 import { notice, noticeArea, problemBox, problemText } from "./widgets.js";
 import { overview } from "./views/overview.js";
 
@@ -38,7 +38,7 @@ document.body.append(
   h("header", {}, h("a", { href: "#/", class: "brand" }, "Penstock"), nav,
     h("form", { class: "find", role: "search", on: { submit: (event) => { event.preventDefault(); if (search.value.trim()) { location.hash = place("message", search.value.trim()); search.value = ""; } } } }, search),
     whoArea),
-  banner, main, noticeArea);
+  h("div", { class: "banners" }, endedArea, banner), main, noticeArea);
 
 connection.addEventListener("state", ({ detail }) => {
   banner.hidden = detail === null;
