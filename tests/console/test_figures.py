@@ -11,7 +11,7 @@ import pytest
 from penstock.broker.local import LocalBroker
 from penstock.console import sampling
 from penstock.console.latencies import MOST_HELD, MOST_TIMES, Timed
-from penstock.console.sampling import LOOK_MS, QUICK_MS, Sampler
+from penstock.console.sampling import LOOK_MS, QUICK_MS, SLOW_MS, Sampler
 from penstock.console.series import COARSE_MS, FINE_POINTS, Point, Ring, Series
 from penstock.core.errors import StoreUnavailable
 from penstock.core.messages import Draft
@@ -195,6 +195,28 @@ async def test_who_comes_while_a_look_takes_long_is_shown_the_last_one(monkeypat
     assert await coming is first
     broker.may_go_on.set()
     assert (await anext(looks)).at > first.at
+    await looks.aclose()
+    running.cancel()
+    await broker.aclose()
+
+
+async def test_who_watches_is_told_that_the_store_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampling, "PAGE", 1)
+    broker, clock = Slow(LocalBroker(MemoryStore())), ManualClock()
+    for name in ("a", "b"):
+        await broker.perform(CreateQueue(name))
+    sampler = Sampler(broker, clock, lambda queue: None)
+    running = asyncio.create_task(sampler.run())
+    looks = sampler.looks()
+    assert not (await anext(looks)).is_whole
+    clock.advance(SLOW_MS / 1000)
+    problem = (await anext(looks)).problem
+    assert problem is not None
+    assert (problem.code, problem.message) == ("store_unavailable", "The store has not answered for 3 s.")
+    broker.may_go_on.set()
+    clock.advance(LOOK_MS / 1000)
+    look = await anext(looks)
+    assert (len(look.rows), look.problem) == (2, None)
     await looks.aclose()
     running.cancel()
     await broker.aclose()

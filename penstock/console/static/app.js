@@ -1,6 +1,6 @@
 // The frame around the views: navigation, addresses, the state of the connection.
 
-import { connection, meet, Problem } from "./api.js";
+import { connection, fetched, isTrouble, meet, Problem, retry } from "./api.js";
 import { h, place, put, say } from "./dom.js";
 import { clock } from "./format.js";
 import { endedArea, keepsAudit, whoArea } from "./session.js";
@@ -10,17 +10,17 @@ import { overview } from "./views/overview.js";
 // What most people see first is there at once; the others come when they are wanted, or when there is nothing to do.
 const VIEWS = {
   "": async () => overview,
-  queue: async () => (await import("./views/queue.js")).queue,
-  message: async () => (await import("./views/message.js")).message,
-  hand: async () => (await import("./views/by_hand.js")).byHand,
-  dead: async () => (await import("./views/dead_letters.js")).deadLetters,
-  jobs: async () => (await import("./views/jobs.js")).jobs,
-  job: async () => (await import("./views/job.js")).job,
-  workflows: async () => (await import("./views/workflows.js")).workflows,
-  workflow: async () => (await import("./views/workflows.js")).workflow,
-  workers: async () => (await import("./views/workers.js")).workers,
-  schedules: async () => (await import("./views/schedules.js")).schedules,
-  audit: async () => (await import("./views/audit.js")).audit,
+  queue: async () => (await fetched(import("./views/queue.js"))).queue,
+  message: async () => (await fetched(import("./views/message.js"))).message,
+  hand: async () => (await fetched(import("./views/by_hand.js"))).byHand,
+  dead: async () => (await fetched(import("./views/dead_letters.js"))).deadLetters,
+  jobs: async () => (await fetched(import("./views/jobs.js"))).jobs,
+  job: async () => (await fetched(import("./views/job.js"))).job,
+  workflows: async () => (await fetched(import("./views/workflows.js"))).workflows,
+  workflow: async () => (await fetched(import("./views/workflows.js"))).workflow,
+  workers: async () => (await fetched(import("./views/workers.js"))).workers,
+  schedules: async () => (await fetched(import("./views/schedules.js"))).schedules,
+  audit: async () => (await fetched(import("./views/audit.js"))).audit,
 };
 const PLACES = [["Queues", [], ["", "queue", "message"]], ["By hand", ["hand"], ["hand"]], ["Dead letters", ["dead"], ["dead"]],
   ["Jobs", ["jobs"], ["jobs", "job"]], ["Workflows", ["workflows"], ["workflows", "workflow"]], ["Workers", ["workers"], ["workers"]], ["Schedules", ["schedules"], ["schedules"]]];
@@ -42,7 +42,7 @@ document.body.append(
 
 connection.addEventListener("state", ({ detail }) => {
   banner.hidden = detail === null;
-  if (detail) put(banner, h("strong", {}, detail.message), ` ${detail.hint} `, h("span", {}, `What is shown is from before ${clock(Date.now())}.`));
+  if (detail) put(banner, h("strong", {}, detail.message), ` ${detail.hint} `, h("span", {}, `What is shown is from before ${clock(detail.since)}; it goes on by itself.`));
   document.body.classList.toggle("stale", detail !== null);
 });
 
@@ -82,7 +82,11 @@ function show() {
   const context = {
     main: content, heading, signal: stop.signal, parts: parts.slice(1), query: new URLSearchParams(query),
     title: (text) => { say(heading, text); document.title = `${text} · Penstock`; },
-    fail: (problem) => { if (!stop.signal.aborted) put(content, h("h1", {}, "This cannot be shown"), problemBox(problem), h("p", {}, h("a", { href: "#/" }, "All queues"))); },
+    fail: (problem) => {
+      if (stop.signal.aborted) return;
+      put(content, h("h1", {}, isTrouble(problem) ? "This cannot be shown now" : "This cannot be shown"), problemBox(problem), h("p", {}, h("a", { href: "#/" }, "All queues")));
+      retry(problem, stop.signal, () => { current.moved = null; show(); });
+    },
     onMove: (moved) => { current.moved = moved; },
   };
   view().then((draw) => { if (!stop.signal.aborted) return draw(context); }).catch(context.fail);

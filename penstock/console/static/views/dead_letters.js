@@ -1,6 +1,6 @@
 // Dead letters: why they died, and back with some or all of them, at a rate.
 
-import { first, look, rest } from "../api.js";
+import { first, look, rest, retry } from "../api.js";
 import { every, h, latest, place, put } from "../dom.js";
 import { filterForm } from "../filters.js";
 import { clock, count, instant, line, relative } from "../format.js";
@@ -140,6 +140,7 @@ async function one({ main, heading, title, signal, parts }) {
     } catch (problem) {
       if (mine.aborted) return;
       put(said, problemBox(problem));
+      retry(problem, signal, load);
     }
     drawActions();
   });

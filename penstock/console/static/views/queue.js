@@ -1,6 +1,6 @@
 // One queue: how it does, its messages without consuming them, its groups, its settings.
 
-import { follow, rest, search } from "../api.js";
+import { follow, rest, retry, search } from "../api.js";
 import { chart } from "../charts.js";
 import { every, h, latest, place, put } from "../dom.js";
 import { filterForm } from "../filters.js";
@@ -51,7 +51,13 @@ export function queue({ main, heading, title, signal, parts, query, fail, onMove
     stop = new AbortController();
     put(nav, tabs(Object.entries(PARTS).map(([key, text]) => [place("queue", name, key), text]), PARTS[part]));
     const view = { messages: showMessages, groups: showGroups, settings: showSettings }[part];
-    Promise.resolve(view(name, content, AbortSignal.any([stop.signal, signal]), conditions, () => described)).catch((problem) => { if (!signal.aborted) put(content, problemBox(problem)); });
+    const mine = AbortSignal.any([stop.signal, signal]);
+    const draw = () => view(name, content, mine, conditions, () => described).catch((problem) => {
+      if (mine.aborted) return;
+      put(content, problemBox(problem));
+      retry(problem, mine, draw);
+    });
+    draw();
   };
   onMove((moved, conditions) => {
     if (moved[0] !== name) return false;
@@ -78,7 +84,7 @@ export function queue({ main, heading, title, signal, parts, query, fail, onMove
   open(PARTS[parts[1]] ? parts[1] : "messages", query);
 }
 
-function showMessages(name, content, signal, conditions, described) {
+async function showMessages(name, content, signal, conditions, described) {
   let halt = null;
   const chosen = new Set();
   const pages = [0];
@@ -125,6 +131,7 @@ function showMessages(name, content, signal, conditions, described) {
       if (signal.aborted || turn !== turns) return;
       if (problem.name !== "AbortError") {
         put(said, problemBox(problem));
+        retry(problem, mine, load);
         return;
       }
     }
@@ -147,7 +154,7 @@ function showMessages(name, content, signal, conditions, described) {
 const NO_GROUPS = { "": ["No groups", "Messages that were sent with a group appear here while they wait."], parked: ["No group is parked", "A parked group keeps its messages until it is let go on."],
   blocked: ["No group is blocked", "In a queue of strict order, messages wait behind one of their group that is in flight or is tried again later."] };
 
-function showGroups(name, content, signal) {
+async function showGroups(name, content, signal) {
   const asked = { queue: name, after: "", limit: 100, kind: "" };
   const rows = table({
     caption: `Groups of ${name}`, key: ({ group }) => group.group_id,
