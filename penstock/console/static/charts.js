@@ -26,9 +26,10 @@ export function chart(title, lines, show) {
   const legend = h("p", { class: "legend" }, lines.map((line, at) => h("span", { class: `l-${line.kind}` }, line.label, " ", values[at])));
   const when = h("span", { class: "muted" });
   const top = h("span", { class: "top muted" });
+  const none = h("span", { class: "none" });
   const begin = h("span", { class: "muted" });
   const end = h("span", { class: "muted" });
-  const element = h("figure", { class: "chart" }, h("figcaption", {}, h("strong", {}, title), when), legend, h("div", { class: "plot" }, top, plot), h("div", { class: "axis" }, begin, end));
+  const element = h("figure", { class: "chart" }, h("figcaption", {}, h("strong", {}, title), when), legend, h("div", { class: "plot" }, top, none, plot), h("div", { class: "axis" }, begin, end));
   let points = [];
   let hovered = null;
   const tell = () => {
@@ -42,7 +43,8 @@ export function chart(title, lines, show) {
   };
   const draw = () => {
     if (points.length < 2) {
-      put(plot, svg("text", { x: WIDTH / 2, y: HEIGHT / 2, "text-anchor": "middle", class: "none" }, "collecting…"));
+      put(plot);
+      say(none, "Collecting…");
       tell();
       return;
     }
@@ -53,7 +55,8 @@ export function chart(title, lines, show) {
     put(plot, [0.25, 0.5, 0.75].map((part) => svg("line", { class: "grid", x1: 0, x2: WIDTH, y1: HEIGHT * part, y2: HEIGHT * part })),
       lines.map((line) => svg("polyline", { class: `l-${line.kind}`, points: points.filter((point) => line.of(point) !== null).map((point) => place(point, line)).join(" ") })),
       hovered === null ? null : svg("line", { class: "cursor", x1: (points[hovered][0] - from) / span * WIDTH, x2: (points[hovered][0] - from) / span * WIDTH, y1: 0, y2: HEIGHT }));
-    say(top, show(most <= 1e-9 ? 0 : most));
+    say(none, "");
+    say(top, most <= 1e-9 ? "" : show(most));
     const tellTime = span > DAY_MS ? (at) => instant(at).slice(5, 16) : clock;
     say(begin, tellTime(from));
     say(end, tellTime(points.at(-1)[0]));

@@ -45,7 +45,7 @@ for (const kind of ["input", "submit", "click"]) addEventListener(kind, (event) 
 const isLately = (...kinds) => kinds.some((kind) => performance.now() - last[kind] < LATELY_MS);
 
 // Says that the login has ended, where a dialog would take the keyboard from somebody who is typing.
-const ended = h("div", { class: "banner", role: "alert" }, h("strong", {}, "Your login has ended."), " What you typed is still here. ", h("button", { type: "button", on: { click: () => open() } }, "Log in"));
+const ended = h("div", { class: "ended", role: "alert" }, h("strong", {}, "Your login has ended."), " What you typed is still here. ", h("button", { type: "button", on: { click: () => open() } }, "Log in"));
 ended.hidden = true;
 export const endedArea = ended;
 

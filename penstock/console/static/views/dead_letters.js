@@ -42,7 +42,7 @@ async function one({ main, heading, title, signal, parts }) {
   const said = h("div");
   const picks = picking(chosen, (cause) => cause.cause, (cause) => `${cause.kind || "no reason"} in ${cause.place}`, () => drawActions());
   const rows = table({
-    caption: "Causes", key: (cause) => cause.cause,
+    caption: "Causes", stacks: true, key: (cause) => cause.cause,
     columns: [
       picks.column,
       { label: "Cause", stamp: (cause) => cause.message, node: (cause) => [h("strong", {}, cause.kind || "Received too often"), h("div", { class: "muted" }, cause.message ? line(cause.message, 120) : `each up to ${cause.receive_count} times without being deleted`)] },
@@ -57,7 +57,7 @@ async function one({ main, heading, title, signal, parts }) {
   const actions = h("div", { class: "bar wrap" });
   const moves = h("div");
   const moveRows = table({
-    caption: "Moves", key: (move) => move.move_id,
+    caption: "Moves", stacks: true, key: (move) => move.move_id,
     columns: [
       { label: "Begins", isNumber: true, text: (move) => (isPending(move) ? relative(move.started_at) : move.started_at > Date.now() ? "–" : clock(move.started_at)), title: (move) => instant(move.started_at) },
       { label: "To", text: (move) => move.target || "where each came from" },

@@ -3,6 +3,7 @@
 import { Problem, rest } from "../api.js";
 import { h, place, put } from "../dom.js";
 import { decode, duration, instant, line, relative, since, size, toInput, visible } from "../format.js";
+import { changeVisibility, inHand, settle } from "../in_hand.js";
 import { timeline } from "../timeline.js";
 import { act, badge, bodyBox, button, confirm, empty, facts, field, notice, openForm, status } from "../widgets.js";
 
@@ -29,7 +30,7 @@ export async function message({ main, heading, title, signal, parts }) {
     if (found.state === "delayed") known.push({ at: found.visible_at, what: "May be received", detail: relative(found.visible_at), kind: "next" });
     put(main, h("p", { class: "crumbs" }, h("a", { href: "#/" }, "Queues"), " / ", h("a", { href: place("queue", found.queue) }, found.queue)),
       h("div", { class: "bar wrap" }, heading, status(found.state), found.dead_letter_source ? badge("dead letter", "bad") : null, h("span", { class: "grow" }),
-        button("Edit and re-send…", () => resend(found), { needs: ["send", found.queue] }), isHeld ? null : button("Reschedule…", () => reschedule(found, load), { needs: ["operate", found.queue] }),
+        button("Edit and re-send…", () => resend(found), { needs: ["send", found.queue] }), isHeld ? changing(found, load) : button("Reschedule…", () => reschedule(found, load), { needs: ["operate", found.queue] }),
         isHeld ? null : button("Cancel…", () => confirm({ title: "Cancel this message", about: "It is forgotten, unless somebody receives it first.", action: "Cancel it", work: async () => told(await rest.cancel([id], found.queue), load) }), { class: "danger-quiet", needs: ["operate", found.queue] }),
         button("Delete…", () => confirm({ title: "Delete this message", about: isHeld ? "Somebody holds it and cannot finish it any more." : "It is forgotten.", action: "Delete", work: async () => told(await rest.deleteMessages([id], found.queue), load) }), { class: "danger-quiet", needs: ["operate", found.queue] })),
       h("p", { class: "id" }, visible(id)),
@@ -43,6 +44,23 @@ export async function message({ main, heading, title, signal, parts }) {
           h("h2", {}, "Life"), timeline(events, known), events.length ? null : h("p", { class: "muted" }, "The queue keeps no history; its settings can have it keep every event."))));
   };
   return load();
+}
+
+// Only who holds a message can change how long; on this page that is who received it by hand.
+function changing(found, load) {
+  const mine = inHand().find((delivery) => delivery.message_id === found.message_id);
+  const why = mine ? {} : { disabled: true, title: "Only who holds it can. It was not received by hand on this page." };
+  return button("Change visibility…", () => {
+    const seconds = h("input", { type: "number", min: "0", step: "any", required: true, value: "30" });
+    openForm({
+      title: "Change visibility", action: "Change", fields: [field("Seconds from now", seconds, "0 gives it back: others may receive it at once.")],
+      work: async () => {
+        const { outcomes: [{ result }] } = await settle(found.queue, mine.receipt_handle, changeVisibility(Number(seconds.value)));
+        notice(result === "done" ? "Done." : "It is not in hand any more.");
+        await load();
+      },
+    });
+  }, { needs: ["receive", found.queue], ...why });
 }
 
 async function told({ outcomes }, load) {

@@ -28,7 +28,7 @@ export function queue({ main, heading, title, signal, parts, query, fail, onMove
     chart("Latency, 95 of 100 within", [{ label: "waited", kind: "a", of: (point) => point[7] ?? null }, { label: "held", kind: "b", of: (point) => point[8] ?? null }], duration)];
   let past = [[], [], []];
   let wanted = 0;
-  const spans = choice([["0", "Last minutes"], ["1", "Last day"], ["2", "Last week"]], "0", { "aria-label": "Span of the charts", on: { change: () => { wanted = Number(spans.value); drawCharts(); } } });
+  const spans = choice([["0", "10 minutes"], ["1", "A day"], ["2", "A week"]], "0", { "aria-label": "Span of the charts", on: { change: () => { wanted = Number(spans.value); drawCharts(); } } });
   const drawCharts = () => charts.forEach((each) => each.update(past[wanted]));
   const drawSettings = (now) => {
     const settings = now.settings;
@@ -43,7 +43,7 @@ export function queue({ main, heading, title, signal, parts, query, fail, onMove
   const nav = h("div");
   const content = h("div");
   put(main, h("p", { class: "crumbs" }, h("a", { href: "#/" }, "Queues")), h("div", { class: "bar wrap" }, heading, badges, h("span", { class: "grow" }), actions),
-    h("div", { class: "tiles" }, numbers.map((each) => each.element)), h("div", { class: "charts" }, charts.map((each) => each.element)), h("div", { class: "bar" }, h("span", { class: "grow" }), spans), nav, content);
+    h("div", { class: "tiles" }, numbers.map((each) => each.element)), h("div", { class: "bar" }, h("h2", {}, "Over time"), h("span", { class: "grow" }), spans), h("div", { class: "charts", tabindex: "0", role: "region", "aria-label": "Charts" }, charts.map((each) => each.element)), nav, content);
   const open = (wanted, conditions) => {
     if (wanted === part && !conditions?.size) return;
     part = wanted;
@@ -89,6 +89,7 @@ async function showMessages(name, content, signal, conditions, described) {
   const chosen = new Set();
   const pages = [0];
   let next = null;
+  let shown = [];
   let turns = 0;
   const form = filterForm(() => { pages.length = 1; load(); }, { start: { group_id: conditions?.get("group") } });
   const note = h("span", { class: "muted" });
@@ -98,22 +99,22 @@ async function showMessages(name, content, signal, conditions, described) {
     work: async () => { await rest.deleteMessages([...chosen], name); chosen.clear(); load(); },
   }), { class: "danger-quiet", needs: ["operate", name] });
   const mark = () => { remove.hidden = !chosen.size; };
-  const picks = picking(chosen, ({ message }) => message.message_id, ({ message }) => message.message_id, () => mark());
+  const picks = picking(chosen, ({ message }) => message.message_id, ({ message }) => message.message_id, () => mark(), () => shown);
   const rows = table({
     caption: `Messages of ${name}`, key: ({ message }) => message.message_id,
     columns: [
       picks.column,
-      { label: "Sent", isNumber: true, text: ({ message }) => clock(message.sent_at), title: ({ message }) => instant(message.sent_at) },
+      { label: "Sent", isNumber: true, hides: true, text: ({ message }) => clock(message.sent_at), title: ({ message }) => instant(message.sent_at) },
       { label: "State", stamp: ({ message }) => message.state, node: ({ message }) => status(message.state) },
       { label: "Body", node: ({ message, characters }) => h("a", { href: place("message", message.message_id), class: "preview" }, line(message.body, 110) || (characters ? "(blank)" : "(empty)")) },
       { label: "Group", hides: true, text: ({ message }) => (message.group_id ? line(message.group_id, 24) : "–") },
       { label: "Attributes", hides: true, text: ({ message }) => line(Object.entries(message.attributes || {}).map(([key, { string_value }]) => `${key}=${string_value ?? "(binary)"}`).join(" "), 40) || "–" },
-      { label: "Received", isNumber: true, text: ({ message }) => count(message.receive_count || 0) },
+      { label: "Received", isNumber: true, hides: true, text: ({ message }) => count(message.receive_count || 0) },
       { label: "Next", isNumber: true, hides: true, text: ({ message }) => (message.state === "ready" ? "now" : relative(message.visible_at)) },
     ],
   });
   const bar = h("div", { class: "bar" });
-  put(content, form.element, h("div", { class: "bar" }, note, h("span", { class: "grow" }), remove, button("Refresh", () => load(), { class: "link" })), said, rows.element, bar);
+  put(content, form.element, h("div", { class: "bar steady" }, note, h("span", { class: "grow" }), remove, button("Refresh", () => load(), { class: "link" })), said, rows.element, bar);
   mark();
   async function load() {
     const turn = ++turns;
@@ -138,7 +139,8 @@ async function showMessages(name, content, signal, conditions, described) {
     if (turn !== turns) return;
     next = answer.next_after ?? null;
     put(said);
-    rows.update(answer.messages);
+    shown = answer.messages;
+    rows.update(shown);
     picks.sync();
     mark();
     rows.element.hidden = !answer.messages.length;
@@ -157,7 +159,7 @@ const NO_GROUPS = { "": ["No groups", "Messages that were sent with a group appe
 async function showGroups(name, content, signal) {
   const asked = { queue: name, after: "", limit: 100, kind: "" };
   const rows = table({
-    caption: `Groups of ${name}`, key: ({ group }) => group.group_id,
+    caption: `Groups of ${name}`, stacks: true, key: ({ group }) => group.group_id,
     columns: [
       { label: "Group", node: ({ group }) => h("a", { href: `${place("queue", name, "messages")}?group=${encodeURIComponent(group.group_id)}` }, line(group.group_id, 60)) },
       { label: "Waiting", isNumber: true, text: ({ group }) => count(group.waiting) },
