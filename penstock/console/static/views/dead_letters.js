@@ -76,7 +76,7 @@ async function one({ main, heading, title, signal, parts }) {
     if (chosen.size) conditions.message_ids = causes.filter((cause) => chosen.has(cause.cause)).flatMap((cause) => cause.message_ids);
     return Object.keys(conditions).length ? conditions : null;
   };
-  const chosenText = () => (chosen.size ? `${count(wanted().message_ids.length)} of ${count(chosen.size)} ${chosen.size === 1 ? "cause" : "causes"}` : Object.keys(form.conditions()).length ? "all that match" : "all");
+  const chosenText = () => (chosen.size ? ((number) => `${count(number)} ${number === 1 ? "message" : "messages"}`)(wanted().message_ids.length) : Object.keys(form.conditions()).length ? "all that match" : "all");
   const drawActions = () => put(actions,
     button(`Redrive ${chosenText()}…`, redrive, { class: "primary", "data-key": "redrive", disabled: !causes.length, needs: ["operate", name] }), button("Dry run", dryRun, { "data-key": "dry" , disabled: !causes.length }),
     chosen.size === 1 ? button("Edit one…", editOne, { "data-key": "edit", needs: ["operate", name] }) : null,

@@ -2,7 +2,7 @@
 
 import { Problem, rest } from "../api.js";
 import { h, place, put } from "../dom.js";
-import { decode, duration, instant, line, relative, since, size, toInput, visible } from "../format.js";
+import { count, decode, duration, instant, line, relative, since, size, toInput, visible } from "../format.js";
 import { changeVisibility, inHand, settle } from "../in_hand.js";
 import { timeline } from "../timeline.js";
 import { act, badge, bodyBox, button, confirm, empty, facts, field, notice, openForm, status } from "../widgets.js";
@@ -37,7 +37,7 @@ export async function message({ main, heading, title, signal, parts }) {
       h("div", { class: "columns" },
         h("section", {}, h("h2", {}, "Body"), bodyBox(found.body), attributes("Attributes", found.attributes), attributes("System attributes", found.system_attributes)),
         h("section", {}, h("h2", {}, "Facts"), facts([
-          ["Sent", `${instant(found.sent_at)}, ${relative(found.sent_at)}`], ["Received", `${found.receive_count || 0} times`], ["First received", found.first_received_at ? `${instant(found.first_received_at)}, after ${duration((found.first_received_at - found.sent_at) / 1000)}` : null],
+          ["Sent", `${instant(found.sent_at)}, ${relative(found.sent_at)}`], ["Received", found.receive_count === 1 ? "once" : `${count(found.receive_count || 0)} times`], ["First received", found.first_received_at ? `${instant(found.first_received_at)}, after ${duration((found.first_received_at - found.sent_at) / 1000)}` : null],
           ["Receivable", found.state === "ready" ? "now" : `${instant(found.visible_at)}, ${relative(found.visible_at)}`], ["Expires", found.expires_at ? relative(found.expires_at) : null], ["Group", found.group_id && visible(found.group_id)], ["Priority", found.priority || null],
           ["Deduplication id", found.deduplication_id && visible(found.deduplication_id)], ["Sender", found.sender_id && visible(found.sender_id)], ["Dead-lettered from", found.dead_letter_source], ["Sequence number", String(found.sequence_number)]]),
           /^\s*\{.*"task"/s.test(found.body.slice(0, 2000)) ? h("p", {}, h("a", { href: place("job", id) }, "This is a job: attempts, result, traceback")) : null,
