@@ -76,7 +76,8 @@ async def test_rows_are_filtered_sorted_and_paged_by_the_server(serve: Serve) ->
     served.clock.advance(LOOK_MS / 1000)
     assert await rows(limit=2, offset=28) == (30, ["queue-28", "queue-29"])
     assert await rows(text="UE-1", limit=1) == (10, ["queue-10"])
-    assert await rows(sort="ready", is_descending="true", limit=3) == (30, ["queue-29", "queue-19", "queue-09"])
+    assert await rows(sort="ready", is_descending="true", limit=3) == (30, ["queue-09", "queue-19", "queue-29"])
+    assert await rows(is_descending="true", limit=1) == (30, ["queue-29"])
     assert (await served.http.get("/console/api/overview?sort=colour")).status_code == 400
 
 
