@@ -163,7 +163,7 @@ class Store(Protocol):
         self, queue: str, wanted: MessageFilter, after: int, limit: int, now: int
     ) -> tuple[Sequence[MessageView], int | None]:
         """Return matching messages by sequence number and where to go on (``None``: that was all). Looks at a bounded
-        number of messages in one call (``PEEK_BUDGET``). Raises QueueNotFound."""
+        number of messages in one call, ``PEEK_BUDGET`` at most. Raises QueueNotFound."""
         ...
 
     async def find(self, message_ids: Sequence[str], now: int) -> tuple[MessageView | None, ...]:
@@ -267,7 +267,7 @@ class Shard(Store, Protocol):
 
 
 PEEK_BUDGET = 10_000
-"""How many messages one peek looks at."""
+"""How many messages one peek looks at, at most: fewer where each takes longer, so that a peek is over soon."""
 
 EVENTS_KEPT = 100_000
 """How many events a store keeps; older ones are swept."""

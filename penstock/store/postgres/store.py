@@ -17,7 +17,7 @@ from penstock.core.operations import ApplyReply, IdOutcome, SendOutcome
 from penstock.core.queues import GroupView, QueueChanges, QueueDescription
 from penstock.core.refusals import queue_not_found
 from penstock.core.settlements import GiveBack, Settlement, SettleOutcome
-from penstock.store.contract import EVERY_GROUP, PEEK_BUDGET, Received, WakeupListener, wakeup_name
+from penstock.store.contract import EVERY_GROUP, Received, WakeupListener, wakeup_name
 from penstock.store.examination import Examination
 from penstock.store.postgres import examining, ids, moving, queues, records, upkeep
 from penstock.store.postgres.changes import Changes, Transaction
@@ -30,6 +30,7 @@ from penstock.store.postgres.schema import bring_up_to_date
 from penstock.store.postgres.wakeups import Wakeups
 from penstock.store.postgres.writer import Writer
 
+_PEEK_MOST = 2000
 _PEEK_CHUNK = 500
 
 
@@ -304,8 +305,8 @@ async def _peek(
     after = min(max(after, 0), SEQUENCE_MASK)
     looked_at = 0
     may_match = body_test(wanted)
-    while looked_at < PEEK_BUDGET:
-        most = min(_PEEK_CHUNK, PEEK_BUDGET - looked_at, limit + 1 if wanted == MessageFilter() else _PEEK_CHUNK)
+    while looked_at < _PEEK_MOST:
+        most = min(_PEEK_CHUNK, _PEEK_MOST - looked_at, limit + 1 if wanted == MessageFilter() else _PEEK_CHUNK)
         rows = await tx.rows("messages_after", name, after, most, SEQUENCE_MASK)
         for row in rows:
             if len(found) == limit:

@@ -29,7 +29,7 @@ from penstock.core.refusals import (
     setting_is_fixed,
 )
 from penstock.core.settlements import GiveBack, Settlement, SettleOutcome
-from penstock.store.contract import EVENTS_KEPT, PEEK_BUDGET, Received, WakeupListener, wakeup_name
+from penstock.store.contract import EVENTS_KEPT, Received, WakeupListener, wakeup_name
 from penstock.store.examination import Examination
 from penstock.store.redis import moving
 from penstock.store.redis.address import Address
@@ -51,7 +51,7 @@ from penstock.store.redis.settling import pack_followed, pack_settlement
 from penstock.store.redis.spans import span, span_down
 
 _NAMES_REST_MS = 3_600_000
-_PEEK_CHUNK = 200
+_PEEK_CHUNK, _PEEK_MOST = 200, 2000
 _MOST_AWAITED = 10_000
 _MOST_QUEUES_AT_ONCE = 100
 
@@ -296,7 +296,7 @@ class RedisStore:
         while True:
             rows = _found(await self._calls.submit("look", now, queue, after, _PEEK_CHUNK), queue)
             for row in rows:
-                if looked_at == PEEK_BUDGET or len(found) == limit:
+                if looked_at == _PEEK_MOST or len(found) == limit:
                     return found, after
                 if text is None or text in row[2]:  # of the others nothing is read
                     message = view(row, now)
