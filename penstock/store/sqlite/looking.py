@@ -16,9 +16,9 @@ from penstock.store.sqlite.queries import SQL
 from penstock.store.sqlite.rows import view
 from penstock.store.sqlite.transaction import DELAYED, HANDED_OUT, Execute, QueueState
 
-_CHUNK = 200
+_FIRST_CHUNK, _LARGEST_CHUNK = 50, 800
 _MOST_BYTES = 32 << 20
-"""About so many bytes of long bodies are looked through in one call."""
+"""About so many bytes of long bodies are looked through in one call, or a first chunk of the longest."""
 
 _PHASES = {State.IN_FLIGHT: HANDED_OUT, State.DELAYED: DELAYED}
 _NO_GROUP = 0
@@ -44,10 +44,14 @@ def peek(
     if timed is not None:
         return found, _match(execute, name, wanted, timed, found, limit, now)
     conditions = _conditions(execute, queue, wanted, now)
-    looked_at = read_bytes = 0
+    reads_bodies = wanted.text is not None or wanted.json_path is not None
+    looked_at, read_bytes, chunk = 0, 0, _FIRST_CHUNK
     while len(found) < limit and looked_at < PEEK_BUDGET and read_bytes < _MOST_BYTES:
-        most = min(_CHUNK, PEEK_BUDGET - looked_at)
+        most = min(chunk, PEEK_BUDGET - looked_at)
         end, count, long_bytes = execute(SQL["chunk_end"], (start, high, most)).fetchone()
+        if reads_bodies and long_bytes > _MOST_BYTES and most > _FIRST_CHUNK:
+            chunk = _FIRST_CHUNK
+            continue
         if count:
             rows = execute(SQL["candidates"], {**conditions, "after": start, "up_to": end})
             more = _match(execute, name, wanted, rows, found, limit, now)
@@ -56,7 +60,11 @@ def peek(
             start = end
         if count < most:
             return found, None
-        looked_at, read_bytes = looked_at + count, read_bytes + long_bytes
+        looked_at += count
+        if reads_bodies and long_bytes:
+            read_bytes += long_bytes
+        else:
+            chunk = min(2 * chunk, _LARGEST_CHUNK)
     is_more = execute(SQL["oldest_sent_at"], (start, high)).fetchone() is not None
     return found, start & SEQUENCE_MASK if is_more else None
 
