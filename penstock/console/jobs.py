@@ -77,7 +77,7 @@ class ShortRecord(Struct, frozen=True, omit_defaults=True):
     finished_at: int | None = None
     worker: str = ""
     failure: Failure | None = None
-    progress: Raw | None = None
+    progress: Any = None
     workflow_id: str | None = None
 
 
