@@ -63,7 +63,10 @@ def living(rest: Rest) -> Iterator[None]:
 def shoot(page: Page, name: str) -> None:
     """Take a picture for the documents, where somebody asked for it."""
     if os.environ.get("PENSTOCK_SCREENSHOTS"):
-        page.screenshot(path=PICTURES / f"{name}.png")
+        height = page.evaluate(
+            "Math.min(innerHeight, document.querySelector('main .view').getBoundingClientRect().bottom + 28)"
+        )
+        page.screenshot(path=PICTURES / f"{name}.png", clip={"x": 0, "y": 0, "width": 1280, "height": height})
 
 
 def test_rates_and_charts_of_a_living_queue_move(open_page: Open) -> None:
