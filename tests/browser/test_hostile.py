@@ -207,6 +207,16 @@ def test_a_page_that_is_open_says_that_its_figures_are_old_and_goes_on(open_page
         expect(page.locator(".banner")).to_be_hidden()
 
 
+def test_a_view_whose_files_do_not_come_is_shown_when_they_do(open_page: Open, empty_server: str) -> None:
+    page = open_page(empty_server).page
+    page.route("**/views/jobs.js", lambda route: route.abort())
+    page.goto(f"{empty_server}/console/#/jobs")
+    expect(page.get_by_role("alert").filter(has_text="cannot be reached").last).to_be_visible()
+    expect(page.get_by_role("heading", name="This cannot be shown now")).to_be_visible()
+    page.unroute("**/views/jobs.js")
+    expect(page.locator("main")).to_contain_text("No jobs are running")
+
+
 def test_a_store_that_is_away_is_told_and_nothing_typed_is_lost(seen: Watched, scene: Scene) -> None:
     page = seen.go("")
     away = '{"title":"x","status":503,"code":"store_unavailable","message":"The disk is full.","hint":"Make room."}'

@@ -79,6 +79,14 @@ async def test_files_are_kept_for_ever_and_the_page_is_asked_for_each_time(serve
         assert file.headers["content-encoding"] == "gzip"
 
 
+async def test_the_first_page_loads_no_view_that_is_not_looked_at(serve: Serve) -> None:
+    page = (await (await serve()).http.get("/console/")).text
+    early = {each.rpartition("/")[2] for each in re.findall(r'modulepreload" href="([^"]+)"', page)}
+    views = {name.removeprefix("views/") for name in assets() if name.startswith("views/")}
+    assert {"app.js", "session.js", "api.js"} <= early
+    assert early & views == {"overview.js"}
+
+
 async def test_nobody_needs_a_key_for_the_files_and_everybody_for_the_figures(serve: Serve) -> None:
     http = (await serve(keys=KEYS)).http
     assert (await http.get("/console/")).status_code == 200
