@@ -77,7 +77,7 @@ class ShortRecord(Struct, frozen=True, omit_defaults=True):
     finished_at: int | None = None
     worker: str = ""
     failure: Failure | None = None
-    progress: Raw | None = None
+    progress: Any = None
     workflow_id: str | None = None
 
 
@@ -241,7 +241,7 @@ def _look(asked: Wanted, queue: str, after: int, found: list[Summary]) -> Any:
         kept = (yield GetRecords(tuple(JOB_PREFIX + each.message_id for each in page.messages))).records
     for message, record in zip(page.messages, kept, strict=True):
         job = summarise(message.message_id, message, record)
-        if job.status == asked.status and is_wanted(asked, job):
+        if job.task and job.status == asked.status and is_wanted(asked, job):  # others send to such queues, too
             found.append(job)
     return page.next_after
 

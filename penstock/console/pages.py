@@ -7,6 +7,7 @@ page allows itself nothing but them: no inline script or style, no frame around 
 import gzip
 import hashlib
 import mimetypes
+import posixpath
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from importlib.resources import files
@@ -18,6 +19,7 @@ Page = Callable[[Request], Awaitable[Response]]
 
 MOUNT = "/console/"
 INDEX = "index.html"
+FIRST = "app.js"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
@@ -32,6 +34,7 @@ GUARDS: Headers = (
 )
 _UNREAD = re.compile(rb"^[ \t]*//.*\n|^[ \t]+", re.MULTILINE)
 """Indentation and lines of comment: for people who read the sources. No literal spans lines, a test sees to that."""
+_IMPORTED = re.compile(r'from "(\.[^"]+)"')
 _FOR_EVER = b"public, max-age=31536000, immutable"
 _TYPES = {
     ".js": "text/javascript; charset=utf-8",
@@ -60,8 +63,7 @@ def pages() -> dict[str, Page]:
     content = assets()
     version = _digest(b"".join(name.encode() + b"\0" + data for name, data in content.items()))
     folder = f"static/{version}/"
-    modules = [name for name in content if name.endswith(".js")]
-    preloads = "\n".join(f'<link rel="modulepreload" href="{folder}{name}">' for name in modules)
+    preloads = "\n".join(f'<link rel="modulepreload" href="{folder}{name}">' for name in needed(content))
     index = content.pop(INDEX).decode().replace("{folder}", folder).replace("{preloads}", preloads).encode()
     found = {
         MOUNT: _page(INDEX, index, b"no-cache"),
@@ -69,6 +71,17 @@ def pages() -> dict[str, Page]:
     }
     for name, data in content.items():
         found[f"{MOUNT}{folder}{name}"] = _page(name, data, _FOR_EVER)
+    return found
+
+
+def needed(content: Mapping[str, bytes]) -> list[str]:
+    """Return the modules that are there before the page does anything, of the files that there are."""
+    found = [FIRST]
+    for name in found:
+        for target in _IMPORTED.findall(content[name].decode()):
+            path = posixpath.normpath(posixpath.join(posixpath.dirname(name), target))
+            if path not in found:
+                found.append(path)
     return found
 
 

@@ -2,8 +2,9 @@
 and whether it may is decided anew."""
 
 from asyncio import to_thread
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -104,11 +105,19 @@ def live_queue(sampler: Sampler, asked: LiveQueue, clock: Clock) -> Response:
 
 def summary(sampler: Sampler, asked: Overview, look: Look, rights: Rights = FULL) -> dict[str, Any]:
     """Return what the overview shows of a look."""
-    wanted = asked.text.lower()
     visible = look.rows if rights.is_full else [row for row in look.rows if rights.allows(Right.DESCRIBE, row.name)]
-    rows = [row for row in visible if wanted in row.name.lower() and _is_of(row, asked.kind)]
-    key = _KEYS[asked.sort]
-    rows.sort(key=lambda row: (key(row), row.name), reverse=asked.is_descending)
+    rows: Sequence[Row] = visible
+    if asked.kind:
+        rows = [row for row in rows if row.takes_dead_letters == (asked.kind == "dead")]
+    if asked.text:
+        wanted = asked.text.lower()
+        rows = [row for row in rows if wanted in row.name.lower()]
+    if asked.sort is not Sorting.NAME:
+        rows = sorted(
+            rows, key=_KEYS[asked.sort], reverse=asked.is_descending
+        )  # equal ones stay in order of their names
+    elif asked.is_descending:
+        rows = rows[::-1]
     offset, limit = max(0, asked.offset), max(1, min(200, asked.limit))
     return {
         "at": look.at,
@@ -124,10 +133,6 @@ def _spark(sampler: Sampler, queue: str) -> list[int]:
     return [] if series is None else [point.ready + point.delayed for point in series.points(0, SPARK_POINTS)]
 
 
-def _is_of(row: Row, kind: str) -> bool:
-    return not kind or row.takes_dead_letters == (kind == "dead")
-
-
 def _drain(row: Row) -> float:
     faster = row.deleted_per_second - row.sent_per_second
     if not row.ready:
@@ -136,13 +141,12 @@ def _drain(row: Row) -> float:
 
 
 _KEYS: dict[Sorting, Any] = {
-    Sorting.NAME: lambda row: row.name,
-    Sorting.READY: lambda row: row.ready,
-    Sorting.DELAYED: lambda row: row.delayed,
-    Sorting.IN_FLIGHT: lambda row: row.in_flight,
+    Sorting.READY: attrgetter("ready"),
+    Sorting.DELAYED: attrgetter("delayed"),
+    Sorting.IN_FLIGHT: attrgetter("in_flight"),
     Sorting.DEAD: lambda row: -1 if row.dead is None else row.dead,
-    Sorting.SENT: lambda row: row.sent_per_second,
-    Sorting.DELETED: lambda row: row.deleted_per_second,
+    Sorting.SENT: attrgetter("sent_per_second"),
+    Sorting.DELETED: attrgetter("deleted_per_second"),
     Sorting.AGE: lambda row: -(row.oldest_sent_at or 1 << 62),
     Sorting.DRAIN: _drain,
 }

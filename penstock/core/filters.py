@@ -67,6 +67,16 @@ def _has_attribute(wanted: MessageFilter, message: MessageView) -> bool:
     return wanted.attribute_value is None or attribute.string_value == wanted.attribute_value
 
 
+def body_test(wanted: MessageFilter) -> Callable[[bytes], bool] | None:
+    """Return what tells of a body in UTF-8, before anything else of its message is read, whether it meets the
+    conditions on bodies; ``None`` where there are none."""
+    has_json = None if wanted.json_path is None else _json_condition(wanted.json_path, wanted.json_value).holds
+    if wanted.text is None:
+        return has_json
+    text = wanted.text.encode("utf-8", "surrogatepass")
+    return lambda body: text in body and (has_json is None or has_json(body))
+
+
 def _has_json(wanted: MessageFilter, body: str) -> bool:
     return wanted.json_path is None or _json_condition(wanted.json_path, wanted.json_value).holds(body)
 
@@ -93,19 +103,19 @@ class _JsonCondition:
             except (ValueError, RecursionError):
                 self._is_wanted_json = False
 
-    def holds(self, body: str) -> bool:
+    def holds(self, body: bytes | str) -> bool:
         """Return whether a body is JSON that has the value there, or anything if none is wanted."""
         try:
-            return self._is_wanted_json and self._is_at_end(body)
+            return self._is_wanted_json and self._is_at_end(body.encode() if isinstance(body, str) else body)
         except (msgspec.MsgspecError, UnicodeEncodeError):
             return self._holds_slowly(body)
         except (ValueError, IndexError, RecursionError):
             return False
 
-    def _is_at_end(self, body: str) -> bool:
-        node: str | Raw = body
+    def _is_at_end(self, body: bytes) -> bool:
+        node: bytes | Raw = body
         for step, decode in self._steps:
-            start = bytes(memoryview(node)[:1]) if isinstance(node, Raw) else node.lstrip(" \t\r\n")[:1].encode()
+            start = bytes(memoryview(node)[:1]) if isinstance(node, Raw) else node.lstrip(b" \t\r\n")[:1]
             if start == b"{":
                 node = decode(node)
                 if not node:
@@ -116,13 +126,13 @@ class _JsonCondition:
                 return False
         if not self._steps:
             node = _decode_raw(node)
-        if not self._is_value_wanted or bytes(node) == self._wanted_raw:  # type: ignore[arg-type]
+        if not self._is_value_wanted or bytes(node) == self._wanted_raw:
             return True
         return _is_same(msgspec.json.decode(node), self._wanted)
 
-    def _holds_slowly(self, body: str) -> bool:
+    def _holds_slowly(self, body: bytes | str) -> bool:
         try:
-            node = json.loads(body)
+            node = json.loads(body if isinstance(body, str) else body.decode())
             for step, _ in self._steps:
                 node = node[int(step)] if isinstance(node, list) else node[step]
         except (ValueError, KeyError, IndexError, TypeError, RecursionError):
@@ -130,7 +140,7 @@ class _JsonCondition:
         return not self._is_value_wanted or _is_same(node, self._wanted)
 
 
-def _object_decoder(step: str) -> Callable[[str | Raw], Raw]:
+def _object_decoder(step: str) -> Callable[[bytes | Raw], Raw]:
     """Return what reads one member of an object, and nothing else of it; what that has is empty where there is none."""
     kind = msgspec.defstruct("Member", [("value", Raw, Raw())], rename={"value": step})
     decode = msgspec.json.Decoder(kind).decode

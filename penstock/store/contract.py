@@ -163,7 +163,7 @@ class Store(Protocol):
         self, queue: str, wanted: MessageFilter, after: int, limit: int, now: int
     ) -> tuple[Sequence[MessageView], int | None]:
         """Return matching messages by sequence number and where to go on (``None``: that was all). Looks at a bounded
-        number of messages in one call (``PEEK_BUDGET``), and ends when those found have ``PEEK_BYTES``. Raises
+        number of messages in one call, ``PEEK_BUDGET`` at most, and ends when those found have ``PEEK_BYTES``. Raises
         QueueNotFound."""
         ...
 
@@ -286,7 +286,7 @@ RESERVED = "~penstock/"
 """What a store keeps for itself begins so: records that no caller writes, and queues that none can name."""
 
 PEEK_BUDGET = 10_000
-"""How many messages one peek looks at."""
+"""How many messages one peek looks at, at most: fewer where each takes longer, so that a peek is over soon."""
 
 PEEK_BYTES = 4 << 20
 """A peek ends with the message with which those found have so many bytes, as limits count them."""

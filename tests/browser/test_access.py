@@ -109,3 +109,49 @@ def test_a_login_that_ends_loses_nothing_of_what_was_typed(open_page: Open, guar
     rest = Rest(guarded.url, "ops:sesame")
     bodies = [each["body"] for each in rest("GET", "/v1/queues/orders-eu/messages")["messages"]]
     assert bodies == ["in orders-eu", "typed before it ended"]
+
+
+def test_a_login_that_ends_while_somebody_types_does_not_take_their_keyboard(
+    open_page: Open, guarded: RunningServer
+) -> None:
+    seen = open_page(guarded.url)
+    page = seen.go("hand/orders-eu")
+    log_in(seen, "ann")
+    expect(page.locator("#queues option")).to_have_count(1)  # nothing more is asked for by itself
+    guarded.advance(13 * 3600)  # it ends, whatever is heard of it
+    page.get_by_label("Queue", exact=True).press("End")
+    with page.expect_response(lambda answer: answer.status == 401):
+        page.get_by_label("Queue", exact=True).press_sequentially("-2")  # what fits is asked for at each key
+    said = page.get_by_role("alert").filter(has_text="Your login has ended.")
+    expect(said).to_be_visible()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.keyboard.type("xy")
+    expect(page.get_by_label("Queue", exact=True)).to_have_value("orders-eu-2xy")
+    page.get_by_label("Queue", exact=True).fill("orders-eu")
+    page.get_by_label("Body", exact=True).fill("half a tho")
+    seen.shoot("login-ended-typing")
+    page.get_by_role("button", name="Send", exact=True).click()  # now it is needed
+    page.get_by_role("button", name="Later").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.get_by_label("Body", exact=True).press_sequentially("ught")
+    expect(said).to_be_visible()
+    said.get_by_role("button", name="Log in").click()
+    log_in(seen, "ann")
+    expect(said).to_be_hidden()
+    expect(page.get_by_label("Body", exact=True)).to_have_value("half a thought")
+    expect(page.get_by_label("Answer")).to_contain_text("sent")  # what was asked for before is done
+
+
+def test_a_stream_that_ends_with_the_login_says_so_and_goes_on_behind_it(
+    open_page: Open, guarded: RunningServer
+) -> None:
+    seen = open_page(guarded.url)
+    page = seen.go("")
+    log_in(seen, "ann")
+    expect(page.get_by_role("link", name="billing")).to_be_visible()
+    guarded.advance(13 * 3600)
+    expect(page.get_by_role("dialog")).to_contain_text("Your login has ended")
+    expect(page.get_by_role("link", name="billing")).to_be_visible()
+    log_in(seen, "ann")
+    Rest(guarded.url, "ops:sesame").create("afterwards")
+    expect(page.get_by_role("link", name="afterwards")).to_be_visible()

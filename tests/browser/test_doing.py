@@ -99,6 +99,44 @@ def test_messages_are_sent_received_and_deleted_by_hand(seen: Watched, scene: Sc
     expect(page.get_by_label("Answer").last).to_contain_text('"ready": 2')
 
 
+def test_what_is_in_hand_stays_there_and_its_visibility_is_changed(seen: Watched, scene: Scene) -> None:
+    scene.rest.create("in-hand", visibility_timeout_seconds=600)
+    scene.rest.send("in-hand", "mine", "somebody else's")
+    page = seen.go("hand/in-hand")
+    page.get_by_role("button", name="Receive", exact=True).click()
+    page.get_by_role("link", name="mine").click()
+    page.get_by_role("button", name="Change visibility…").click()
+    page.get_by_label("Seconds from now").fill("3000")
+    page.get_by_role("button", name="Change", exact=True).click()
+    expect(page.locator(".facts")).to_contain_text(re.compile(r"in (49|50)\smin"))
+    page.go_back()
+    expect(page.get_by_role("row", name="mine")).to_contain_text(re.compile(r"in (49|50)\smin"))
+    (other,) = scene.rest.receive("in-hand")
+    page = seen.go(f"message/{other['message_id']}")
+    expect(page.get_by_role("button", name="Change visibility…")).to_be_disabled()
+    page = seen.go("hand/in-hand")
+    page.get_by_role("row", name="mine").get_by_role("button", name="Give back").click()
+    expect(page.locator("main")).to_contain_text("Nothing in hand")
+    assert scene.rest.counts("in-hand") == {"ready": 1, "delayed": 0, "in_flight": 1}
+
+
+def test_messages_that_are_shown_are_deleted_together(seen: Watched, scene: Scene) -> None:
+    scene.rest.create("together")
+    scene.rest.send("together", *(f"{color} {number}" for color in ("red", "blue") for number in range(4)))
+    page = seen.go("queue/together")
+    page.get_by_label("Text in the body").fill("red")
+    page.get_by_role("button", name="Search").click()
+    expect(page.locator("tbody tr")).to_have_count(4)
+    page.get_by_label("Select all that are shown").check()
+    page.locator("tbody").get_by_role("checkbox").first.uncheck()
+    expect(page.get_by_label("Select all that are shown")).not_to_be_checked()
+    page.get_by_role("button", name="Delete selected…").click()
+    expect(page.get_by_role("dialog")).to_contain_text("Delete 3 messages")
+    page.get_by_role("button", name="Delete", exact=True).click()
+    expect(page.locator("tbody tr")).to_have_count(1)
+    assert scene.rest.counts("together")["ready"] == 5
+
+
 def test_messages_are_found_without_being_taken(seen: Watched, scene: Scene) -> None:
     page = seen.go("queue/orders")
     rows = page.locator("tbody tr")
@@ -163,7 +201,7 @@ def test_dead_letters_of_one_cause_go_back(seen: Watched, scene: Scene) -> None:
     page.get_by_role("button", name="Dry run").click()
     expect(page.locator(".notices")).to_contain_text("3 messages would be moved; nothing was")
     page.get_by_label("Select no reason in b").check()
-    page.get_by_role("button", name="Redrive 2 of 1 cause…").click()
+    page.get_by_role("button", name="Redrive 2 messages…").click()
     page.get_by_label("Begins").select_option("In 10 minutes")
     page.get_by_role("button", name="Redrive", exact=True).click()
     expect(page.locator(".status")).to_have_text("waiting")
@@ -171,7 +209,7 @@ def test_dead_letters_of_one_cause_go_back(seen: Watched, scene: Scene) -> None:
     expect(page.locator(".notices")).to_contain_text("Undone; nothing was moved")
     expect(page.locator(".status")).to_have_text("cancelled")
     page.get_by_label("Select no reason in b").check()
-    page.get_by_role("button", name="Redrive 2 of 1 cause…").click()
+    page.get_by_role("button", name="Redrive 2 messages…").click()
     page.get_by_label("Messages per second").fill("100")
     page.get_by_label("Begins").select_option("At once")
     page.get_by_role("button", name="Redrive", exact=True).click()

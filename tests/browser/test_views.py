@@ -29,6 +29,31 @@ PLACES = {
     "workers": ("workers", "draining"),
     "schedules": ("schedules", "nightly-report"),
 }
+DIALOGS = {
+    "create-queue": ("", "Create queue"),
+    "actions": ("", "Actions on emails"),
+    "purge": ("queue/orders", "Purge…"),
+    "resend": ("message/{order}", "Edit and re-send…"),
+    "redrive": ("dead/default-dead", "Redrive all…"),
+    "schedule": ("schedules", "Create schedule"),
+    "drain": ("workers", "Drain shop-1@host-b"),
+}
+MOST_TABS = 40
+FOCUS = """() => {
+    const at = document.activeElement;
+    if (at === document.body) return null;
+    const box = at.getBoundingClientRect();
+    const style = getComputedStyle(at);
+    const shape = at.querySelector("rect");
+    return {
+        what: at.outerHTML.slice(0, 200),
+        isMarked: style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2
+            || shape !== null && parseFloat(getComputedStyle(shape).strokeWidth) > 2,
+        isSeen: box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth,
+    };
+}"""
+"""Of what has the focus: whether that can be seen; null at the end."""
+
 DESK = {"width": 1280, "height": 800}
 PHONE = {"width": 390, "height": 844}
 AXE = Path(__file__).with_name("js") / "node_modules" / "axe-core" / "axe.min.js"
@@ -53,6 +78,43 @@ def test_a_view_shows_what_there_is_on_every_screen(showing: Watched, scene: Sce
     assert width <= PHONE["width"], "wider than a phone"
     assert found == []
     assert showing.wrong == []
+
+
+@pytest.mark.parametrize("name", DIALOGS)
+def test_a_dialog_is_for_everybody_and_gives_the_focus_back(showing: Watched, scene: Scene, name: str) -> None:
+    place, opener = DIALOGS[name]
+    page = showing.go(place.format(**scene.ids))
+    button = page.get_by_role("button", name=opener).first
+    button.click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_be_visible()
+    showing.shoot(f"dialog-{name}")
+    found = serious(page)
+    page.set_viewport_size(PHONE)
+    showing.shoot(f"dialog-{name}-phone")
+    box = dialog.bounding_box()
+    page.set_viewport_size(DESK)
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    expect(button).to_be_focused()
+    assert found == []
+    assert box is not None
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= PHONE["width"]
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_whoever_goes_by_keyboard_sees_where_they_are(showing: Watched, scene: Scene, name: str) -> None:
+    place, expected = PLACES[name]
+    page = showing.go(place.format(**scene.ids))
+    expect(page.locator("main")).to_contain_text(expected)
+    for _ in range(MOST_TABS):
+        page.keyboard.press("Tab")
+        where = page.evaluate(FOCUS)
+        if where is None:
+            break
+        assert where["isMarked"], where
+        assert where["isSeen"], where
 
 
 def test_an_empty_server_says_what_to_do_next(open_page: Open, empty_server: str) -> None:

@@ -84,6 +84,30 @@ async def test_a_filter_lets_through_what_meets_every_condition(
     assert bodies(await filled.peek("q", **conditions)) == expected
 
 
+async def test_long_bodies_are_looked_through_too(world: World) -> None:
+    await world.create("q")
+    for number in range(3):
+        body = {"padding": "ü" * 50_000, "number": number, "end": f"straße {number}"}
+        await world.send("q", json.dumps(body, ensure_ascii=False))
+    assert [each.sequence_number for each in await world.peek("q", text="straße 1")] == [2]
+    assert [each.sequence_number for each in await world.peek("q", json_path="number", json_value="2")] == [3]
+    assert await world.peek("q", text="straße 1", json_path="number", json_value="2") == ()
+    assert await pages(world, 1, json_path="end") == bodies(await world.peek("q"))
+
+
+@pytest.mark.parametrize("state", [State.READY, State.DELAYED, State.IN_FLIGHT])
+async def test_pages_show_everything_once_of_a_state(world: World, state: State) -> None:
+    await world.create("q")
+    for number in range(12):
+        await world.send("q", f"{number}", delay_seconds=1000 if number % 3 == 1 else 0)
+    await world.receive("q", 4)
+    expected = [each.body for each in await world.peek("q") if each.state is state]
+    assert len(expected) == 4
+    for limit in (1, 3, 4):
+        assert await pages(world, limit, state=state) == expected
+        assert await pages(world, limit, state=state, text="1") == [each for each in expected if "1" in each]
+
+
 async def test_a_filter_by_time_excludes_its_bounds(filled: World) -> None:
     first, second, *_, last = [each.sent_at for each in await filled.peek("q")]
     assert bodies(await filled.peek("q", sent_before=second)) == ["plain text"]

@@ -11,7 +11,7 @@ import pytest
 from penstock.broker.local import LocalBroker
 from penstock.console import sampling
 from penstock.console.latencies import MOST_HELD, MOST_TIMES, Timed
-from penstock.console.sampling import LOOK_MS, Sampler
+from penstock.console.sampling import LOOK_MS, QUICK_MS, SLOW_MS, Sampler
 from penstock.console.series import COARSE_MS, FINE_POINTS, Point, Ring, Series
 from penstock.core.errors import StoreUnavailable
 from penstock.core.messages import Draft
@@ -76,7 +76,8 @@ async def test_rows_are_filtered_sorted_and_paged_by_the_server(serve: Serve) ->
     served.clock.advance(LOOK_MS / 1000)
     assert await rows(limit=2, offset=28) == (30, ["queue-28", "queue-29"])
     assert await rows(text="UE-1", limit=1) == (10, ["queue-10"])
-    assert await rows(sort="ready", is_descending="true", limit=3) == (30, ["queue-29", "queue-19", "queue-09"])
+    assert await rows(sort="ready", is_descending="true", limit=3) == (30, ["queue-09", "queue-19", "queue-29"])
+    assert await rows(is_descending="true", limit=1) == (30, ["queue-29"])
     assert (await served.http.get("/console/api/overview?sort=colour")).status_code == 400
 
 
@@ -168,6 +169,55 @@ async def test_of_very_many_queues_the_first_are_shown_at_once(monkeypatch: pyte
     broker.may_go_on.set()
     whole = await anext(looks)
     assert ([row.name for row in whole.rows], whole.is_whole) == (["a", "b", "c"], True)
+    await looks.aclose()
+    running.cancel()
+    await broker.aclose()
+
+
+async def test_who_comes_while_a_look_takes_long_is_shown_the_last_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampling, "PAGE", 2)
+    broker, clock = Slow(LocalBroker(MemoryStore())), ManualClock()
+    for name in ("a", "b", "c"):
+        await broker.perform(CreateQueue(name))
+    sampler = Sampler(broker, clock, lambda queue: None)
+    running = asyncio.create_task(sampler.run())
+    broker.may_go_on.set()
+    looks = sampler.looks()
+    while not (first := await anext(looks)).is_whole:
+        pass
+    await looks.aclose()
+    broker.may_go_on.clear()
+    clock.advance(LOOK_MS / 1000)
+    looks = sampler.looks()
+    coming = asyncio.ensure_future(anext(looks))
+    await asyncio.sleep(0)
+    assert not coming.done()
+    clock.advance(QUICK_MS / 1000)
+    assert await coming is first
+    broker.may_go_on.set()
+    assert (await anext(looks)).at > first.at
+    await looks.aclose()
+    running.cancel()
+    await broker.aclose()
+
+
+async def test_who_watches_is_told_that_the_store_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampling, "PAGE", 1)
+    broker, clock = Slow(LocalBroker(MemoryStore())), ManualClock()
+    for name in ("a", "b"):
+        await broker.perform(CreateQueue(name))
+    sampler = Sampler(broker, clock, lambda queue: None)
+    running = asyncio.create_task(sampler.run())
+    looks = sampler.looks()
+    assert not (await anext(looks)).is_whole
+    clock.advance(SLOW_MS / 1000)
+    problem = (await anext(looks)).problem
+    assert problem is not None
+    assert (problem.code, problem.message) == ("store_unavailable", "The store has not answered for 3 s.")
+    broker.may_go_on.set()
+    clock.advance(LOOK_MS / 1000)
+    look = await anext(looks)
+    assert (len(look.rows), look.problem) == (2, None)
     await looks.aclose()
     running.cancel()
     await broker.aclose()

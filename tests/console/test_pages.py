@@ -33,7 +33,7 @@ def test_every_module_that_is_imported_is_there() -> None:
     content = assets()
     for name, data in content.items():
         folder = name.rpartition("/")[0]
-        for target in re.findall(r'from "(\.[^"]+)"', data.decode()) if name.endswith(".js") else ():
+        for target in re.findall(r'(?:from |import\()"(\.[^"]+)"', data.decode()) if name.endswith(".js") else ():
             parts = folder.split("/") if folder else []
             for part in target.split("/"):
                 if part == "..":
@@ -77,6 +77,14 @@ async def test_files_are_kept_for_ever_and_the_page_is_asked_for_each_time(serve
         assert file.status_code == 200
         assert "immutable" in file.headers["cache-control"]
         assert file.headers["content-encoding"] == "gzip"
+
+
+async def test_the_first_page_loads_no_view_that_is_not_looked_at(serve: Serve) -> None:
+    page = (await (await serve()).http.get("/console/")).text
+    early = {each.rpartition("/")[2] for each in re.findall(r'modulepreload" href="([^"]+)"', page)}
+    views = {name.removeprefix("views/") for name in assets() if name.startswith("views/")}
+    assert {"app.js", "session.js", "api.js"} <= early
+    assert early & views == {"overview.js"}
 
 
 async def test_nobody_needs_a_key_for_the_files_and_everybody_for_the_figures(serve: Serve) -> None:

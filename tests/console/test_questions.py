@@ -111,6 +111,19 @@ async def test_jobs_are_listed_page_by_page_through_all_queues(serve: Serve) -> 
     assert [job["task"] for job in own["jobs"]] == ["c1"]
 
 
+async def test_jobs_that_run_are_listed_with_their_progress(serve: Serve) -> None:
+    served = await serve()
+    await served.broker.perform(CreateQueue("q-dead"))
+    await served.broker.perform(CreateQueue("q", QueueChanges(redrive=RedrivePolicy("q-dead", 3))))
+    await served.broker.perform(Send("q", (Draft('{"task": "render"}'), Draft("of somebody else"))))
+    job, _ = (await served.broker.perform(Receive("q", 2))).deliveries
+    progress = {"done": 3, "total": 4, "note": "laying out"}
+    record = {"task": "render", "queue": "q", "status": "running", "progress": progress}
+    await served.broker.perform(PutRecords((Record(f"job/{job.message_id}", json.dumps(record).encode()),)))
+    (listed,) = (await served.look("jobs", status="running"))["jobs"]
+    assert (listed["job_id"], listed["record"]["progress"]) == (job.message_id, progress)
+
+
 async def test_jobs_that_wait_for_others_are_listed(serve: Serve) -> None:
     served = await serve()
     await served.broker.perform(CreateQueue("q"))

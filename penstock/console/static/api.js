@@ -1,7 +1,7 @@
 // Asking the server: the REST API, the console's own questions, and streams of events.
 
 import { parse } from "./format.js";
-import { HEADERS, know, logIn } from "./session.js";
+import { HEADERS, know, logIn, whoIsIt } from "./session.js";
 
 // What went wrong, in the server's words where it had any.
 export class Problem extends Error {
@@ -20,11 +20,15 @@ let trouble = null;
 
 function note(problem) {
   if (trouble === null && problem === null) return;
+  if (problem) problem.since = trouble?.since ?? Date.now();
   trouble = problem;
   connection.dispatchEvent(new CustomEvent("state", { detail: problem }));
 }
 
-const isTrouble = (status) => status === 0 || status >= 500;
+// Whether something went wrong that will be right again when the server and its store are.
+export const isTrouble = (problem) => problem instanceof Problem && (problem.status === 0 || problem.status >= 500);
+
+const away = () => new Problem(0, { message: "The server cannot be reached.", hint: "What you typed is still here; try again when it is back." });
 
 async function send(method, path, { query, body, signal } = {}) {
   const parameters = new URLSearchParams(Object.entries(query || {}).filter(([, value]) => value !== "" && value !== null && value !== undefined));
@@ -39,7 +43,7 @@ async function send(method, path, { query, body, signal } = {}) {
       });
     } catch (error) {
       if (signal?.aborted) throw error;
-      const problem = new Problem(0, { message: "The server cannot be reached.", hint: "What you typed is still here; try again when it is back." });
+      const problem = away();
       note(problem);
       throw problem;
     }
@@ -49,7 +53,7 @@ async function send(method, path, { query, body, signal } = {}) {
     }
     if (response.ok) return response;
     const problem = new Problem(response.status, await response.json().catch(() => ({})));
-    if (isTrouble(response.status)) note(problem);
+    if (isTrouble(problem)) note(problem);
     throw problem;
   }
 }
@@ -95,12 +99,30 @@ export const rest = {
 };
 
 // Find out who is calling; asks them to log in where that is needed.
-export const meet = () => ask("GET", "/access/me").then(know);
+export async function meet() {
+  const answer = await whoIsIt;
+  know(answer?.ok ? await answer.json() : await ask("GET", "/access/me"));
+}
 
 export const auditLog = (query, signal) => ask("GET", "/access/audit", { query, signal });
 
 // The console's own questions.
 export const look = (what, query, signal) => ask("GET", `/console/api/${what}`, { query, signal });
+
+const BETWEEN_TRIES_MS = 2000;
+
+// Where work went wrong because the server or its store was away, do it when they answer again.
+export async function retry(problem, signal, work) {
+  for (let tried = problem; isTrouble(tried); ) {
+    await new Promise((resolve) => { setTimeout(resolve, BETWEEN_TRIES_MS); });
+    if (signal.aborted) return;
+    tried = await ask("GET", "/v1/queues", { query: { limit: 1 }, signal }).catch((error) => error);
+    if (!isTrouble(tried) && !signal.aborted) work();
+  }
+}
+
+// Get a module that may not have been there at first.
+export const fetched = (module) => module.catch(() => { throw away(); });
 
 const LONGEST_SEARCH_MS = 30000;
 
@@ -118,13 +140,24 @@ export async function search(what, query, signal, found, told) {
   }
 }
 
-// Follow a stream of server-sent events until the signal; it is opened again whenever it ends. A reader of fetch rather
-// than EventSource, which cannot send a header.
+// Wait until the page is looked at; a browser has six connections to a server, for all its pages together.
+const seen = (signal) => new Promise((resolve) => {
+  if (!document.hidden || signal.aborted) { resolve(); return; }
+  document.addEventListener("visibilitychange", resolve, { once: true, signal });
+  signal.addEventListener("abort", resolve, { once: true });
+});
+
+// Follow a stream of server-sent events until the signal; it is opened again whenever it ends, and ends while nobody looks
+// at the page. A reader of fetch rather than EventSource, which cannot send a header.
 export async function follow(what, query, signal, handlers) {
   let pause = 500;
   while (!signal.aborted) {
+    await seen(signal);
+    const hidden = new AbortController();
+    const mine = AbortSignal.any([signal, hidden.signal]);
+    document.addEventListener("visibilitychange", () => hidden.abort(), { once: true, signal: mine });
     try {
-      const response = await send("GET", `/console/api/${what}`, { query, signal });
+      const response = await send("GET", `/console/api/${what}`, { query, signal: mine });
       const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
       let rest = "";
       let isTroubled = false;
@@ -150,7 +183,8 @@ export async function follow(what, query, signal, handlers) {
       }
     } catch (error) {
       if (signal.aborted) return;
-      if (error instanceof Problem && !isTrouble(error.status)) {
+      if (hidden.signal.aborted) continue;
+      if (error instanceof Problem && !isTrouble(error)) {
         handlers.refused?.(error);
         return;
       }

@@ -1,25 +1,31 @@
 // The frame around the views: navigation, addresses, the state of the connection.
 
-import { connection, meet, Problem } from "./api.js";
+import { connection, fetched, isTrouble, meet, Problem, retry } from "./api.js";
 import { h, place, put, say } from "./dom.js";
 import { clock } from "./format.js";
-import { keepsAudit, whoArea } from "./session.js";
+import { endedArea, keepsAudit, whoArea } from "./session.js";
 import { notice, noticeArea, problemBox, problemText } from "./widgets.js";
-import { audit } from "./views/audit.js";
-import { byHand } from "./views/by_hand.js";
-import { deadLetters } from "./views/dead_letters.js";
-import { job } from "./views/job.js";
-import { jobs } from "./views/jobs.js";
-import { message } from "./views/message.js";
 import { overview } from "./views/overview.js";
-import { queue } from "./views/queue.js";
-import { schedules } from "./views/schedules.js";
-import { workers } from "./views/workers.js";
-import { workflow, workflows } from "./views/workflows.js";
 
-const VIEWS = { "": overview, queue, message, hand: byHand, dead: deadLetters, jobs, job, workflows, workflow, workers, schedules, audit };
+// What most people see first is there at once; the others come when they are wanted, or when there is nothing to do.
+const VIEWS = {
+  "": async () => overview,
+  queue: async () => (await fetched(import("./views/queue.js"))).queue,
+  message: async () => (await fetched(import("./views/message.js"))).message,
+  hand: async () => (await fetched(import("./views/by_hand.js"))).byHand,
+  dead: async () => (await fetched(import("./views/dead_letters.js"))).deadLetters,
+  jobs: async () => (await fetched(import("./views/jobs.js"))).jobs,
+  job: async () => (await fetched(import("./views/job.js"))).job,
+  workflows: async () => (await fetched(import("./views/workflows.js"))).workflows,
+  workflow: async () => (await fetched(import("./views/workflows.js"))).workflow,
+  workers: async () => (await fetched(import("./views/workers.js"))).workers,
+  schedules: async () => (await fetched(import("./views/schedules.js"))).schedules,
+  audit: async () => (await fetched(import("./views/audit.js"))).audit,
+};
 const PLACES = [["Queues", [], ["", "queue", "message"]], ["By hand", ["hand"], ["hand"]], ["Dead letters", ["dead"], ["dead"]],
   ["Jobs", ["jobs"], ["jobs", "job"]], ["Workflows", ["workflows"], ["workflows", "workflow"]], ["Workers", ["workers"], ["workers"]], ["Schedules", ["schedules"], ["schedules"]]];
+
+const IDLE_MS = 1000;
 
 const main = h("main", { id: "main", tabindex: "-1" });
 const banner = h("div", { class: "banner", role: "alert" });
@@ -32,11 +38,11 @@ document.body.append(
   h("header", {}, h("a", { href: "#/", class: "brand" }, "Penstock"), nav,
     h("form", { class: "find", role: "search", on: { submit: (event) => { event.preventDefault(); if (search.value.trim()) { location.hash = place("message", search.value.trim()); search.value = ""; } } } }, search),
     whoArea),
-  banner, main, noticeArea);
+  h("div", { class: "banners" }, endedArea, banner), main, noticeArea);
 
 connection.addEventListener("state", ({ detail }) => {
   banner.hidden = detail === null;
-  if (detail) put(banner, h("strong", {}, detail.message), ` ${detail.hint} `, h("span", {}, `What is shown is from before ${clock(Date.now())}.`));
+  if (detail) put(banner, h("strong", {}, detail.message), ` ${detail.hint} `, h("span", {}, `What is shown is from before ${clock(detail.since)}; it goes on by itself.`));
   document.body.classList.toggle("stale", detail !== null);
 });
 
@@ -45,6 +51,11 @@ addEventListener("unhandledrejection", (event) => {
   if (event.reason?.name === "AbortError" || event.reason instanceof Problem) event.preventDefault();
   if (event.reason?.name !== "AbortError") notice(problemText(event.reason), "bad");
 });
+
+function drawNav(name) {
+  put(nav, [...PLACES, ...(keepsAudit() ? [["Audit", ["audit"], ["audit"]]] : [])].map(([text, target, names]) => h("a", { href: place(...target), "aria-current": names.includes(name) ? "page" : null, "data-key": `nav-${text}` }, text)));
+  nav.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+}
 
 let current = null;
 
@@ -63,8 +74,7 @@ function show() {
   current?.stop.abort();
   const stop = new AbortController();
   current = { view, stop };
-  put(nav, [...PLACES, ...(keepsAudit() ? [["Audit", ["audit"], ["audit"]]] : [])].map(([text, target, names]) => h("a", { href: place(...target), "aria-current": names.includes(name) ? "page" : null, "data-key": `nav-${text}` }, text)));
-  nav.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  drawNav(name);
   const heading = h("h1", {}, "");
   const content = h("div", { class: "view" });
   put(main, content);
@@ -72,12 +82,18 @@ function show() {
   const context = {
     main: content, heading, signal: stop.signal, parts: parts.slice(1), query: new URLSearchParams(query),
     title: (text) => { say(heading, text); document.title = `${text} · Penstock`; },
-    fail: (problem) => { if (!stop.signal.aborted) put(content, h("h1", {}, "This cannot be shown"), problemBox(problem), h("p", {}, h("a", { href: "#/" }, "All queues"))); },
+    fail: (problem) => {
+      if (stop.signal.aborted) return;
+      put(content, h("h1", {}, isTrouble(problem) ? "This cannot be shown now" : "This cannot be shown"), problemBox(problem), h("p", {}, h("a", { href: "#/" }, "All queues")));
+      retry(problem, stop.signal, () => { current.moved = null; show(); });
+    },
     onMove: (moved) => { current.moved = moved; },
   };
-  Promise.resolve(view(context)).catch(context.fail);
+  view().then((draw) => { if (!stop.signal.aborted) return draw(context); }).catch(context.fail);
 }
 
 addEventListener("hashchange", () => { if (current) show(); });
+drawNav("");
 await meet().catch(() => {}); // the view tells what is wrong
 show();
+setTimeout(() => { for (const view of Object.values(VIEWS)) view().catch(() => {}); }, IDLE_MS);

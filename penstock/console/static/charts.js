@@ -7,10 +7,11 @@ export function spark(values) {
   const width = 90;
   const height = 22;
   if (values.length < 2) return h("span", { class: "unseen" }, "no history yet");
-  const most = Math.max(1, ...values);
+  const highest = Math.max(...values);
+  const most = Math.max(1, highest * 1.25);
   const at = (value, place) => `${(place / (values.length - 1) * width).toFixed(1)},${(height - 2 - value / most * (height - 4)).toFixed(1)}`;
   const points = values.map(at).join(" ");
-  return svg("svg", { class: "spark", viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": `ready and delayed: from ${values[0]} to ${values.at(-1)}, at most ${most === 1 ? Math.max(...values) : most}` },
+  return svg("svg", { class: "spark", viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": `ready and delayed: from ${values[0]} to ${values.at(-1)}, at most ${highest}` },
     svg("polygon", { points: `0,${height} ${points} ${width},${height}` }), svg("polyline", { points }));
 }
 
@@ -24,13 +25,15 @@ export function chart(title, lines, show) {
   const plot = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": title });
   const values = lines.map((line) => h("b", {}, "–"));
   const legend = h("p", { class: "legend" }, lines.map((line, at) => h("span", { class: `l-${line.kind}` }, line.label, " ", values[at])));
-  const when = h("span", { class: "muted" });
+  const when = h("b");
   const top = h("span", { class: "top muted" });
+  const none = h("span", { class: "none" });
   const begin = h("span", { class: "muted" });
   const end = h("span", { class: "muted" });
-  const element = h("figure", { class: "chart" }, h("figcaption", {}, h("strong", {}, title), when), legend, h("div", { class: "plot" }, top, plot), h("div", { class: "axis" }, begin, end));
+  const element = h("figure", { class: "chart" }, h("figcaption", {}, h("strong", {}, title)), legend, h("div", { class: "plot" }, top, none, plot), h("div", { class: "axis" }, begin, when, end));
   let points = [];
   let hovered = null;
+  let tellTime = clock;
   const tell = () => {
     const point = points[hovered ?? points.length - 1];
     if (!point) return;
@@ -38,11 +41,12 @@ export function chart(title, lines, show) {
       const value = hovered === null ? points.findLast((each) => line.of(each) !== null) : point;
       say(values[at], value && line.of(value) !== null ? show(line.of(value)) : "–");
     });
-    say(when, hovered === null ? "" : instant(point[0]).slice(5, 19));
+    say(when, hovered === null ? "" : tellTime(point[0]));
   };
   const draw = () => {
     if (points.length < 2) {
-      put(plot, svg("text", { x: WIDTH / 2, y: HEIGHT / 2, "text-anchor": "middle", class: "none" }, "collecting…"));
+      put(plot);
+      say(none, "Collecting…");
       tell();
       return;
     }
@@ -53,8 +57,9 @@ export function chart(title, lines, show) {
     put(plot, [0.25, 0.5, 0.75].map((part) => svg("line", { class: "grid", x1: 0, x2: WIDTH, y1: HEIGHT * part, y2: HEIGHT * part })),
       lines.map((line) => svg("polyline", { class: `l-${line.kind}`, points: points.filter((point) => line.of(point) !== null).map((point) => place(point, line)).join(" ") })),
       hovered === null ? null : svg("line", { class: "cursor", x1: (points[hovered][0] - from) / span * WIDTH, x2: (points[hovered][0] - from) / span * WIDTH, y1: 0, y2: HEIGHT }));
-    say(top, show(most <= 1e-9 ? 0 : most));
-    const tellTime = span > DAY_MS ? (at) => instant(at).slice(5, 16) : clock;
+    say(none, "");
+    say(top, most <= 1e-9 ? "" : show(most));
+    tellTime = span > DAY_MS ? (at) => instant(at).slice(5, 16) : clock;
     say(begin, tellTime(from));
     say(end, tellTime(points.at(-1)[0]));
     tell();

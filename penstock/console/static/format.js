@@ -16,14 +16,14 @@ const UNITS = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
 // A duration: the two largest units that matter.
 export function duration(seconds) {
   if (seconds === null || seconds === undefined || !Number.isFinite(seconds)) return "–";
-  if (seconds < 1) return seconds <= 0 ? "0 s" : `${Math.max(1, Math.round(seconds * 1000))} ms`;
-  if (seconds < 10) return `${Math.round(seconds * 10) / 10} s`;
+  if (seconds < 1) return seconds <= 0 ? "0\u00a0s" : `${Math.max(1, Math.round(seconds * 1000))}\u00a0ms`;
+  if (seconds < 10) return `${Math.round(seconds * 10) / 10}\u00a0s`;
   let rest = Math.round(seconds);
   const parts = [];
   for (const [unit, size] of UNITS) {
     const whole = Math.floor(rest / size);
     if (whole || parts.length) {
-      if (whole) parts.push(`${whole} ${unit}`);
+      if (whole) parts.push(`${whole}\u00a0${unit}`);
       rest -= whole * size;
       if (parts.length === 2 || (parts.length === 1 && whole >= 10)) break;
     }

@@ -20,22 +20,22 @@ export function settingsForm(settings) {
   const limits = LIMITS.map(([key, label]) => ({ key, label, input: h("input", { type: "number", min: "1", placeholder: "no limit", value: was[key] ?? "" }) }));
   const deadQueue = h("input", { value: was.redrive?.dead_letter_queue || "", placeholder: "none", spellcheck: "false" });
   const deliveries = h("input", { type: "number", min: "1", max: "1000", value: was.redrive?.max_receive_count ?? 5 });
-  const kind = choice([["standard", "Standard: fair between groups"], ["strict", "Strict: groups in order"], ["fifo", "FIFO, as in SQS"]], "standard");
-  const redelivery = choice([["first", "First, before what was never received"], ["last", "Last, behind everything"]], was.redelivery);
+  const kind = choice([["standard", "Standard"], ["strict", "Strict groups"], ["fifo", "FIFO, as in SQS"]], "standard");
+  const redelivery = choice([["first", "First, before new ones"], ["last", "Last, behind all"]], was.redelivery);
   const history = choice([["off", "Nothing"], ["errors", "What went wrong"], ["all", "Everything"]], was.history);
   const byContent = h("input", { type: "checkbox", checked: was.content_based_deduplication });
-  const tags = h("textarea", { rows: "2", spellcheck: "false", placeholder: "team = billing" }, Object.entries(was.tags).map(([key, value]) => `${key} = ${value}`).join("\n"));
+  const tags = h("textarea", { rows: "5", spellcheck: "false", placeholder: "team = billing" }, Object.entries(was.tags).map(([key, value]) => `${key} = ${value}`).join("\n"));
   const policy = h("textarea", { rows: "5", class: "mono", spellcheck: "false", placeholder: "none" }, was.edge_attributes?.Policy || "");
   const element = h("div", {},
     h("div", { class: "grid" },
-      settings ? null : field("Kind", kind, "Cannot be changed later."),
+      settings ? null : field("Kind", kind, "Strict groups keep their order. It cannot be changed later."),
       seconds.slice(0, 3).map(({ label, hint, input }) => field(label, input, hint)),
       field("Dead-letter queue", deadQueue, "Takes messages that were received too often; it must exist."), field("Deliveries before that", deliveries)),
     h("details", { open: settings !== null }, h("summary", {}, "More settings"), h("div", { class: "grid" },
       seconds.slice(3).map(({ label, hint, input }) => field(label, input, hint)), limits.map(({ label, input }) => field(label, input)),
-      field("After a failed delivery a message comes", redelivery), field("History keeps", history, "The life of each message, as its page shows it."),
-      field("Tags", tags, "A line each: name = value."), field("Access policy (JSON)", policy, "As in SQS: who else may do what."),
-      h("div", { class: "field" }, h("label", {}, byContent, " Deduplicate by content")))));
+      field("A failed delivery comes back", redelivery), field("History keeps", history, "The life of each message, as its page shows it."),
+      h("div", { class: "field check" }, h("label", {}, byContent, " Deduplicate by content"))),
+    h("div", { class: "halves" }, field("Tags", tags, "A line each: name = value."), field("Access policy (JSON)", policy, "As in SQS: who else may do what."))));
   const changes = () => {
     const named = {};
     const set = (key, value) => { if (JSON.stringify(value) !== JSON.stringify(was[key])) named[key] = value; };

@@ -106,16 +106,18 @@ export async function act(work, done) {
 }
 
 // A table whose rows stay in place while their values change. Columns: { label, text(item) | node(item), isNumber, isLine,
-// sort, title(item), hides }; `node` is made once a row and again when `stamp(item)` changes.
-export function table({ columns, key, caption, onSort, sortedBy, rowClass }) {
+// sort, title(item), hides, head }; `node` is made once a row and again when `stamp(item)` changes; `head` is what stands in
+// place of a label. On a phone, the rows of one that `stacks` are cards.
+export function table({ columns, key, caption, onSort, sortedBy, rowClass, stacks }) {
+  const classes = (column) => ["isNumber", "isLine", "isPick", "hides"].filter((each) => column[each]).map((each) => ({ isNumber: "n", isLine: "line", isPick: "pick", hides: "hides" })[each]).join(" ");
   const body = h("tbody");
   const head = h("tr");
   const known = new Map();
   const drawHead = (by) => put(head, columns.map((column) => {
     const isSorted = by && column.sort === by.sort;
-    const props = { scope: "col", class: `${column.isNumber ? "n " : ""}${column.hides ? "hides" : ""}`,
+    const props = { scope: "col", class: classes(column),
       "aria-sort": isSorted ? (by.is_descending ? "descending" : "ascending") : null };
-    if (!column.sort || !onSort) return h("th", props, column.label || h("span", { class: "unseen" }, column.name));
+    if (!column.sort || !onSort) return h("th", props, column.head || column.label || h("span", { class: "unseen" }, column.name));
     return h("th", props, h("button", { type: "button", class: "sort", "data-key": `sort-${column.sort}`, on: { click: () => onSort(column.sort) } },
       column.label, h("span", { class: "arrow", "aria-hidden": "true" }, isSorted ? (by.is_descending ? "↓" : "↑") : "")));
   }));
@@ -129,7 +131,7 @@ export function table({ columns, key, caption, onSort, sortedBy, rowClass }) {
       let row = known.get(name);
       if (!row) {
         row = { element: h("tr"), stamps: [] };
-        row.cells = columns.map((column) => h("td", { class: `${column.isNumber ? "n " : ""}${column.isLine ? "line " : ""}${column.hides ? "hides" : ""}`, "data-label": column.label || null }));
+        row.cells = columns.map((column) => h("td", { class: classes(column), "data-label": column.label || null }));
         row.element.append(...row.cells);
         known.set(name, row);
       }
@@ -154,20 +156,25 @@ export function table({ columns, key, caption, onSort, sortedBy, rowClass }) {
       }
     }
   };
-  return { element: h("div", { class: "scrolls", tabindex: "0", role: "region", "aria-label": caption || "table" }, element), update, drawHead };
+  return { element: h("div", { class: stacks ? "scrolls stacks" : "scrolls", tabindex: "0", role: "region", "aria-label": caption || "table" }, element), update, drawHead };
 }
 
-// A column of checkboxes for what is chosen, and how to bring them to a set that something else changed.
-export function picking(chosen, key, label, changed) {
+// A column of checkboxes for what is chosen, and how to bring them to a set that something else changed. all() is what is
+// shown, for a box that chooses all of it.
+export function picking(chosen, key, label, changed, all) {
   const boxes = new Map();
+  const whole = all ? h("input", { type: "checkbox", "aria-label": "Select all that are shown", on: { change: () => { for (const item of all()) whole.checked ? chosen.add(key(item)) : chosen.delete(key(item)); sync(); changed(); } } }) : null;
   const node = (item) => {
     const name = key(item);
-    const box = h("input", { type: "checkbox", "aria-label": `Select ${label(item)}`, checked: chosen.has(name), on: { change: () => { box.checked ? chosen.add(name) : chosen.delete(name); changed(); } } });
+    const box = h("input", { type: "checkbox", "aria-label": `Select ${label(item)}`, checked: chosen.has(name), on: { change: () => { box.checked ? chosen.add(name) : chosen.delete(name); sync(); changed(); } } });
     boxes.set(name, box);
     return box;
   };
-  const sync = () => boxes.forEach((box, name) => { if (box.isConnected) box.checked = chosen.has(name); else boxes.delete(name); });
-  return { column: { name: "Select", node }, sync };
+  const sync = () => {
+    boxes.forEach((box, name) => { if (box.isConnected) box.checked = chosen.has(name); else boxes.delete(name); });
+    if (whole) whole.checked = all().length > 0 && all().every((item) => chosen.has(key(item)));
+  };
+  return { column: { name: "Select", node, head: whole, isPick: true }, sync };
 }
 
 // A text that may be large, JSON or not: shown pretty, as it came on request.

@@ -31,6 +31,8 @@ from penstock.store.postgres.schema import bring_up_to_date
 from penstock.store.postgres.wakeups import Wakeups
 from penstock.store.postgres.writer import Writer
 
+_PEEK_MOST = 2000
+
 
 class PostgresStore:
     """Keeps everything in one schema of a PostgreSQL database, for any number of processes and machines.
@@ -309,14 +311,17 @@ async def _peek(
 ) -> tuple[list[MessageView], int | None]:
     if await tx.value("queue_number", name) is None:
         raise queue_not_found(name)
-    page = Page(wanted, matcher, after, limit)
+    page = Page(wanted, matcher, after, limit, _PEEK_MOST)
     while True:
         most = page.chunk()
         rows = await tx.rows("messages_after", name, min(page.after, SEQUENCE_MASK), most, SEQUENCE_MASK)
         for row in rows:
             if page.is_full:
                 return page.found, page.after
-            page.look_at(view(row, now))
+            if page.may_match(row["body"]):
+                page.look_at(view(row, now))
+            else:
+                page.pass_over(row["sequence"], len(row["body"]))
         if len(rows) < most:
             return page.found, None
 

@@ -1,18 +1,21 @@
 """Looking at messages without receiving them: in a queue, and those that joins hold."""
 
-from penstock.core.filters import Matcher, MessageFilter
+from penstock.core.filters import Matcher, MessageFilter, matches
 from penstock.core.messages import MessageView
 from penstock.core.refusals import queue_not_found
 from penstock.store.peeking import Page
 from penstock.store.redis.calls import Calls
 from penstock.store.redis.rows import view
 
+_MOST = 2000
+
 
 async def peek(
-    calls: Calls, matches: Matcher, queue: str, wanted: MessageFilter, after: int, limit: int, now: int
+    calls: Calls, matcher: Matcher, queue: str, wanted: MessageFilter, after: int, limit: int, now: int
 ) -> tuple[list[MessageView], int | None]:
     """Return matching messages of a queue in order of arrival, and where to go on."""
-    page = Page(wanted, matches, after, limit)
+    page = Page(wanted, matcher, after, limit, _MOST)
+    text = None if wanted.text is None or matcher is not matches else wanted.text.encode("utf-8", "surrogatepass")
     while True:
         most = page.chunk()
         rows = await calls.submit("look", now, queue, page.after, most)
@@ -21,6 +24,9 @@ async def peek(
         for row in rows:
             if page.is_full:
                 return page.found, page.after
+            if text is not None and text not in row[2]:  # of the others nothing is read
+                page.pass_over(row[1], len(row[2]))
+                continue
             message = view(row, now)
             assert message is not None
             page.look_at(message)

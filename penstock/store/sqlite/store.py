@@ -19,14 +19,13 @@ from penstock.core.messages import Delivery, Draft, MessageView, blocked_view
 from penstock.core.moves import Move
 from penstock.core.operations import ApplyReply, IdOutcome, SendOutcome
 from penstock.core.queues import GroupView, QueueChanges, QueueDescription
-from penstock.core.refusals import queue_not_found
 from penstock.core.settlements import Settlement, SettleOutcome
 from penstock.store.contract import Received, WakeupListener
-from penstock.store.peeking import Page
 from penstock.store.sqlite import effects, integrity, moving, queues, records, rewriting, settling, upkeep
 from penstock.store.sqlite.connection import TRANSLATED, Durability, open_reader, open_writer, translate
-from penstock.store.sqlite.ids import KEY_SHIFT, SEQUENCE_MASK, to_blob, to_text
+from penstock.store.sqlite.ids import KEY_SHIFT, to_blob, to_text
 from penstock.store.sqlite.log import Log
+from penstock.store.sqlite.looking import find_queue, peek
 from penstock.store.sqlite.queries import SQL
 from penstock.store.sqlite.receiving import receive
 from penstock.store.sqlite.records import AFTER_ALL_TEXT
@@ -125,7 +124,7 @@ class SqliteStore:
         await self._writer.submit(lambda tx: queues.delete_queue(tx, name, now))
 
     async def describe_queue(self, name: str, now: int) -> QueueDescription:
-        return await self._read(lambda execute: _queue(execute, name).describe(execute, now))
+        return await self._read(lambda execute: find_queue(execute, name).describe(execute, now))
 
     async def list_queues(
         self, prefix: str, after: str, limit: int, dead_letter_queue: str | None, now: int
@@ -146,7 +145,7 @@ class SqliteStore:
 
     async def list_groups(self, name: str, after: str, limit: int, only_parked: bool, now: int) -> Sequence[GroupView]:
         def ask(execute: Execute) -> list[GroupView]:
-            queue = _queue(execute, name)
+            queue = find_queue(execute, name)
             held = dict(execute(SQL["held_by_group"], (queue.number, now)).fetchall())
             rows = execute(SQL["group_page"], (queue.number, after, int(only_parked), limit)).fetchall()
             return [_group_view(execute, group_from(row), held.get(row[0], 0)) for row in rows]
@@ -219,7 +218,7 @@ class SqliteStore:
     async def peek(
         self, queue: str, wanted: MessageFilter, after: int, limit: int, now: int
     ) -> tuple[Sequence[MessageView], int | None]:
-        return await self._read(lambda execute: _peek(execute, self._matches, queue, wanted, after, limit, now))
+        return await self._read(lambda execute: peek(execute, self._matches, queue, wanted, after, limit, now))
 
     async def find(self, message_ids: Sequence[str], now: int) -> tuple[MessageView | None, ...]:
         return await self._read(lambda execute: tuple([_find(execute, each, now) for each in message_ids]))
@@ -243,7 +242,7 @@ class SqliteStore:
 
     async def list_moves(self, source: str, limit: int, now: int) -> Sequence[Move]:
         def ask(execute: Execute) -> list[Move]:
-            _queue(execute, source)
+            find_queue(execute, source)
             return [moving.decode_move(row[0]) for row in execute(SQL["moves_of"], (source, limit)).fetchall()]
 
         return await self._read(ask)
@@ -322,29 +321,6 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
-
-
-def _queue(execute: Execute, name: str) -> QueueState:
-    row = execute(SQL["queue_by_name"], (name,)).fetchone()
-    if row is None:
-        raise queue_not_found(name)
-    return QueueState(row)
-
-
-def _peek(
-    execute: Execute, matcher: Matcher, name: str, wanted: MessageFilter, after: int, limit: int, now: int
-) -> tuple[list[MessageView], int | None]:
-    low, high = _queue(execute, name).key_range
-    page = Page(wanted, matcher, after, limit)
-    while True:
-        most = page.chunk()
-        rows = execute(SQL["messages_after"], (low | min(page.after, SEQUENCE_MASK), high, most)).fetchall()
-        for row in rows:
-            if page.is_full:
-                return page.found, page.after
-            page.look_at(view(execute, name, row, now))
-        if len(rows) < most:
-            return page.found, None
 
 
 def _find(execute: Execute, message_id: str, now: int) -> MessageView | None:

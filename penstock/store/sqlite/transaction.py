@@ -1,6 +1,7 @@
 """A transaction as the verbs see it: statements, the queues they touch, what they count, note and wake."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import apsw
@@ -50,7 +51,8 @@ class _QueueRow(Struct, array_like=True):
     counted_at: int
 
 
-_decode_settings = msgspec.json.Decoder(QueueSettings).decode
+_decode_settings = lru_cache(maxsize=1000)(msgspec.json.Decoder(QueueSettings).decode)
+"""Most queues are set like others."""
 
 
 class QueueState:
@@ -151,12 +153,13 @@ class QueueState:
     def describe(self, execute: Execute, now: int) -> QueueDescription:
         """Show the queue as it is at ``now``."""
         in_flight, delayed = self.in_flight, self.delayed
-        for phase, _, count in execute(_LAPSED, (self.number, self.counted_at, now)).fetchall():
+        lapsed = execute(_LAPSED, (self.number, self.counted_at, now)).fetchall() if in_flight or delayed else ()
+        for phase, _, count in lapsed:
             if phase == HANDED_OUT:
                 in_flight -= count
             else:
                 delayed -= count
-        oldest = execute(_OLDEST, self.key_range).fetchone()
+        oldest = execute(_OLDEST, self.key_range).fetchone() if self.message_count else None
         return QueueDescription(
             name=self.name,
             settings=self.settings,

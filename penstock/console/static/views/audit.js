@@ -14,7 +14,7 @@ export function audit({ main, heading, title, signal }) {
   const said = h("div");
   const bar = h("div", { class: "bar" });
   const rows = table({
-    caption: "Audit log", key: (entry) => `${entry.at}-${entry.request_id}-${entry.action}-${entry.target}`,
+    caption: "Audit log", stacks: true, key: (entry) => `${entry.at}-${entry.request_id}-${entry.action}-${entry.target}`,
     columns: [
       { label: "When", text: (entry) => instant(entry.at) },
       { label: "Who", text: (entry) => visible(entry.who) },

@@ -1,8 +1,9 @@
 // Send, receive, delete and status by hand, with the JSON that a client would get.
 
-import { look, rest } from "../api.js";
-import { h, place, put } from "../dom.js";
+import { rest } from "../api.js";
+import { every, h, place, put } from "../dom.js";
 import { clock, line, relative } from "../format.js";
+import { changeVisibility, hold, inHand, remove, settle } from "../in_hand.js";
 import { act, bodyBox, button, choice, empty, field, jsonBox, problemBox, table } from "../widgets.js";
 
 export async function byHand({ main, heading, title, signal, parts }) {
@@ -38,7 +39,6 @@ export async function byHand({ main, heading, title, signal, parts }) {
     return [`POST ${path("/messages")}`, await rest.send(name(), many)];
   });
 
-  const held = new Map();
   const size = h("input", { type: "number", min: "1", max: "1000", value: "1" });
   const wait = h("input", { type: "number", min: "0", max: "20", step: "any", value: "0" });
   const lease = h("input", { type: "number", min: "0", step: "any", placeholder: "the queue's" });
@@ -47,30 +47,31 @@ export async function byHand({ main, heading, title, signal, parts }) {
     if (lease.value !== "") asked.visibility_timeout_seconds = Number(lease.value);
     const from = name();
     const reply = await rest.receive(from, asked, signal);
-    for (const delivery of reply.deliveries) held.set(delivery.receipt_handle, { ...delivery, queue: from });
+    hold(from, reply.deliveries);
     drawHeld();
     return [`POST ${path("/receive")}`, reply];
   });
 
   const heldArea = h("div");
   const rows = table({
-    caption: "Deliveries in hand", key: (delivery) => delivery.receipt_handle,
+    caption: "Deliveries in hand", stacks: true, key: (delivery) => delivery.receipt_handle,
     columns: [
       { label: "Body", node: (delivery) => h("a", { href: place("message", delivery.message_id), class: "preview" }, line(delivery.body, 60) || "(empty)") },
       { label: "Received", isNumber: true, text: (delivery) => String(delivery.receive_count) },
       { label: "Lease ends", isNumber: true, text: (delivery) => relative(delivery.visible_at) },
-      { name: "Actions", node: (delivery) => h("div", { class: "bar" }, button("Delete", () => settle(delivery, { action: "delete" })), button("+30 s", () => settle(delivery, { action: "change_visibility", visibility_timeout_seconds: 30 })), button("Give back", () => settle(delivery, { action: "change_visibility", visibility_timeout_seconds: 0 }))) },
+      { name: "Actions", node: (delivery) => h("div", { class: "bar" }, button("Delete", () => finish(delivery, remove)), button("30 s more", () => finish(delivery, changeVisibility(30))), button("Give back", () => finish(delivery, changeVisibility(0)))) },
     ],
   });
   const settled = h("div", { "aria-live": "polite" });
-  const drawHeld = () => { rows.update([...held.values()]); rows.element.hidden = !held.size; put(heldArea, held.size ? [] : h("p", { class: "muted" }, "Nothing in hand. Receive something, or paste a receipt handle.")); };
-  async function settle(delivery, action) {
+  const drawHeld = () => {
+    const held = inHand();
+    rows.update(held);
+    rows.element.hidden = !held.length;
+    put(heldArea, held.length ? [] : h("p", { class: "muted" }, "Nothing in hand. Receive something, or paste a receipt handle."));
+  };
+  async function finish({ queue: from, receipt_handle: handle_ }, action) {
     try {
-      const reply = await rest.settle([{ queue: delivery.queue, receipt_handle: delivery.receipt_handle, action }]);
-      const { result } = reply.outcomes[0];
-      if (action.visibility_timeout_seconds && result === "done") held.set(delivery.receipt_handle, { ...delivery, visible_at: Date.now() + action.visibility_timeout_seconds * 1000 });
-      else held.delete(delivery.receipt_handle);
-      put(settled, answer("POST /v1/settle", reply));
+      put(settled, answer("POST /v1/settle", await settle(from, handle_, action)));
     } catch (problem) {
       put(settled, problemBox(problem));
     }
@@ -79,12 +80,12 @@ export async function byHand({ main, heading, title, signal, parts }) {
   const handle = h("input", { spellcheck: "false", autocomplete: "off" });
   const what = choice([["delete", "Delete"], ["return", "Give back now"], ["extend", "Hold 30 s longer"]], "delete");
   const settling = h("section", { class: "card" }, h("h2", {}, "Delete"), h("p", { class: "muted" }, "Finish with what is in hand, or with any receipt handle."), heldArea, rows.element,
-    h("form", { class: "bar wrap", on: { submit: (event) => { event.preventDefault(); act(async () => settle({ queue: name(), receipt_handle: handle.value.trim() }, what.value === "delete" ? { action: "delete" } : { action: "change_visibility", visibility_timeout_seconds: what.value === "return" ? 0 : 30 })); } } },
-      field("Receipt handle", handle), field("Then", what), h("button", {}, "Do it")), settled);
-  drawHeld();
+    h("form", { class: "bar wrap ends", on: { submit: (event) => { event.preventDefault(); act(async () => finish({ queue: name(), receipt_handle: handle.value.trim() }, what.value === "delete" ? remove : changeVisibility(what.value === "return" ? 0 : 30))); } } },
+      field("Receipt handle", handle), field("What to do", what), h("button", {}, "Do it")), settled);
+  every(1000, signal, drawHeld);
 
   const stats = card("Status", "How the queue is.", [], "Ask", async () => [`GET ${path("")}`, await rest.describeQueue(name())]);
-  put(main, heading, h("p", { class: "muted" }, "Each answer is shown as a client of the REST API gets it."), h("div", { class: "grid" }, field("Queue", queue)), known, h("div", { class: "cards" }, send, receive, settling, stats));
+  put(main, heading, h("p", { class: "muted" }, "Each answer is shown as a client of the REST API gets it."), h("div", { class: "grid" }, field("Queue", queue)), known, h("div", { class: "cards by-hand" }, send, receive, settling, stats));
 }
 
 function answer(asked, reply) {

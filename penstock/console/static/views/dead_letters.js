@@ -1,6 +1,6 @@
 // Dead letters: why they died, and back with some or all of them, at a rate.
 
-import { first, look, rest } from "../api.js";
+import { first, look, rest, retry } from "../api.js";
 import { every, h, latest, place, put } from "../dom.js";
 import { filterForm } from "../filters.js";
 import { clock, count, instant, line, relative } from "../format.js";
@@ -42,7 +42,7 @@ async function one({ main, heading, title, signal, parts }) {
   const said = h("div");
   const picks = picking(chosen, (cause) => cause.cause, (cause) => `${cause.kind || "no reason"} in ${cause.place}`, () => drawActions());
   const rows = table({
-    caption: "Causes", key: (cause) => cause.cause,
+    caption: "Causes", stacks: true, key: (cause) => cause.cause,
     columns: [
       picks.column,
       { label: "Cause", stamp: (cause) => cause.message, node: (cause) => [h("strong", {}, cause.kind || "Received too often"), h("div", { class: "muted" }, cause.message ? line(cause.message, 120) : `each up to ${cause.receive_count} times without being deleted`)] },
@@ -57,7 +57,7 @@ async function one({ main, heading, title, signal, parts }) {
   const actions = h("div", { class: "bar wrap" });
   const moves = h("div");
   const moveRows = table({
-    caption: "Moves", key: (move) => move.move_id,
+    caption: "Moves", stacks: true, key: (move) => move.move_id,
     columns: [
       { label: "Begins", isNumber: true, text: (move) => (isPending(move) ? relative(move.started_at) : move.started_at > Date.now() ? "–" : clock(move.started_at)), title: (move) => instant(move.started_at) },
       { label: "To", text: (move) => move.target || "where each came from" },
@@ -76,7 +76,7 @@ async function one({ main, heading, title, signal, parts }) {
     if (chosen.size) conditions.message_ids = causes.filter((cause) => chosen.has(cause.cause)).flatMap((cause) => cause.message_ids);
     return Object.keys(conditions).length ? conditions : null;
   };
-  const chosenText = () => (chosen.size ? `${count(wanted().message_ids.length)} of ${count(chosen.size)} ${chosen.size === 1 ? "cause" : "causes"}` : Object.keys(form.conditions()).length ? "all that match" : "all");
+  const chosenText = () => (chosen.size ? ((number) => `${count(number)} ${number === 1 ? "message" : "messages"}`)(wanted().message_ids.length) : Object.keys(form.conditions()).length ? "all that match" : "all");
   const drawActions = () => put(actions,
     button(`Redrive ${chosenText()}…`, redrive, { class: "primary", "data-key": "redrive", disabled: !causes.length, needs: ["operate", name] }), button("Dry run", dryRun, { "data-key": "dry" , disabled: !causes.length }),
     chosen.size === 1 ? button("Edit one…", editOne, { "data-key": "edit", needs: ["operate", name] }) : null,
@@ -140,6 +140,7 @@ async function one({ main, heading, title, signal, parts }) {
     } catch (problem) {
       if (mine.aborted) return;
       put(said, problemBox(problem));
+      retry(problem, signal, load);
     }
     drawActions();
   });

@@ -48,7 +48,7 @@ export async function job({ main, heading, title, signal, parts }) {
           logs.length ? [h("h2", {}, "Log"), logs.map((each) => logOf(each, logs.length > 1))] : null,
           record && "checkpoint" in record ? [h("h2", {}, "Checkpoint"), jsonBox(record.checkpoint, "Checkpoint")] : null),
         h("section", {}, h("h2", {}, "Facts"), facts([
-          ["Queue", short.queue ? h("a", { href: place("queue", short.queue) }, short.queue) : null], ["Attempts", count(record?.attempts ?? 0)], ["Deliveries", message ? count(message.receive_count || 0) : null], ["Key", message?.group_id && visible(message.group_id)], ["Priority", message?.priority || null],
+          ["Queue", short.queue ? h("a", { href: place("queue", short.queue) }, short.queue) : null], ["Attempts", count(record?.attempts || message?.receive_count || 0)], ["Deliveries", message ? count(message.receive_count || 0) : null], ["Key", message?.group_id && visible(message.group_id)], ["Priority", message?.priority || null],
           ["Worker", record?.worker && visible(record.worker)], ["Took", record?.started_at && record.finished_at ? duration((record.finished_at - record.started_at) / 1000) : null], ["Workflow", (record?.workflow_id || envelope?.place?.workflow_id) ? h("a", { href: place("workflow", record?.workflow_id || envelope.place.workflow_id) }, visible(envelope?.place?.node || "show")) : null],
           ["After", envelope?.place?.after?.length ? `${envelope.place.after.length} other jobs` : null], ["Known until", expiresAt ? relative(expiresAt) : null]]),
           h("h2", {}, "Life"), timeline(history, known))));
@@ -82,7 +82,7 @@ function logOf({ attempt, kept }, isNamed) {
   const lines = Array.isArray(kept?.lines) ? kept.lines.filter(Array.isArray) : [];
   return [isNamed ? h("p", { class: "muted" }, `Attempt ${attempt}`) : null, kept?.dropped_count ? h("p", { class: "muted" }, `${count(kept.dropped_count)} earlier lines are not kept.`) : null,
     h("pre", { class: "code log", tabindex: "0", "aria-label": `Log of attempt ${attempt}` }, lines.flatMap(([at, level, logger, text]) => [
-      h("span", { class: "muted" }, `${instant(at).slice(11)} `), h("span", { class: /ERROR|CRITICAL/.test(level) ? "bad" : "v" }, String(level)), h("span", { class: "muted", title: String(logger) }, ` ${visible(String(logger)).slice(0, 40)} `), `${visible(String(text))}\n`]))];
+      h("span", { class: "muted" }, `${instant(at).slice(11)} `), h("span", { class: /ERROR|CRITICAL/.test(level) ? "bad" : /WARN/.test(level) ? "warn" : "muted" }, visible(String(level))), h("span", { class: "muted", title: String(logger) }, ` ${visible(String(logger)).slice(0, 40)} `), `${visible(String(text))}\n`]))];
 }
 
 function read(body) {

@@ -22,7 +22,7 @@ export function jobs({ main, heading, title, signal, query }) {
   const bar = h("div", { class: "bar" });
   const hasEnded = ["failed", "succeeded", "cancelled"].includes(wanted);
   const rows = table({
-    caption: `Jobs, ${wanted}`, key: (job) => job.job_id,
+    caption: `Jobs, ${wanted}`, stacks: true, key: (job) => job.job_id,
     columns: [
       { label: "Task", node: (job) => h("a", { href: place("job", job.job_id), class: "name" }, line(job.task, 60) || "(no task)") },
       { label: "Status", stamp: (job) => job.status, node: (job) => status(job.status) },

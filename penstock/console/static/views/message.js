@@ -2,7 +2,8 @@
 
 import { Problem, rest } from "../api.js";
 import { h, place, put } from "../dom.js";
-import { decode, duration, instant, line, relative, since, size, toInput, visible } from "../format.js";
+import { count, decode, duration, instant, line, relative, since, size, toInput, visible } from "../format.js";
+import { changeVisibility, inHand, settle } from "../in_hand.js";
 import { timeline } from "../timeline.js";
 import { act, badge, bodyBox, button, confirm, empty, facts, field, notice, openForm, status } from "../widgets.js";
 
@@ -29,20 +30,37 @@ export async function message({ main, heading, title, signal, parts }) {
     if (found.state === "delayed") known.push({ at: found.visible_at, what: "May be received", detail: relative(found.visible_at), kind: "next" });
     put(main, h("p", { class: "crumbs" }, h("a", { href: "#/" }, "Queues"), " / ", h("a", { href: place("queue", found.queue) }, found.queue)),
       h("div", { class: "bar wrap" }, heading, status(found.state), found.dead_letter_source ? badge("dead letter", "bad") : null, h("span", { class: "grow" }),
-        button("Edit and re-send…", () => resend(found), { needs: ["send", found.queue] }), isHeld ? null : button("Reschedule…", () => reschedule(found, load), { needs: ["operate", found.queue] }),
+        button("Edit and re-send…", () => resend(found), { needs: ["send", found.queue] }), isHeld ? changing(found, load) : button("Reschedule…", () => reschedule(found, load), { needs: ["operate", found.queue] }),
         isHeld ? null : button("Cancel…", () => confirm({ title: "Cancel this message", about: "It is forgotten, unless somebody receives it first.", action: "Cancel it", work: async () => told(await rest.cancel([id], found.queue), load) }), { class: "danger-quiet", needs: ["operate", found.queue] }),
         button("Delete…", () => confirm({ title: "Delete this message", about: isHeld ? "Somebody holds it and cannot finish it any more." : "It is forgotten.", action: "Delete", work: async () => told(await rest.deleteMessages([id], found.queue), load) }), { class: "danger-quiet", needs: ["operate", found.queue] })),
       h("p", { class: "id" }, visible(id)),
       h("div", { class: "columns" },
         h("section", {}, h("h2", {}, "Body"), bodyBox(found.body), attributes("Attributes", found.attributes), attributes("System attributes", found.system_attributes)),
         h("section", {}, h("h2", {}, "Facts"), facts([
-          ["Sent", `${instant(found.sent_at)}, ${relative(found.sent_at)}`], ["Received", `${found.receive_count || 0} times`], ["First received", found.first_received_at ? `${instant(found.first_received_at)}, after ${duration((found.first_received_at - found.sent_at) / 1000)}` : null],
+          ["Sent", `${instant(found.sent_at)}, ${relative(found.sent_at)}`], ["Received", found.receive_count === 1 ? "once" : `${count(found.receive_count || 0)} times`], ["First received", found.first_received_at ? `${instant(found.first_received_at)}, after ${duration((found.first_received_at - found.sent_at) / 1000)}` : null],
           ["Receivable", found.state === "ready" ? "now" : `${instant(found.visible_at)}, ${relative(found.visible_at)}`], ["Expires", found.expires_at ? relative(found.expires_at) : null], ["Group", found.group_id && visible(found.group_id)], ["Priority", found.priority || null],
           ["Deduplication id", found.deduplication_id && visible(found.deduplication_id)], ["Sender", found.sender_id && visible(found.sender_id)], ["Dead-lettered from", found.dead_letter_source], ["Sequence number", String(found.sequence_number)]]),
           /^\s*\{.*"task"/s.test(found.body.slice(0, 2000)) ? h("p", {}, h("a", { href: place("job", id) }, "This is a job: attempts, result, traceback")) : null,
           h("h2", {}, "Life"), timeline(events, known), events.length ? null : h("p", { class: "muted" }, "The queue keeps no history; its settings can have it keep every event."))));
   };
   return load();
+}
+
+// Only who holds a message can change how long; on this page that is who received it by hand.
+function changing(found, load) {
+  const mine = inHand().find((delivery) => delivery.message_id === found.message_id);
+  const why = mine ? {} : { disabled: true, title: "Only who holds it can. It was not received by hand on this page." };
+  return button("Change visibility…", () => {
+    const seconds = h("input", { type: "number", min: "0", step: "any", required: true, value: "30" });
+    openForm({
+      title: "Change visibility", action: "Change", fields: [field("Seconds from now", seconds, "0 gives it back: others may receive it at once.")],
+      work: async () => {
+        const { outcomes: [{ result }] } = await settle(found.queue, mine.receipt_handle, changeVisibility(Number(seconds.value)));
+        notice(result === "done" ? "Done." : "It is not in hand any more.");
+        await load();
+      },
+    });
+  }, { needs: ["receive", found.queue], ...why });
 }
 
 async function told({ outcomes }, load) {

@@ -1,6 +1,6 @@
 // One queue: how it does, its messages without consuming them, its groups, its settings.
 
-import { follow, rest, search } from "../api.js";
+import { follow, rest, retry, search } from "../api.js";
 import { chart } from "../charts.js";
 import { every, h, latest, place, put } from "../dom.js";
 import { filterForm } from "../filters.js";
@@ -28,7 +28,7 @@ export function queue({ main, heading, title, signal, parts, query, fail, onMove
     chart("Latency, 95 of 100 within", [{ label: "waited", kind: "a", of: (point) => point[7] ?? null }, { label: "held", kind: "b", of: (point) => point[8] ?? null }], duration)];
   let past = [[], [], []];
   let wanted = 0;
-  const spans = choice([["0", "Last minutes"], ["1", "Last day"], ["2", "Last week"]], "0", { "aria-label": "Span of the charts", on: { change: () => { wanted = Number(spans.value); drawCharts(); } } });
+  const spans = choice([["0", "10 minutes"], ["1", "A day"], ["2", "A week"]], "0", { "aria-label": "Span of the charts", on: { change: () => { wanted = Number(spans.value); drawCharts(); } } });
   const drawCharts = () => charts.forEach((each) => each.update(past[wanted]));
   const drawSettings = (now) => {
     const settings = now.settings;
@@ -43,7 +43,7 @@ export function queue({ main, heading, title, signal, parts, query, fail, onMove
   const nav = h("div");
   const content = h("div");
   put(main, h("p", { class: "crumbs" }, h("a", { href: "#/" }, "Queues")), h("div", { class: "bar wrap" }, heading, badges, h("span", { class: "grow" }), actions),
-    h("div", { class: "tiles" }, numbers.map((each) => each.element)), h("div", { class: "charts" }, charts.map((each) => each.element)), h("div", { class: "bar" }, h("span", { class: "grow" }), spans), nav, content);
+    h("div", { class: "tiles" }, numbers.map((each) => each.element)), h("div", { class: "bar" }, h("h2", {}, "Over time"), h("span", { class: "grow" }), spans), h("div", { class: "charts", tabindex: "0", role: "region", "aria-label": "Charts" }, charts.map((each) => each.element)), nav, content);
   const open = (wanted, conditions) => {
     if (wanted === part && !conditions?.size) return;
     part = wanted;
@@ -51,7 +51,13 @@ export function queue({ main, heading, title, signal, parts, query, fail, onMove
     stop = new AbortController();
     put(nav, tabs(Object.entries(PARTS).map(([key, text]) => [place("queue", name, key), text]), PARTS[part]));
     const view = { messages: showMessages, groups: showGroups, settings: showSettings }[part];
-    Promise.resolve(view(name, content, AbortSignal.any([stop.signal, signal]), conditions, () => described)).catch((problem) => { if (!signal.aborted) put(content, problemBox(problem)); });
+    const mine = AbortSignal.any([stop.signal, signal]);
+    const draw = () => view(name, content, mine, conditions, () => described).catch((problem) => {
+      if (mine.aborted) return;
+      put(content, problemBox(problem));
+      retry(problem, mine, draw);
+    });
+    draw();
   };
   onMove((moved, conditions) => {
     if (moved[0] !== name) return false;
@@ -78,11 +84,12 @@ export function queue({ main, heading, title, signal, parts, query, fail, onMove
   open(PARTS[parts[1]] ? parts[1] : "messages", query);
 }
 
-function showMessages(name, content, signal, conditions, described) {
+async function showMessages(name, content, signal, conditions, described) {
   let halt = null;
   const chosen = new Set();
   const pages = [0];
   let next = null;
+  let shown = [];
   let turns = 0;
   const form = filterForm(() => { pages.length = 1; load(); }, { start: { group_id: conditions?.get("group") } });
   const note = h("span", { class: "muted" });
@@ -92,22 +99,22 @@ function showMessages(name, content, signal, conditions, described) {
     work: async () => { await rest.deleteMessages([...chosen], name); chosen.clear(); load(); },
   }), { class: "danger-quiet", needs: ["operate", name] });
   const mark = () => { remove.hidden = !chosen.size; };
-  const picks = picking(chosen, ({ message }) => message.message_id, ({ message }) => message.message_id, () => mark());
+  const picks = picking(chosen, ({ message }) => message.message_id, ({ message }) => message.message_id, () => mark(), () => shown);
   const rows = table({
     caption: `Messages of ${name}`, key: ({ message }) => message.message_id,
     columns: [
       picks.column,
-      { label: "Sent", isNumber: true, text: ({ message }) => clock(message.sent_at), title: ({ message }) => instant(message.sent_at) },
+      { label: "Sent", isNumber: true, hides: true, text: ({ message }) => clock(message.sent_at), title: ({ message }) => instant(message.sent_at) },
       { label: "State", stamp: ({ message }) => message.state, node: ({ message }) => status(message.state) },
       { label: "Body", node: ({ message, characters }) => h("a", { href: place("message", message.message_id), class: "preview" }, line(message.body, 110) || (characters ? "(blank)" : "(empty)")) },
       { label: "Group", hides: true, text: ({ message }) => (message.group_id ? line(message.group_id, 24) : "–") },
       { label: "Attributes", hides: true, text: ({ message }) => line(Object.entries(message.attributes || {}).map(([key, { string_value }]) => `${key}=${string_value ?? "(binary)"}`).join(" "), 40) || "–" },
-      { label: "Received", isNumber: true, text: ({ message }) => count(message.receive_count || 0) },
+      { label: "Received", isNumber: true, hides: true, text: ({ message }) => count(message.receive_count || 0) },
       { label: "Next", isNumber: true, hides: true, text: ({ message }) => (message.state === "ready" ? "now" : relative(message.visible_at)) },
     ],
   });
   const bar = h("div", { class: "bar" });
-  put(content, form.element, h("div", { class: "bar" }, note, h("span", { class: "grow" }), remove, button("Refresh", () => load(), { class: "link" })), said, rows.element, bar);
+  put(content, form.element, h("div", { class: "bar steady" }, note, h("span", { class: "grow" }), remove, button("Refresh", () => load(), { class: "link" })), said, rows.element, bar);
   mark();
   async function load() {
     const turn = ++turns;
@@ -125,13 +132,15 @@ function showMessages(name, content, signal, conditions, described) {
       if (signal.aborted || turn !== turns) return;
       if (problem.name !== "AbortError") {
         put(said, problemBox(problem));
+        retry(problem, mine, load);
         return;
       }
     }
     if (turn !== turns) return;
     next = answer.next_after ?? null;
     put(said);
-    rows.update(answer.messages);
+    shown = answer.messages;
+    rows.update(shown);
     picks.sync();
     mark();
     rows.element.hidden = !answer.messages.length;
@@ -147,10 +156,10 @@ function showMessages(name, content, signal, conditions, described) {
 const NO_GROUPS = { "": ["No groups", "Messages that were sent with a group appear here while they wait."], parked: ["No group is parked", "A parked group keeps its messages until it is let go on."],
   blocked: ["No group is blocked", "In a queue of strict order, messages wait behind one of their group that is in flight or is tried again later."] };
 
-function showGroups(name, content, signal) {
+async function showGroups(name, content, signal) {
   const asked = { queue: name, after: "", limit: 100, kind: "" };
   const rows = table({
-    caption: `Groups of ${name}`, key: ({ group }) => group.group_id,
+    caption: `Groups of ${name}`, stacks: true, key: ({ group }) => group.group_id,
     columns: [
       { label: "Group", node: ({ group }) => h("a", { href: `${place("queue", name, "messages")}?group=${encodeURIComponent(group.group_id)}` }, line(group.group_id, 60)) },
       { label: "Waiting", isNumber: true, text: ({ group }) => count(group.waiting) },

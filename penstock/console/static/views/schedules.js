@@ -10,7 +10,7 @@ const PREVIEW_PAUSE_MS = 250;
 export function schedules({ main, heading, title, signal }) {
   title("Schedules");
   const rows = table({
-    caption: "Schedules", key: ({ kept }) => kept.name,
+    caption: "Schedules", stacks: true, key: ({ kept }) => kept.name,
     columns: [
       { label: "Schedule", stamp: ({ kept }) => `${kept.is_paused}`, node: ({ kept }) => [h("span", { class: "name" }, line(String(kept.name), 60)), " ", kept.is_paused ? badge("paused", "warn") : null, kept.home === undefined || kept.home === null ? null : badge("from code")] },
       { label: "Task", text: ({ kept }) => line(String(kept.rule.task), 50) },

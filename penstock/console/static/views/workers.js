@@ -2,7 +2,7 @@
 
 import { rest } from "../api.js";
 import { every, h, place, put } from "../dom.js";
-import { count, line, since, valueOf } from "../format.js";
+import { count, line, since, valueOf, visible } from "../format.js";
 import { badge, button, confirm, empty, notice, tile } from "../widgets.js";
 import { progressBar } from "./jobs.js";
 
@@ -43,11 +43,11 @@ const drain = (owner) => confirm({
 function card(worker, isSilent) {
   const running = worker.jobs || [];
   return h("section", { class: "card" },
-    h("div", { class: "bar" }, h("h2", {}, line(worker.owner, 48)), h("span", { class: "grow" }), isSilent ? badge("not heard of", "bad") : worker.is_draining ? badge("draining", "warn") : badge("live", "good"),
-      isSilent || worker.is_draining ? null : button("Drain…", () => drain(worker.owner), { "aria-label": `Drain ${worker.owner}`, "data-key": `drain-${worker.owner}`, needs: ["operate"] })),
-    h("p", { class: "muted" }, `process ${worker.pid} on ${line(String(worker.machine || "?"), 40)}, for ${since(worker.started_at)}`),
+    h("div", { class: "bar" }, h("h2", {}, line(worker.owner, 48)), h("span", { class: "grow" }), isSilent ? badge("not heard of", "bad") : worker.is_draining ? badge("draining", "warn") : badge("live", "good")),
+    h("p", { class: "muted", title: visible(String(worker.machine || "")) }, `Process ${worker.pid} on ${line(String(worker.machine || "?").split(" ")[0], 40)}, for ${since(worker.started_at)}`),
     h("p", {}, "Takes from ", (worker.queues || []).map((name, at) => [at ? ", " : "", h("a", { href: place("queue", name), "data-key": `${worker.owner}-${name}` }, name)])),
-    h("div", { class: "bar" }, h("meter", { min: 0, max: worker.slots || 1, value: Math.min(running.length, worker.slots || 1), "aria-label": "Slots in use" }), h("span", { class: "muted" }, `${running.length} of ${worker.slots} slots, ${worker.held_count || 0} in hand`)),
+    h("div", { class: "bar" }, h("progress", { max: worker.slots || 1, value: Math.min(running.length, worker.slots || 1), "aria-label": "Slots in use" }), h("span", { class: "muted line" }, `${running.length} of ${worker.slots} slots, ${worker.held_count || 0} in hand`), h("span", { class: "grow" }),
+      isSilent || worker.is_draining ? null : button("Drain…", () => drain(worker.owner), { class: "link", "aria-label": `Drain ${worker.owner}`, "data-key": `drain-${worker.owner}`, needs: ["operate"] })),
     running.length ? h("ul", { class: "running" }, running.slice(0, 20).map((job) => h("li", {}, h("a", { href: place("job", job.job_id), "data-key": job.job_id }, line(job.task, 50)), h("span", { class: "muted" }, ` ${since(job.started_at)} `), progressBar(job.progress)))) : null,
     running.length > 20 ? h("p", { class: "muted" }, `and ${running.length - 20} more`) : null);
 }

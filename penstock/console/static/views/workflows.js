@@ -12,7 +12,7 @@ export function workflows({ main, heading, title, signal }) {
   title("Workflows");
   const pages = [""];
   const rows = table({
-    caption: "Workflows", key: (flow) => flow.workflow_id,
+    caption: "Workflows", stacks: true, key: (flow) => flow.workflow_id,
     columns: [
       { label: "Workflow", node: (flow) => h("a", { href: place("workflow", flow.workflow_id), class: "name" }, line(flow.tasks.join(" → "), 70)) },
       { label: "Jobs", isNumber: true, text: (flow) => count(flow.node_count) },

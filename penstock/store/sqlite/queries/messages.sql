@@ -92,6 +92,35 @@ SELECT message_key, message_id, group_key, visible_at, phase, priority, sent_at,
        body IS NULL, CAST(extras AS BLOB), CAST(body AS BLOB)
 FROM messages WHERE message_key > ? AND message_key < ? ORDER BY message_key LIMIT ?;
 
+-- name: chunk_end
+-- : after message key, below message key, limit -> last message key, how many messages, bytes of their long bodies
+SELECT max(message_key), count(*),
+       coalesce(sum(CASE WHEN body IS NULL THEN (SELECT octet_length(b.body) FROM bodies b WHERE b.message_key = m.message_key) END), 0)
+FROM (SELECT message_key, body FROM messages WHERE message_key > ? AND message_key < ? ORDER BY message_key LIMIT ?) m;
+
+-- name: candidates
+-- : after and up to message key, conditions by name, NULL where there is none; texts are bytes
+--   -> message rows with extras and body, in order of arrival, of all that may meet the conditions
+SELECT message_key, message_id, group_key, visible_at, phase, priority, sent_at, expires_at, receive_count,
+       carried_count, first_received_at, received_at, CAST(dead_letter_source AS BLOB), token,
+       body IS NULL, CAST(extras AS BLOB), CAST(body AS BLOB)
+FROM messages
+WHERE message_key > :after AND message_key <= :up_to
+  AND (:is_ready IS NULL OR visible_at <= :now)
+  AND (:phase IS NULL OR phase = :phase AND visible_at > :now)
+  AND (:group_key IS NULL OR +group_key = :group_key)
+  AND (:min_receive_count IS NULL OR receive_count >= :min_receive_count)
+  AND (:sent_before IS NULL OR sent_at < :sent_before)
+  AND (:sent_after IS NULL OR sent_at > :sent_after)
+  AND (:attribute IS NULL OR instr(CAST(extras AS BLOB), :attribute))
+  AND (:text IS NULL OR instr(CAST(coalesce(body, (SELECT b.body FROM bodies b WHERE b.message_key = messages.message_key)) AS BLOB), :text))
+ORDER BY message_key;
+
+-- name: timed_keys
+-- : queue number, now, phase, limit -> message keys of those that are delayed, or in flight
+SELECT message_key FROM messages INDEXED BY messages_timed
+WHERE queue_number = ? AND visible_at > ? AND phase = ? AND phase > 0 LIMIT ?;
+
 -- name: first_ready_in_lane
 -- : group key, rank, now, limit -> position, message key, what has been receivable longest first
 SELECT position, message_key FROM messages
