@@ -10,12 +10,13 @@ from penstock.store.contract import Store
 from penstock.store.examination import Examination, together
 from penstock.store.following import FollowingStore, StoreMoved
 from penstock.store.house import House
+from penstock.store.partitioned import PartitionedStore
 
 log = logging.getLogger("penstock.store")
 
 
 async def open_store(url: str) -> Store:
-    """Open the store a URL names; a store's code is imported only when it is asked for.
+    """Open the store a URL names; its queues may be of several partitions.
 
     Args:
         url: ``sqlite:///relative/path.db``, ``sqlite:////absolute/path.db``, with ``?durability=full`` (default) or
@@ -26,6 +27,11 @@ async def open_store(url: str) -> Store:
         InvalidRequest: the URL is none of these.
         StoreUnavailable, StoreDamaged, StoreTooNew: the store cannot be used.
     """
+    return cast(Store, PartitionedStore(await _open(url)))
+
+
+async def _open(url: str) -> Store:
+    """Open the store a URL names by itself; its code is imported only when it is asked for."""
     parts = urlsplit(url)
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     if parts.scheme == "memory":
@@ -42,8 +48,8 @@ async def open_store(url: str) -> Store:
             opened = await SqliteStore.open(Path(unquote(parts.path[1:])), durability=cast(Any, durability))
         except StoreMoved as moved:
             log.warning("%s %s", moved, moved.problem.hint)
-            return await open_store(moved.url)
-        return cast(Store, FollowingStore(opened, open_store))
+            return await _open(moved.url)
+        return cast(Store, FollowingStore(opened, _open))
     if parts.scheme.startswith("redis"):
         try:
             from penstock.store.redis import RedisStore
@@ -89,7 +95,7 @@ async def open_house(url: str) -> House:
         from penstock.store.sqlite.house import SqliteHouse
 
         return await SqliteHouse.open(url)
-    store = await open_store(url)
+    store = await _open(url)
     try:
         if scheme.startswith("redis"):
             from penstock.store.redis.house import RedisHouse
@@ -106,6 +112,8 @@ async def open_house(url: str) -> House:
 async def examine(store: Store, url: str) -> Examination:
     """Return what a store that was opened by a URL promises, and what speaks against it."""
     parts = urlsplit(url)
+    if isinstance(store, PartitionedStore):
+        store = store.store
     if parts.scheme.startswith("redis"):
         from penstock.store.redis import RedisStore
         from penstock.store.sharded import ShardedStore

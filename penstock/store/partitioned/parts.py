@@ -1,0 +1,193 @@
+"""The partitioned queues that a process knows: it asks the store about a queue when it is named first, anew when a
+partition is gone, and now and then, for it may have been deleted and made anew as another.
+
+A queue is partitioned if its partition 0 is there, which says how many there are. That one is made last, and forgotten
+last.
+"""
+
+from collections.abc import Iterable
+
+from msgspec import structs
+
+from penstock.core.errors import QueueNotFound
+from penstock.core.events import Event
+from penstock.core.messages import Delivery, Draft, MessageView
+from penstock.core.operations import SendOutcome, Sent
+from penstock.core.partitions import is_partition, number_of, partition_for, partition_name, partition_of_key, queue_of
+from penstock.core.queues import QueueDescription, QueueSettings
+from penstock.core.receipts import checksum_of, queue_checksum
+from penstock.store.contract import Store
+
+_MOST_KNOWN = 10_000
+_FRESH_MS = 5_000
+
+
+class Parts:
+    """The partitions of a queue.
+
+    Sequence numbers of different partitions are told apart by their remainder: each is the partition's own, times the
+    number of partitions, plus the partition's number.
+
+    Args:
+        queue: its name.
+        settings: partition 0's.
+        now: when that was.
+
+    Attributes:
+        names: of the partitions in the store, by number.
+        known_at: when they were asked about last.
+    """
+
+    def __init__(self, queue: str, settings: QueueSettings, now: int = 0) -> None:
+        self.known_at = now
+        self.queue = queue
+        self.settings = settings
+        self.names = tuple(partition_name(queue, number) for number in range(settings.partitions))
+        self._numbers = {checksum_of(name): number for number, name in enumerate(self.names)}
+        self._turn = 0
+        self._away_until: dict[int, int] = {}
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def of_draft(self, draft: Draft) -> int:
+        """Return the partition a message goes to. Raises InvalidRequest where there is none."""
+        return partition_for(self.settings, draft)
+
+    def of_group(self, group_id: str) -> int:
+        """Return the partition a message group is in. Raises InvalidRequest where there is none."""
+        return partition_of_key(self.settings.partitioner, len(self), group_id)
+
+    def of_handle(self, receipt_handle: str) -> int:
+        """Return the partition that gave a receipt handle out; the first says so of a handle that none gave."""
+        checksum = queue_checksum(receipt_handle)
+        return 0 if checksum is None else self._numbers.get(checksum, 0)
+
+    def next_turn(self) -> int:
+        """Return the partition that is asked first this time."""
+        turn, self._turn = self._turn, (self._turn + 1) % len(self)
+        return turn
+
+    def is_away(self, number: int, now: int) -> bool:
+        """Return whether a partition's server failed to answer a moment ago."""
+        return self._away_until.get(number, 0) > now
+
+    def leave_alone(self, number: int, until: int) -> None:
+        """Note that a partition's server does not answer."""
+        self._away_until[number] = until
+
+    def whole(self, sequence_number: int, number: int) -> int:
+        """Return the queue's sequence number for one of a partition's."""
+        return sequence_number * len(self) + number
+
+    def before(self, sequence_number: int, number: int) -> int:
+        """Return the last sequence number of a partition that is not greater than one of the queue's."""
+        return max(0, (sequence_number - number) // len(self))
+
+    def sent(self, outcome: SendOutcome, number: int) -> SendOutcome:
+        """Return what a partition answers to a send as the queue answers it."""
+        if not isinstance(outcome, Sent):
+            return outcome
+        return structs.replace(outcome, sequence_number=self.whole(outcome.sequence_number, number))
+
+    def delivered(self, delivery: Delivery, number: int) -> Delivery:
+        """Return a partition's delivery as one of the queue."""
+        return structs.replace(delivery, sequence_number=self.whole(delivery.sequence_number, number))
+
+    def shown(self, message: MessageView) -> MessageView:
+        """Return a partition's message as one of the queue."""
+        number = number_of(message.queue)
+        # one that is blocked has no number yet
+        at = self.whole(message.sequence_number, number) if message.sequence_number else 0
+        return structs.replace(sourced(message), queue=self.queue, sequence_number=at)
+
+
+class Known:
+    """The partitioned queues that are known here.
+
+    Args:
+        store: where their partitions are.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._parts: dict[str, Parts] = {}
+
+    def __contains__(self, queue: str) -> bool:
+        return queue in self._parts
+
+    def __bool__(self) -> bool:
+        return bool(self._parts)
+
+    def get(self, queue: str) -> Parts | None:
+        """Return the partitions of a queue, if it is known to have some."""
+        return self._parts.get(queue)
+
+    async def look(self, queue: str, now: int) -> QueueDescription | None:
+        """Return partition 0 of a queue as it is now; ``None``: there is none."""
+        try:
+            return await self._store.describe_queue(partition_name(queue, 0), now)
+        except QueueNotFound:
+            return None
+
+    async def find(self, queue: str, now: int) -> Parts | None:
+        """Return the partitions of a queue; ``None``: it has none."""
+        known = self._parts.get(queue)
+        if known is None and not is_partition(queue):
+            await self.learn(queue, now)
+            known = self._parts.get(queue)
+        return known
+
+    async def fresh(self, queue: str, now: int) -> Parts | None:
+        """Return the partitions of a queue that is known to have some, as it has them now or had them a moment ago."""
+        known = self._parts.get(queue)
+        if known is None or known.known_at + _FRESH_MS > now:
+            return known
+        await self.learn(queue, now)
+        return self._parts.get(queue)
+
+    async def learn(self, queue: str, now: int) -> bool:
+        """Ask anew whether a queue is partitioned; return whether that is another than was known."""
+        if is_partition(queue):
+            return False
+        before = self._parts.get(queue)
+        described = await self.look(queue, now)
+        if described is None:
+            self.forget(queue)
+            return before is not None
+        shape = described.settings.partitions, described.settings.partitioner
+        if before is not None and shape == (before.settings.partitions, before.settings.partitioner):
+            before.settings, before.known_at = described.settings, now
+            return False
+        if len(self._parts) >= _MOST_KNOWN:
+            self._parts.clear()
+        self._parts[queue] = Parts(queue, described.settings, now)
+        return True
+
+    async def learn_all(self, queues: Iterable[str], now: int) -> bool:
+        """Ask anew of several; return whether any is another than was known."""
+        return any([await self.learn(queue, now) for queue in dict.fromkeys(queues)])
+
+    def forget(self, queue: str) -> None:
+        """Forget what is known of a queue."""
+        self._parts.pop(queue, None)
+
+    async def shown(self, message: MessageView, now: int) -> MessageView:
+        """Return a message as its sender knows it: of its queue, not of a partition."""
+        if is_partition(message.queue):
+            parts = await self.find(queue_of(message.queue), now)
+            if parts is not None:
+                return parts.shown(message)
+        return sourced(message)
+
+
+def sourced(message: MessageView) -> MessageView:
+    """Return a message as it was dead-lettered from a queue, not from a partition."""
+    if message.dead_letter_source is None:
+        return message
+    return structs.replace(message, dead_letter_source=queue_of(message.dead_letter_source))
+
+
+def told(event: Event) -> Event:
+    """Return an event as one of its queue, not of a partition."""
+    return structs.replace(event, queue=queue_of(event.queue)) if is_partition(event.queue) else event
