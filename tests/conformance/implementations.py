@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 from urllib.parse import quote
 
 from penstock.broker.contract import Broker
@@ -18,6 +19,7 @@ from penstock.store.sharded import ShardedStore
 from penstock.store.sqlite import SqliteStore
 from penstock.testing import ManualClock
 from tests.support import postgres, redis_server
+from tests.support.all_partitioned import AllPartitioned, OneOrder
 from tests.support.entropy import CountingEntropy
 from tests.support.server import running_server
 from tests.support.world import World
@@ -39,6 +41,7 @@ class Implementation:
         is_remote: whether operations travel through a server; a cancelled call may then be lost on the way back.
         is_kept: whether the store outlives being closed.
         is_sharded: whether it is made of several.
+        has_partitions: whether every queue has several.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Implementation:
     is_remote: bool = False
     is_kept: bool = False
     is_sharded: bool = False
+    has_partitions: bool = False
 
 
 @asynccontextmanager
@@ -58,6 +62,13 @@ async def memory_store(directory: Path) -> AsyncIterator[Store]:
 @asynccontextmanager
 async def memory_shards(directory: Path) -> AsyncIterator[Store]:
     store = await ShardedStore.open([MemoryStore(), MemoryStore(), MemoryStore()])
+    yield store
+    await store.aclose()
+
+
+@asynccontextmanager
+async def memory_partitions(directory: Path) -> AsyncIterator[Store]:
+    store = cast(Store, AllPartitioned(MemoryStore(), OneOrder))
     yield store
     await store.aclose()
 
@@ -108,6 +119,7 @@ async def cluster_shards(directory: Path) -> AsyncIterator[Store]:
 
 IMPLEMENTATIONS = (
     Implementation("memory", memory_store),
+    Implementation("partitions", memory_partitions, has_partitions=True),
     Implementation("sqlite", sqlite_store, is_kept=True),
     Implementation("redis", redis_store, is_kept=True),
     Implementation("redis-shards", redis_shards, is_kept=True, is_sharded=True),

@@ -11,10 +11,10 @@ from itertools import groupby
 
 from msgspec import UNSET, structs
 
-from penstock.core.errors import InvalidRequest, QueueConflict, QueueNotFound
+from penstock.core.errors import InvalidRequest, PurgeInProgress, QueueConflict, QueueDeletedRecently, QueueNotFound
 from penstock.core.partitions import check_partitioner, is_partition, number_of, queue_of
 from penstock.core.queues import QueueChanges, QueueCounts, QueueDescription, first_difference, new_settings
-from penstock.core.refusals import queue_conflict
+from penstock.core.refusals import purge_in_progress, queue_conflict, queue_deleted_recently
 from penstock.store.contract import Store
 from penstock.store.partitioned.parts import Known, Parts
 
@@ -61,8 +61,11 @@ async def _make(store: Store, name: str, changes: QueueChanges, name_rest_ms: in
             field="partitions",
         )
     parts = Parts(name, settings)
-    await _make_others(store, parts, changes, name_rest_ms, now)
-    await store.create_queue(parts.names[0], changes, name_rest_ms, now)
+    try:
+        await _make_others(store, parts, changes, name_rest_ms, now)
+        await store.create_queue(parts.names[0], changes, name_rest_ms, now)
+    except QueueDeletedRecently:
+        raise queue_deleted_recently(name) from None
     if await _is_there(store, name, now):
         # somebody made it of one at the same moment
         await delete_queue(store, parts, now)
@@ -132,7 +135,10 @@ async def delete_queue(store: Store, parts: Parts, now: int) -> None:
 
 async def purge_queue(store: Store, parts: Parts, rest_ms: int, now: int) -> int:
     """Forget the messages of all partitions; partition 0 says whether it is too soon."""
-    purged = await store.purge_queue(parts.names[0], rest_ms, now)
+    try:
+        purged = await store.purge_queue(parts.names[0], rest_ms, now)
+    except PurgeInProgress:
+        raise purge_in_progress(parts.queue) from None
     return purged + sum(await asyncio.gather(*(store.purge_queue(name, 0, now) for name in parts.names[1:])))
 
 

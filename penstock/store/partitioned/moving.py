@@ -1,4 +1,4 @@
-"""Moving the messages of a queue of several partitions: a move of each, under ids that differ in their last digits."""
+"""Moving the messages of a queue of several partitions: a move of each, under ids that differ in three of their digits."""
 
 import asyncio
 import contextlib
@@ -10,11 +10,11 @@ from msgspec import structs
 from penstock.core.errors import MoveConflict, MoveNotFound
 from penstock.core.moves import Move, MoveStatus
 from penstock.core.partitions import is_partition, number_of, queue_of
-from penstock.core.refusals import move_not_found
+from penstock.core.refusals import move_conflict, move_not_found
 from penstock.store.contract import Store
 from penstock.store.partitioned.parts import Known, Parts
 
-_DIGITS = 3
+_DIGITS = slice(24, 27)
 _ORDER = (MoveStatus.RUNNING, MoveStatus.FAILED, MoveStatus.CANCELLED, MoveStatus.COMPLETED)
 _ALL = 1 << 30
 
@@ -31,7 +31,7 @@ async def start_move(store: Store, parts: Parts, move: Move, now: int) -> Move:
         for each in started:
             with contextlib.suppress(MoveNotFound):
                 await store.cancel_move(each.move_id, now)
-        raise
+        raise move_conflict(parts.queue) from None
     return _together(started)
 
 
@@ -70,7 +70,7 @@ async def list_moves(store: Store, parts: Parts, limit: int, now: int) -> Sequen
 
 
 def _part(move_id: str, number: int) -> str:
-    return f"{move_id[:-_DIGITS]}{number:0{_DIGITS}x}"
+    return f"{move_id[: _DIGITS.start]}{number:03x}{move_id[_DIGITS.stop :]}"
 
 
 def _share(rate: int, number: int, count: int) -> int:
@@ -87,6 +87,8 @@ def _together(parts: Sequence[Move]) -> Move:
         status=min((each.status for each in parts), key=_ORDER.index),
         to_move_count=sum(each.to_move_count for each in parts),
         moved_count=sum(each.moved_count for each in parts),
+        cursor=max(each.cursor for each in parts),
+        until=max(each.until for each in parts),
         rate_per_second=sum(each.rate_per_second or 0 for each in parts) or None,
         failure=next((each.failure for each in parts if each.failure is not None), None),
     )

@@ -77,8 +77,8 @@ class Parts:
         self._away_until[number] = until
 
     def whole(self, sequence_number: int, number: int) -> int:
-        """Return the queue's sequence number for one of a partition's."""
-        return sequence_number * len(self) + number
+        """Return the queue's sequence number for one of a partition's; what is blocked has none, 0."""
+        return sequence_number and sequence_number * len(self) + number
 
     def before(self, sequence_number: int, number: int) -> int:
         """Return the last sequence number of a partition that is not greater than one of the queue's."""
@@ -96,9 +96,7 @@ class Parts:
 
     def shown(self, message: MessageView) -> MessageView:
         """Return a partition's message as one of the queue."""
-        number = number_of(message.queue)
-        # one that is blocked has no number yet
-        at = self.whole(message.sequence_number, number) if message.sequence_number else 0
+        at = self.whole(message.sequence_number, number_of(message.queue))
         return structs.replace(sourced(message), queue=self.queue, sequence_number=at)
 
 
@@ -107,10 +105,12 @@ class Known:
 
     Args:
         store: where their partitions are.
+        kind: of parts.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, kind: type[Parts] = Parts) -> None:
         self._store = store
+        self._kind = kind
         self._parts: dict[str, Parts] = {}
 
     def __contains__(self, queue: str) -> bool:
@@ -161,7 +161,7 @@ class Known:
             return False
         if len(self._parts) >= _MOST_KNOWN:
             self._parts.clear()
-        self._parts[queue] = Parts(queue, described.settings, now)
+        self._parts[queue] = self._kind(queue, described.settings, now)
         return True
 
     async def learn_all(self, queues: Iterable[str], now: int) -> bool:

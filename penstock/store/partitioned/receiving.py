@@ -104,6 +104,6 @@ def _nothing(parts: Parts, empty: Sequence[Received], now: int) -> Received:
     return Received(
         (),
         look_again_at=min(instants, default=None),
-        is_over_limit=all(each.is_over_limit for each in empty),
+        is_over_limit=any(each.is_over_limit for each in empty),
         wait_ms=empty[0].wait_ms,
     )

@@ -48,11 +48,12 @@ class PartitionedStore:
 
     Args:
         store: keeps everything; closed with this one.
+        kind: of parts: what says which messages go to which.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, kind: type[Parts] = Parts) -> None:
         self.store = store
-        self._known = Known(store)
+        self._known = Known(store, kind)
         for verb in STRAIGHT:
             setattr(self, verb, getattr(store, verb))
 
@@ -299,12 +300,9 @@ class PartitionedStore:
     # -- moves -------------------------------------------------------------------------------------------------------
 
     async def start_move(self, move: Move, now: int) -> Move:
-        if move.target is not None and await self._known.find(move.target, now) is not None:
-            raise InvalidRequest(
-                f"{move.target!r} is of several partitions, and nothing can be moved there by name.",
-                hint="Leave the target out: every message goes back to the partition it came from.",
-                field="target",
-            )
+        target = None if move.target is None else await self._known.find(move.target, now)
+        if target is not None:
+            move = structs.replace(move, partitions=len(target), partitioner=target.settings.partitioner)
         return await self._at(
             move.source,
             now,
