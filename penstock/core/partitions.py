@@ -21,6 +21,7 @@ MOST_PARTITIONS = 64
 HASH = "hash"
 _MARK = "#"
 _QUGO = re.compile(r"qugo:([1-9][0-9]?)")
+_NUMBER = re.compile(r"0|[1-9][0-9]?")
 _INTEGER = re.compile(r"[0-9]{1,100}")
 
 
@@ -39,9 +40,10 @@ def is_partition(name: str) -> bool:
     return _MARK in name
 
 
-def number_of(name: str) -> int:
-    """Return the number of the partition that a name is of."""
-    return int(name.partition(_MARK)[2])
+def number_of(name: str) -> int | None:
+    """Return the number of the partition that a name is of; ``None``: it is of none that there can be."""
+    number = name.partition(_MARK)[2]
+    return int(number) if _NUMBER.fullmatch(number) and int(number) < MOST_PARTITIONS else None
 
 
 def check_partitioner(partitioner: str, partitions: int) -> None:

@@ -1,4 +1,4 @@
-"""Moving the messages of a queue of several partitions: a move of each, under ids that differ in three of their digits."""
+"""Moving the messages of a queue of several partitions: a move of each, under ids that differ in three digits."""
 
 import asyncio
 import contextlib
