@@ -21,6 +21,7 @@ from penstock.testing import ManualClock
 from tests.support import postgres, redis_server
 from tests.support.all_partitioned import AllPartitioned, OneOrder
 from tests.support.entropy import CountingEntropy
+from tests.support.in_one_place import in_one_place
 from tests.support.server import running_server
 from tests.support.world import World
 
@@ -69,6 +70,13 @@ async def memory_shards(directory: Path) -> AsyncIterator[Store]:
 @asynccontextmanager
 async def memory_partitions(directory: Path) -> AsyncIterator[Store]:
     store = cast(Store, AllPartitioned(MemoryStore(), OneOrder))
+    yield store
+    await store.aclose()
+
+
+@asynccontextmanager
+async def partitions_of_memory(directory: Path) -> AsyncIterator[Store]:
+    store = in_one_place()
     yield store
     await store.aclose()
 
@@ -132,7 +140,11 @@ IMPLEMENTATIONS = (
     *([Implementation("http-redis-shards", redis_shards, is_remote=True)] if EVERY_PAIR else []),
 )
 IN_PROCESS = tuple(each for each in IMPLEMENTATIONS if not each.is_remote)
-COMPARED = (*IN_PROCESS, Implementation("memory-shards", memory_shards, is_sharded=True))
+COMPARED = (
+    *(each for each in IN_PROCESS if not each.has_partitions),
+    Implementation("memory-shards", memory_shards, is_sharded=True),
+    Implementation("partitions", partitions_of_memory, has_partitions=True),
+)
 """What is compared with the memory store; with shards of memory it is quick."""
 STORES = {each.name: each.open_store for each in IN_PROCESS}
 

@@ -15,7 +15,6 @@ from penstock.store.partitioned import PartitionedStore
 from penstock.store.partitioned.parts import Parts
 
 PARTITIONS = 3
-TAKE_DEAD_LETTERS = ("dead", "last")
 
 
 class OneOrder(Parts):
@@ -25,24 +24,20 @@ class OneOrder(Parts):
         return PARTITIONS - 1 if draft.group_id is None else super().of_draft(draft)
 
 
-class OnePlace(Parts):
-    """Partitions of which one takes all messages: everything is as if there were only one."""
-
-    def of_draft(self, draft: Draft) -> int:
-        return PARTITIONS - 1
-
-    def of_group(self, group_id: str) -> int:
-        return PARTITIONS - 1
-
-
 class AllPartitioned(PartitionedStore):
-    """Makes queues of several partitions where nothing is said of that, and tells of them as if they had one."""
+    """Makes queues of several partitions where nothing is said of that, and tells of them as if they had one.
+
+    Attributes:
+        take_dead_letters: how the names of those begin that have one all the same.
+    """
+
+    take_dead_letters: tuple[str, ...] = ("dead", "last")
 
     async def create_queue(
         self, name: str, changes: QueueChanges, name_rest_ms: int, now: int
     ) -> tuple[QueueDescription, bool]:
-        if changes.partitions is UNSET and not name.startswith(TAKE_DEAD_LETTERS):
-            changes = structs.replace(changes, partitions=PARTITIONS, deduplicate_per_group=True)
+        if changes.partitions is UNSET and not name.startswith(self.take_dead_letters):
+            changes = structs.replace(changes, partitions=PARTITIONS)
         described, was_created = await super().create_queue(name, changes, name_rest_ms, now)
         return _masked(described), was_created
 
@@ -59,5 +54,7 @@ class AllPartitioned(PartitionedStore):
 
 
 def _masked(described: QueueDescription) -> QueueDescription:
+    if described.settings.partitions == 1:
+        return described
     settings = structs.replace(described.settings, partitions=1, deduplicate_per_group=False)
     return structs.replace(described, settings=settings)

@@ -21,6 +21,11 @@ _ALL = 1 << 30
 
 async def start_move(store: Store, parts: Parts, move: Move, now: int) -> Move:
     """Start a move of each partition. Each may move its share of the rate, and at least one message a second."""
+    before = await list_moves(store, parts, 10, now)
+    if move.first_target is not None:
+        await store.describe_queue(move.first_target, now)
+    if any(each.status is MoveStatus.RUNNING for each in before):
+        raise move_conflict(parts.queue)
     started: list[Move] = []
     try:
         for number, name in enumerate(parts.names):

@@ -43,7 +43,7 @@ class Parts:
         self.queue = queue
         self.settings = settings
         self.names = tuple(partition_name(queue, number) for number in range(settings.partitions))
-        self._numbers = {checksum_of(name): number for number, name in enumerate(self.names)}
+        self._numbers: dict[int | None, int] = {checksum_of(name): at for at, name in enumerate(self.names)}
         self._turn = 0
         self._away_until: dict[int, int] = {}
 
@@ -58,10 +58,10 @@ class Parts:
         """Return the partition a message group is in. Raises InvalidRequest where there is none."""
         return partition_of_key(self.settings.partitioner, len(self), group_id)
 
-    def of_handle(self, receipt_handle: str) -> int:
-        """Return the partition that gave a receipt handle out; the first says so of a handle that none gave."""
-        checksum = queue_checksum(receipt_handle)
-        return 0 if checksum is None else self._numbers.get(checksum, 0)
+    def of_handles(self, *receipt_handles: str) -> list[int]:
+        """Return the partitions that gave receipt handles out. Of such as none gave the first may say so."""
+        found = {self._numbers.get(queue_checksum(each)) for each in receipt_handles}
+        return [each for each in found if each is not None] or [0]
 
     def next_turn(self) -> int:
         """Return the partition that is asked first this time."""
@@ -176,8 +176,8 @@ class Known:
         """Return a message as its sender knows it: of its queue, not of a partition."""
         if is_partition(message.queue):
             parts = await self.find(queue_of(message.queue), now)
-            if parts is not None:
-                return parts.shown(message)
+            # a blocked message may outlive the queue it waits for
+            message = structs.replace(message, queue=queue_of(message.queue)) if parts is None else parts.shown(message)
         return sourced(message)
 
 

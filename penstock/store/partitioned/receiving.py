@@ -64,7 +64,7 @@ async def receive(store: Store, parts: Parts, tokens: Sequence[bytes], wish: Wis
 
 async def follow(store: Store, parts: Parts, tokens: Sequence[bytes], wish: Wish, receipt_handle: str) -> Received:
     """Lease what comes behind a delivery in its group: all of that is in one partition."""
-    number = parts.of_handle(receipt_handle)
+    (number,) = parts.of_handles(receipt_handle)
     received = await _ask(store, parts.names[number], tokens, wish, receipt_handle)
     return structs.replace(received, deliveries=tuple([parts.delivered(each, number) for each in received.deliveries]))
 
@@ -90,7 +90,7 @@ def _order(parts: Parts, attempt_id: str | None) -> list[int]:
 async def _give_back(store: Store, parts: Parts, found: Sequence[Delivery], now: int) -> None:
     if found:
         settlements = [
-            Settlement(parts.names[parts.of_handle(each.receipt_handle)], each.receipt_handle, GiveBack())
+            Settlement(parts.names[parts.of_handles(each.receipt_handle)[0]], each.receipt_handle, GiveBack())
             for each in found
         ]
         await store.settle(settlements, now)

@@ -29,14 +29,14 @@ def routed(settlement: Settlement, known: Known) -> Settlement:
     at once."""
     parts = known.get(settlement.queue)
     if parts is not None:
-        numbers = {parts.of_handle(each) for each in (settlement.receipt_handle, *settlement.also)}
+        numbers = parts.of_handles(settlement.receipt_handle, *settlement.also)
         if len(numbers) > 1:
             raise InvalidRequest(
                 "Deliveries of several partitions cannot end in one step.",
                 hint="Name those of one message group, or settle each by itself.",
                 field="also",
             )
-        settlement = structs.replace(settlement, queue=parts.names[numbers.pop()])
+        settlement = structs.replace(settlement, queue=parts.names[numbers[0]])
     effects = routed_effects(settlement.effects, known)
     return settlement if effects is settlement.effects else structs.replace(settlement, effects=effects)
 

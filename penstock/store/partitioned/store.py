@@ -15,7 +15,7 @@ from penstock.core.effects import NO_EFFECTS, Effects
 from penstock.core.errors import InvalidRequest, MoveNotFound, QueueNotFound, StoreUnavailable
 from penstock.core.events import Event
 from penstock.core.filters import MessageFilter
-from penstock.core.messages import Draft, MessageView
+from penstock.core.messages import Delivery, Draft, MessageView
 from penstock.core.moves import Move
 from penstock.core.operations import ApplyReply, IdOutcome, Refused, SendOutcome
 from penstock.core.partitions import is_partition, queue_of
@@ -195,16 +195,14 @@ class PartitionedStore:
                 if not await self._known.learn(queue, now):
                     raise
             else:
-                for each in received.deliveries:
-                    if each.dead_letter_source is not None:
-                        return _from_queues(received)
-                return received
+                return _from_queues(received)
         wish = Wish(visibility_timeout_ms, now, owner, attempt_id)
 
         async def plain() -> Received:
-            return await self.receive(
+            received = await self.store.receive(
                 queue, tokens, visibility_timeout_ms, now, owner=owner, attempt_id=attempt_id, following=following
             )
+            return _from_queues(received)
 
         async def parted(parts: Parts) -> Received:
             if following is None:
@@ -317,7 +315,7 @@ class PartitionedStore:
             return await moving.cancel_move(self.store, self._known, move_id, now)
         parts = await self._known.find(queue_of(move.source), now) if is_partition(move.source) else None
         if parts is None:
-            return move
+            return structs.replace(move, source=queue_of(move.source))
         return await moving.cancel_parts(self.store, parts, move_id, now, is_cancelled=True)
 
     async def list_moves(self, source: str, limit: int, now: int) -> Sequence[Move]:
@@ -353,14 +351,12 @@ def _names_no_queue(outcome: SettleOutcome) -> bool:
 
 def _from_queues(received: Received) -> Received:
     """Return deliveries as they came from queues, not from partitions."""
-    return structs.replace(
-        received,
-        deliveries=tuple(
-            [
-                each
-                if each.dead_letter_source is None
-                else structs.replace(each, dead_letter_source=queue_of(each.dead_letter_source))
-                for each in received.deliveries
-            ]
-        ),
-    )
+    for each in received.deliveries:
+        if each.dead_letter_source is not None:
+            return structs.replace(received, deliveries=tuple(map(_from_queue, received.deliveries)))
+    return received
+
+
+def _from_queue(delivery: Delivery) -> Delivery:
+    source = delivery.dead_letter_source
+    return delivery if source is None else structs.replace(delivery, dead_letter_source=queue_of(source))
