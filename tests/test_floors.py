@@ -23,7 +23,7 @@ FLOORS = (
     ("cli", "testing"),
 )
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
-STORES = ("memory", "sqlite", "redis", "postgres", "sharded")
+STORES = ("memory", "sqlite", "redis", "postgres", "sharded", "partitioned")
 
 WORLDLY = {
     "asyncio",

@@ -10,7 +10,6 @@ from penstock.store.contract import Store
 from penstock.store.examination import Examination, together
 from penstock.store.following import FollowingStore, StoreMoved
 from penstock.store.house import House
-from penstock.store.partitioned import PartitionedStore
 
 log = logging.getLogger("penstock.store")
 
@@ -27,6 +26,8 @@ async def open_store(url: str) -> Store:
         InvalidRequest: the URL is none of these.
         StoreUnavailable, StoreDamaged, StoreTooNew: the store cannot be used.
     """
+    from penstock.store.partitioned import PartitionedStore
+
     return cast(Store, PartitionedStore(await _open(url)))
 
 
@@ -111,6 +112,8 @@ async def open_house(url: str) -> House:
 
 async def examine(store: Store, url: str) -> Examination:
     """Return what a store that was opened by a URL promises, and what speaks against it."""
+    from penstock.store.partitioned import PartitionedStore
+
     parts = urlsplit(url)
     if isinstance(store, PartitionedStore):
         store = store.store

@@ -146,7 +146,7 @@ COMPARED = (
     Implementation("partitions", partitions_of_memory, has_partitions=True),
 )
 """What is compared with the memory store; with shards of memory it is quick."""
-STORES = {each.name: each.open_store for each in IN_PROCESS}
+STORES = {each.name: each.open_store for each in IN_PROCESS if not each.has_partitions}
 
 
 @asynccontextmanager

@@ -83,7 +83,7 @@ async def play_through(model: World, real: World, script: list[int], implementat
         if implementation.is_sharded:
             step = one_at_a_time.made(step)
         if implementation.has_partitions:
-            step = in_one_place.made(step)
+            step = in_one_place.made(step, past)
         note(repr(step))
         expected, actual = await play(model, step), in_one_place.told(await play(real, step))
         if implementation.is_sharded:

@@ -21,7 +21,7 @@ from penstock.store.memory import MemoryStore
 from penstock.store.partitioned.parts import Parts
 from penstock.store.partitioned.routing import names_in
 from tests.support.all_partitioned import PARTITIONS, AllPartitioned
-from tests.support.scripts import Step
+from tests.support.scripts import Advance, Past, Step
 
 TAKE_DEAD_LETTERS = ("dead", "standard", "b.fifo")
 THE_ONE = PARTITIONS - 1
@@ -33,10 +33,12 @@ def in_one_place() -> Store:
     return cast(Store, InOnePlace(QueueWide(), OnePlace))
 
 
-def made(step: Step) -> Step:
-    """Return a step without what is divided among partitions: the rate of a move, and messages that are moved there."""
+def made(step: Step, past: Past) -> Step:
+    """Return a step without what is divided among partitions: rates of moves, moves to them, and more than one move."""
     if not isinstance(step, StartMove):
         return step
+    if past.move_ids:
+        return Advance(0.001)
     target = step.target if step.target and step.target.startswith(TAKE_DEAD_LETTERS) else None
     return structs.replace(step, target=target, rate_per_second=None)
 
