@@ -36,7 +36,8 @@ class AllPartitioned(PartitionedStore):
     async def create_queue(
         self, name: str, changes: QueueChanges, name_rest_ms: int, now: int
     ) -> tuple[QueueDescription, bool]:
-        if changes.partitions is UNSET and not name.startswith(self.take_dead_letters):
+        takes_dead_letters = name.startswith(self.take_dead_letters) or name.endswith("-dead")
+        if changes.partitions is UNSET and not takes_dead_letters:
             changes = structs.replace(changes, partitions=PARTITIONS)
         described, was_created = await super().create_queue(name, changes, name_rest_ms, now)
         return _masked(described), was_created
