@@ -1,7 +1,8 @@
 """What a store can do by itself: no server, no HTTP, the contract's verbs called in this process.
 
-``python -m bench.stores URL [--waiting N] [--messages N]`` empties nothing: it works in a queue of its own, which it
-deletes. Processor time is that of this process and, for Redis, of the server; go by it on a busy machine.
+``python -m bench.stores URL [--waiting N] [--messages N] [--partitions N]`` empties nothing: it works in a queue of its
+own, which it deletes. Processor time is that of this process and, for Redis, of each server: go by it on a busy
+machine.
 """
 
 import argparse
@@ -33,22 +34,24 @@ def drafts(count: int) -> list[Draft]:
     return [Draft(BODY, message_id=ENTROPY.message_id(now())) for _ in range(count)]
 
 
-async def server_cpu_seconds(store: Store) -> float:
-    """Return the processor time the Redis server has used, 0 for other stores."""
-    calls = getattr(store, "_calls", None)
-    if calls is None:
-        return 0.0
-    lines = (await calls.ask("INFO", "cpu")).decode().splitlines()
-    used = dict(line.split(":") for line in lines if ":" in line)
-    return float(used["used_cpu_user"]) + float(used["used_cpu_sys"])
+async def told(store: Store, section: str) -> list[dict[str, str]]:
+    """Return what each Redis server tells of itself; nothing for other stores."""
+    inner: Any = getattr(store, "store", store)
+    found = []
+    for shard in getattr(inner, "shards", (inner,)):
+        if hasattr(shard, "_calls"):
+            lines = (await shard._calls.ask("INFO", section)).decode().splitlines()
+            found.append(dict(line.split(":", 1) for line in lines if ":" in line))
+    return found
+
+
+async def server_cpu_seconds(store: Store) -> list[float]:
+    """Return the processor time that each Redis server has used."""
+    return [float(used["used_cpu_user"]) + float(used["used_cpu_sys"]) for used in await told(store, "cpu")]
 
 
 async def server_memory(store: Store) -> int:
-    calls = getattr(store, "_calls", None)
-    if calls is None:
-        return 0
-    lines = (await calls.ask("INFO", "memory")).decode().splitlines()
-    return int(dict(line.split(":", 1) for line in lines if ":" in line)["used_memory"])
+    return sum(int(used["used_memory"]) for used in await told(store, "memory"))
 
 
 async def measure(
@@ -67,12 +70,14 @@ async def measure(
     cpu, server, begun = time.process_time(), await server_cpu_seconds(store), time.perf_counter()
     await asyncio.gather(*(call() for _ in range(callers)))
     seconds = time.perf_counter() - begun
-    cpu, server = time.process_time() - cpu, await server_cpu_seconds(store) - server
+    cpu = time.process_time() - cpu
+    used = [after - before for before, after in zip(server, await server_cpu_seconds(store), strict=True)]
     latencies.sort()
     p50, p99 = statistics.median(latencies) * 1000, latencies[int(len(latencies) * 0.99)] * 1000
+    servers = " + ".join(f"{each / messages * 1e6:5.1f}" for each in used)
     print(
         f"{what:44s} {messages / seconds:9,.0f}/s   {cpu / messages * 1e6:6.1f} µs here "
-        f"{server / messages * 1e6:6.1f} µs server   p50 {p50:6.2f} ms p99 {p99:6.2f} ms",
+        f"{servers} µs server   p50 {p50:6.2f} ms p99 {p99:6.2f} ms",
         flush=True,
     )
     return messages / seconds
@@ -102,7 +107,8 @@ async def rounds(store: Store, queue: str, messages: int, label: str) -> None:
 async def run(arguments: Any) -> None:
     store = await open_store(arguments.url)
     queue = f"bench-{os.getpid()}"
-    await store.create_queue(queue, QueueChanges(), 0, now())
+    partitions = QueueChanges(partitions=arguments.partitions) if arguments.partitions > 1 else QueueChanges()
+    await store.create_queue(queue, partitions, 0, now())
     try:
         await rounds(store, queue, arguments.messages // 10, "warm-up")
         await rounds(store, queue, arguments.messages, "empty")
@@ -126,6 +132,7 @@ def main() -> None:
     parser.add_argument("url")
     parser.add_argument("--waiting", type=int, default=0)
     parser.add_argument("--messages", type=int, default=20_000)
+    parser.add_argument("--partitions", type=int, default=1)
     arguments = parser.parse_args()
     try:
         import uvloop
