@@ -1,8 +1,8 @@
 """What a store can do by itself: no server, no HTTP, the contract's verbs called in this process.
 
-``python -m bench.stores URL [--waiting N] [--messages N] [--partitions N]`` empties nothing: it works in a queue of its
-own, which it deletes. Processor time is that of this process and, for Redis, of each server: go by it on a busy
-machine.
+``python -m bench.stores URL [--waiting N] [--messages N] [--partitions N] [--callers N]`` empties nothing: it
+works in a queue of its own, which it deletes. Processor time is that of this process and, for Redis, of each server:
+go by it on a busy machine.
 """
 
 import argparse
@@ -22,7 +22,6 @@ from penstock.store import open_store
 from penstock.store.contract import Store
 
 BODY = "x" * 200
-CALLERS = 32
 ENTROPY = SystemEntropy()
 
 
@@ -83,7 +82,7 @@ async def measure(
     return messages / seconds
 
 
-async def rounds(store: Store, queue: str, messages: int, label: str) -> None:
+async def rounds(store: Store, queue: str, messages: int, callers: int, label: str) -> None:
     async def send(count: int) -> int:
         return len(await store.send(queue, drafts(count), now()))
 
@@ -95,13 +94,13 @@ async def rounds(store: Store, queue: str, messages: int, label: str) -> None:
             assert all(outcome.result is Settled.DONE for outcome in outcomes)
         return len(settlements)
 
-    few = messages // 10
+    few, tens = messages // 10, callers // 4
     await measure(store, f"{label}: send, singles, 1 caller", few, 1, 1, lambda: send(1))
     await measure(store, f"{label}: receive + delete, singles, 1 caller", few, 1, 1, lambda: cycle(1))
-    await measure(store, f"{label}: send, singles, {CALLERS} callers", messages, 1, CALLERS, lambda: send(1))
-    await measure(store, f"{label}: receive + delete, singles, {CALLERS}", messages, 1, CALLERS, lambda: cycle(1))
-    await measure(store, f"{label}: send, tens, 8 callers", messages, 10, 8, lambda: send(10))
-    await measure(store, f"{label}: receive + delete, tens, 8 callers", messages, 10, 8, lambda: cycle(10))
+    await measure(store, f"{label}: send, singles, {callers} callers", messages, 1, callers, lambda: send(1))
+    await measure(store, f"{label}: receive + delete, singles, {callers}", messages, 1, callers, lambda: cycle(1))
+    await measure(store, f"{label}: send, tens, {tens} callers", messages, 10, tens, lambda: send(10))
+    await measure(store, f"{label}: receive + delete, tens, {tens} callers", messages, 10, tens, lambda: cycle(10))
 
 
 async def run(arguments: Any) -> None:
@@ -110,14 +109,14 @@ async def run(arguments: Any) -> None:
     partitions = QueueChanges(partitions=arguments.partitions) if arguments.partitions > 1 else QueueChanges()
     await store.create_queue(queue, partitions, 0, now())
     try:
-        await rounds(store, queue, arguments.messages // 10, "warm-up")
-        await rounds(store, queue, arguments.messages, "empty")
+        await rounds(store, queue, arguments.messages // 10, arguments.callers, "warm-up")
+        await rounds(store, queue, arguments.messages, arguments.callers, "empty")
         if arguments.waiting:
             before = await server_memory(store)
             await measure(store, "filling, hundreds", arguments.waiting, 100, 4, lambda: fill(store, queue))
             grown = await server_memory(store) - before
             print(f"memory of Redis for each waiting message: {grown / arguments.waiting:.0f} bytes")
-            await rounds(store, queue, arguments.messages, f"{arguments.waiting:,} waiting")
+            await rounds(store, queue, arguments.messages, arguments.callers, f"{arguments.waiting:,} waiting")
     finally:
         await store.delete_queue(queue, now())
         await store.aclose()
@@ -133,6 +132,7 @@ def main() -> None:
     parser.add_argument("--waiting", type=int, default=0)
     parser.add_argument("--messages", type=int, default=20_000)
     parser.add_argument("--partitions", type=int, default=1)
+    parser.add_argument("--callers", type=int, default=32)
     arguments = parser.parse_args()
     try:
         import uvloop

@@ -170,7 +170,9 @@ class PartitionedStore:
                 outcomes = [Refused(error.problem)] * len(mine)
             found.update(zip(mine, [parts.sent(each, number) for each in outcomes], strict=True))
 
-        await asyncio.gather(*(send(number, mine) for number, mine in places.items()))
+        sends = [send(number, mine) for number, mine in places.items()]
+        # one alone needs no task of its own
+        await (asyncio.gather(*sends) if len(sends) > 1 else sends[0] if sends else asyncio.sleep(0))
         if failures and len(failures) == len(places):
             raise failures[0]
         return tuple([found[place] for place in range(len(drafts))])
@@ -212,26 +214,26 @@ class PartitionedStore:
         return await self._at(queue, now, plain, parted)
 
     async def settle(self, settlements: Sequence[Settlement], now: int) -> tuple[SettleOutcome, ...]:
-        if not self._known:
+        if not self._known or not any(map(self._concerns_partitions, settlements)):
             outcomes = await self.store.settle(settlements, now)
-            if not any(map(_names_no_queue, outcomes)):
-                return outcomes
         else:
             outcomes = await self._settle(settlements, now)
-        lost = [place for place, outcome in enumerate(outcomes) if _names_no_queue(outcome)]
+        lost = [place for place, outcome in enumerate(outcomes) if _is_lost(outcome)]
+        if not lost:
+            return outcomes
         names = [name for place in lost for name in names_in(settlements[place])]
-        if not lost or not await self._known.learn_all(names, now):
+        if not await self._known.learn_all(names, now):
             return outcomes
         again = dict(zip(lost, await self.settle([settlements[place] for place in lost], now), strict=True))
         return tuple([again.get(place, outcome) for place, outcome in enumerate(outcomes)])
+
+    def _concerns_partitions(self, settlement: Settlement) -> bool:
+        return settlement.queue in self._known or settlement.effects is not NO_EFFECTS
 
     async def _settle(self, settlements: Sequence[Settlement], now: int) -> tuple[SettleOutcome, ...]:
         found: dict[int, SettleOutcome] = {}
         ready: dict[int, Settlement] = {}
         for place, settlement in enumerate(settlements):
-            if settlement.queue not in self._known and settlement.effects is NO_EFFECTS:
-                ready[place] = settlement
-                continue
             try:
                 ready[place] = routed(settlement, self._known)
             except InvalidRequest as error:
@@ -345,7 +347,8 @@ class PartitionedStore:
         self.store.listen(wake)
 
 
-def _names_no_queue(outcome: SettleOutcome) -> bool:
+def _is_lost(outcome: SettleOutcome) -> bool:
+    """Return whether a settlement named a queue that the store has not."""
     return outcome.problem is not None and outcome.problem.code == QueueNotFound.code
 
 
