@@ -5,11 +5,13 @@ A queue is partitioned if its partition 0 is there, which says how many there ar
 last.
 """
 
+import asyncio
+import contextlib
 from collections.abc import Iterable
 
 from msgspec import structs
 
-from penstock.core.errors import QueueNotFound
+from penstock.core.errors import QueueNotFound, StoreUnavailable
 from penstock.core.events import Event
 from penstock.core.messages import Delivery, Draft, MessageView
 from penstock.core.operations import SendOutcome, Sent
@@ -20,6 +22,8 @@ from penstock.store.contract import Store
 
 _MOST_KNOWN = 10_000
 _FRESH_MS = 5_000
+_AWAY_SECONDS = 1.0
+_MOST_TRIED = 4
 
 
 class Parts:
@@ -143,7 +147,10 @@ class Known:
         known = self._parts.get(queue)
         if known is None or known.known_at + _FRESH_MS > now:
             return known
-        await self.learn(queue, now)
+        known.known_at = now  # nobody else need ask
+        with contextlib.suppress(StoreUnavailable, TimeoutError):
+            async with asyncio.timeout(_AWAY_SECONDS):
+                await self.learn(queue, now)
         return self._parts.get(queue)
 
     async def learn(self, queue: str, now: int) -> bool:
@@ -151,18 +158,54 @@ class Known:
         if is_partition(queue):
             return False
         before = self._parts.get(queue)
-        described = await self.look(queue, now)
-        if described is None:
+        settings = await self._settings(queue, now)
+        if settings is None:
             self.forget(queue)
             return before is not None
-        shape = described.settings.partitions, described.settings.partitioner
+        shape = settings.partitions, settings.partitioner
         if before is not None and shape == (before.settings.partitions, before.settings.partitioner):
-            before.settings, before.known_at = described.settings, now
+            before.settings, before.known_at = settings, now
             return False
         if len(self._parts) >= _MOST_KNOWN:
             self._parts.clear()
-        self._parts[queue] = self._kind(queue, described.settings, now)
+        self._parts[queue] = self._kind(queue, settings, now)
         return True
+
+    async def _settings(self, queue: str, now: int) -> QueueSettings | None:
+        """Return the settings of a queue's partitions, as partition 0 has them or, if its server is away, another."""
+        try:
+            described = await self.look(queue, now)
+        except StoreUnavailable:
+            described = await self._first_there(queue, now)
+            if described is None:
+                raise
+        return None if described is None else described.settings
+
+    async def _first_there(self, queue: str, now: int) -> QueueDescription | None:
+        """Return the first of some partitions whose server answers."""
+        asked = [
+            asyncio.ensure_future(self._store.describe_queue(partition_name(queue, number), now))
+            for number in range(_MOST_TRIED)
+        ]
+        try:
+            for answer in asyncio.as_completed(asked, timeout=_AWAY_SECONDS):
+                with contextlib.suppress(StoreUnavailable, QueueNotFound):
+                    return await answer
+        except TimeoutError:
+            pass
+        finally:
+            for each in asked:
+                each.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
+        return None
+
+    async def discover(self, queue: str, now: int) -> bool:
+        """Learn of a queue though not all servers are there; return whether it has partitions."""
+        if queue not in self._parts and not is_partition(queue):
+            described = await self._first_there(queue, now)
+            if described is not None:
+                self._parts[queue] = self._kind(queue, described.settings, now)
+        return queue in self._parts
 
     async def learn_all(self, queues: Iterable[str], now: int) -> bool:
         """Ask anew of several; return whether any is another than was known."""

@@ -12,7 +12,7 @@ from typing import TypeVar
 from msgspec import structs
 
 from penstock.core.effects import NO_EFFECTS, Effects
-from penstock.core.errors import InvalidRequest, MoveNotFound, QueueNotFound, StoreUnavailable
+from penstock.core.errors import InvalidRequest, MoveNotFound, PenstockError, QueueNotFound, StoreUnavailable
 from penstock.core.events import Event
 from penstock.core.filters import MessageFilter
 from penstock.core.messages import Delivery, Draft, MessageView
@@ -73,6 +73,10 @@ class PartitionedStore:
                 # it may have been made or deleted since, as another
                 if not await self._known.learn(queue, now):
                     raise
+
+    async def _is_learnt(self, queue: str, now: int, error: PenstockError) -> bool:
+        """Learn of a queue that the store has not, or cannot look for."""
+        return await (self._known.learn if isinstance(error, QueueNotFound) else self._known.discover)(queue, now)
 
     # -- queues ------------------------------------------------------------------------------------------------------
 
@@ -143,8 +147,8 @@ class PartitionedStore:
         if queue not in self._known:
             try:
                 return await self.store.send(queue, drafts, now)
-            except QueueNotFound:
-                if not await self._known.learn(queue, now):
+            except (QueueNotFound, StoreUnavailable) as error:
+                if not await self._is_learnt(queue, now, error):
                     raise
         return await self._at(
             queue, now, lambda: self.store.send(queue, drafts, now), lambda parts: self._send(parts, drafts, now)
@@ -193,8 +197,8 @@ class PartitionedStore:
                 received = await self.store.receive(
                     queue, tokens, visibility_timeout_ms, now, owner=owner, attempt_id=attempt_id, following=following
                 )
-            except QueueNotFound:
-                if not await self._known.learn(queue, now):
+            except (QueueNotFound, StoreUnavailable) as error:
+                if not await self._is_learnt(queue, now, error):
                     raise
             else:
                 return _from_queues(received)
