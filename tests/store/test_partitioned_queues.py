@@ -118,6 +118,8 @@ async def test_a_queue_that_is_there_is_found_as_it_is_wanted(world: World) -> N
         {"partitions": 65},
         {"partitions": 3, "partitioner": "qugo:2"},
         {"partitions": 2, "partitioner": "none"},
+        {"partitioner": "none"},
+        {"partitioner": "qugo:2"},
         {"partitions": 2, "deduplicate_per_group": False},
     ],
     ids=str,

@@ -33,6 +33,7 @@ async def create_queue(
         await _complete(store, parts, now)
         return await describe(store, parts, now), False
     if changes.partitions is UNSET or changes.partitions == 1:
+        check_partitioner(new_settings(changes).partitioner, 1)
         made = await store.create_queue(name, changes, name_rest_ms, now)
         if made[1] and await known.look(name, now) is not None:
             # somebody made it of several partitions at the same moment

@@ -175,8 +175,10 @@ class PartitionedStore:
             found.update(zip(mine, [parts.sent(each, number) for each in outcomes], strict=True))
 
         sends = [send(number, mine) for number, mine in places.items()]
-        # one alone needs no task of its own
-        await (asyncio.gather(*sends) if len(sends) > 1 else sends[0] if sends else asyncio.sleep(0))
+        if len(sends) == 1:
+            await sends[0]  # it needs no task of its own
+        else:
+            await asyncio.gather(*sends)
         if failures and len(failures) == len(places):
             raise failures[0]
         return tuple([found[place] for place in range(len(drafts))])
