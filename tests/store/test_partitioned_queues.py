@@ -38,6 +38,7 @@ from penstock.core.operations import (
 from penstock.core.partitions import partition_of_key
 from penstock.core.queues import QueueChanges, QueueCounts, RedrivePolicy
 from penstock.core.settlements import DeadLetter, Settled
+from penstock.store.partitioned import PartitionedStore
 from tests.support.world import World, bodies
 
 GROUPS = tuple(f"g{number}" for number in range(12))
@@ -155,6 +156,22 @@ async def test_a_queue_that_was_made_anew_is_used_as_it_is_now(world: World) -> 
         await world.send("q", *GROUPS, group_id="g")
         await world.send("q", *GROUPS)
         assert sorted(bodies(await world.receive("q", 100))) == sorted(GROUPS * 2)
+
+
+@pytest.mark.parametrize(("before", "after"), [(4, 2), (2, 4), (1, 4), (4, 1)])
+async def test_another_process_may_make_it_anew(quick: World, before: int, after: int) -> None:
+    inner = quick.store.store  # type: ignore[attr-defined]
+    other = PartitionedStore(inner)
+    await quick.create("q", partitions=before)
+    await quick.send("q", "x", group_id="g")
+    await other.delete_queue("q", quick.now)
+    await other.create_queue("q", QueueChanges(partitions=after), 0, quick.now)
+    quick.advance(5)  # so long it may believe that it is the same
+    await quick.send_drafts("q", *(Draft(group, group_id=group) for group in GROUPS))
+    for number in range(after) if after > 1 else ():
+        wanted = {group for group in GROUPS if partition_of_key("hash", after, group) == number}
+        assert {each.group_id for each in await quick.peek(f"q#{number}")} == wanted
+    assert sorted(bodies(await quick.receive("q", 100))) == sorted(GROUPS)
 
 
 async def test_a_name_rests_and_a_purge_too(world: World) -> None:

@@ -175,17 +175,20 @@ async def list_queues(
     if is_partition(prefix):
         return list(await store.list_queues(prefix, after, limit, dead_letter_queue, now))
     found: list[QueueDescription] = []
+    rest: list[QueueDescription] = []
     # the parts of a queue stand right behind where it would
     start = f"{after}#~" if after else ""
     while True:
-        page = list(await store.list_queues(prefix, start, limit, dead_letter_queue, now))
-        found += page
-        queues = list(_by_queue(found))
+        page = await store.list_queues(prefix, start, limit, dead_letter_queue, now)
+        rest += page
+        is_last = len(page) < limit
         # the last one may have more partitions than were listed
-        is_enough = len(queues) > limit or (len(queues) == limit and not is_partition(found[-1].name))
-        if len(page) < limit or is_enough:
-            return queues[:limit]
-        start = page[-1].name
+        open_queue = None if is_last or not is_partition(rest[-1].name) else queue_of(rest[-1].name)
+        whole = [each for each in rest if queue_of(each.name) != open_queue]
+        found += _by_queue(whole)
+        if is_last or len(found) >= limit:
+            return found[:limit]
+        rest, start = rest[len(whole) :], page[-1].name
 
 
 def _by_queue(listed: Sequence[QueueDescription]) -> Iterator[QueueDescription]:

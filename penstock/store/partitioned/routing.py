@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from msgspec import structs
 
-from penstock.core.effects import Effects, FollowUp
+from penstock.core.effects import NO_EFFECTS, Effects, FollowUp
 from penstock.core.errors import InvalidRequest
 from penstock.core.operations import ApplyReply
 from penstock.core.partitions import queue_of
@@ -37,6 +37,8 @@ def routed(settlement: Settlement, known: Known) -> Settlement:
                 field="also",
             )
         settlement = structs.replace(settlement, queue=parts.names[numbers[0]])
+    if settlement.effects is NO_EFFECTS:
+        return settlement
     effects = routed_effects(settlement.effects, known)
     return settlement if effects is settlement.effects else structs.replace(settlement, effects=effects)
 
