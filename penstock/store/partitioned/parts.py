@@ -15,7 +15,7 @@ from penstock.core.errors import QueueNotFound, StoreUnavailable
 from penstock.core.events import Event
 from penstock.core.messages import Delivery, Draft, MessageView
 from penstock.core.operations import SendOutcome, Sent
-from penstock.core.partitions import is_partition, partition_for, partition_name, partition_of_key, queue_of
+from penstock.core.partitions import is_partition, number_of, partition_for, partition_name, partition_of_key, queue_of
 from penstock.core.queues import QueueDescription, QueueSettings
 from penstock.core.receipts import checksum_of, queue_checksum
 from penstock.store.contract import Store
@@ -34,8 +34,8 @@ class Parts:
 
     Args:
         queue: its name.
-        settings: partition 0's.
-        now: when that was.
+        settings: of each of its partitions.
+        now: when they were asked about.
 
     Attributes:
         names: of the partitions in the store, by number.
@@ -100,7 +100,7 @@ class Parts:
 
     def shown(self, message: MessageView) -> MessageView:
         """Return a partition's message as one of the queue."""
-        at = self.whole(message.sequence_number, self.names.index(message.queue))
+        at = self.whole(message.sequence_number, number_of(message.queue) or 0)
         return structs.replace(sourced(message), queue=self.queue, sequence_number=at)
 
 
