@@ -346,6 +346,12 @@ async def test_moved_messages_go_to_the_partition_of_their_group(world: World) -
     for number in range(4):
         assert all(number_of(each.body) == number for each in await world.peek(f"q#{number}"))
     assert await world.counts("q") == QueueCounts(12, 0, 0)
+    await world.create("again", partitions=3)
+    await world.perform(StartMove("q", "again"))
+    await step(world)
+    for number in range(3):
+        there = {each.body for each in await world.peek(f"again#{number}")}
+        assert there == {group for group in GROUPS if partition_of_key("hash", 3, group) == number}
 
 
 async def test_a_queue_is_moved_from_as_a_whole(world: World) -> None:
