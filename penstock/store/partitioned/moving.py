@@ -9,7 +9,7 @@ from msgspec import structs
 
 from penstock.core.errors import MoveConflict, MoveNotFound
 from penstock.core.moves import Move, MoveStatus
-from penstock.core.partitions import is_partition, number_of, queue_of
+from penstock.core.partitions import MOST_PARTITIONS, is_partition, number_of, queue_of
 from penstock.core.refusals import move_conflict, move_not_found
 from penstock.store.contract import Store
 from penstock.store.partitioned.parts import Known, Parts
@@ -61,6 +61,15 @@ async def cancel_parts(store: Store, parts: Parts, move_id: str, now: int, *, is
     if not is_cancelled:
         raise move_not_found(move_id)
     return next(each for each in await list_moves(store, parts, _ALL, now) if each.move_id == move_id)
+
+
+async def cancel_rest(store: Store, first: Move, now: int) -> Move:
+    """Stop what else runs of a move that was stopped in partition 0, though its queue is gone."""
+    cancelled = [first]
+    for number in range(1, MOST_PARTITIONS):
+        with contextlib.suppress(MoveNotFound):
+            cancelled.append(await store.cancel_move(_part(first.move_id, number), now))
+    return _together(cancelled)
 
 
 async def list_moves(store: Store, parts: Parts, limit: int, now: int) -> Sequence[Move]:

@@ -321,9 +321,11 @@ class PartitionedStore:
             move = await self.store.cancel_move(move_id, now)
         except MoveNotFound:
             return await moving.cancel_move(self.store, self._known, move_id, now)
-        parts = await self._known.find(queue_of(move.source), now) if is_partition(move.source) else None
+        if not is_partition(move.source):
+            return move
+        parts = await self._known.find(queue_of(move.source), now)
         if parts is None:
-            return structs.replace(move, source=queue_of(move.source))
+            return await moving.cancel_rest(self.store, move, now)
         return await moving.cancel_parts(self.store, parts, move_id, now, is_cancelled=True)
 
     async def list_moves(self, source: str, limit: int, now: int) -> Sequence[Move]:
