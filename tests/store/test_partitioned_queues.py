@@ -386,6 +386,15 @@ async def test_a_move_is_cancelled_though_a_partition_has_ended_its_part(quick: 
     assert structs.asdict(await quick.counts("q")) == {"ready": 1, "delayed": 0, "in_flight": 0}
 
 
+async def test_a_move_is_cancelled_though_its_queue_is_gone(quick: World) -> None:
+    await fill(quick)
+    move = (await quick.perform(StartMove("q"))).move
+    await quick.perform(DeleteQueue("q"))
+    cancelled = (await quick.perform(CancelMove(move.move_id))).move
+    assert (cancelled.source, cancelled.to_move_count, cancelled.status) == ("q", 12, MoveStatus.CANCELLED)
+    assert await quick.step_moves() is None
+
+
 async def test_a_queue_of_several_partitions_takes_no_dead_letters(quick: World) -> None:
     await quick.create("dead", partitions=2)
     with pytest.raises(InvalidRequest, match="several partitions"):
