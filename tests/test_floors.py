@@ -23,7 +23,7 @@ FLOORS = (
     ("cli", "testing"),
 )
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
-STORES = ("memory", "sqlite", "redis", "postgres", "sharded", "sealed")
+STORES = ("memory", "sqlite", "redis", "postgres", "sharded", "partitioned", "sealed")
 
 WORLDLY = {
     "asyncio",

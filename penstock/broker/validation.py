@@ -13,6 +13,7 @@ from penstock.core.operations import (
     Cancel,
     CreateQueue,
     DeleteMessages,
+    DeleteQueue,
     DeleteRecords,
     Find,
     FindRecords,
@@ -29,8 +30,10 @@ from penstock.core.operations import (
     Send,
     Settle,
     StartMove,
+    UpdateGroup,
     UpdateQueue,
 )
+from penstock.core.partitions import HASH, MOST_PARTITIONS, check_partitioner, is_partition, queue_of
 from penstock.core.queues import QUEUE_NAME, QueueChanges
 from penstock.core.settlements import ChangeVisibility, GiveBack
 from penstock.store.contract import RESERVED
@@ -70,7 +73,14 @@ def _(operation: CreateQueue) -> None:
 
 @validate.register
 def _(operation: UpdateQueue) -> None:
+    _whole(operation.queue, "queue")
     _settings(operation.queue, operation.settings)
+
+
+@validate.register(DeleteQueue)
+@validate.register(UpdateGroup)
+def _(operation: DeleteQueue | UpdateGroup) -> None:
+    _whole(operation.queue, "queue")
 
 
 @validate.register
@@ -95,6 +105,7 @@ def _(operation: ListQueues | ListGroups | ListMoves | Peek | FindRecords | Read
 def _(operation: Send) -> None:
     if not 1 <= len(operation.messages) <= MOST_AT_ONCE:
         _count(operation.messages, "messages")
+    _whole(operation.queue, "queue")
     for draft in operation.messages:
         _draft(draft)
 
@@ -177,6 +188,8 @@ def _(operation: StartMove) -> None:
     if operation.rate_per_second is not None:
         _between(operation.rate_per_second, 1, 1_000_000, "rate_per_second")
     _duration(operation.delay_seconds, "delay_seconds")
+    _whole(operation.source, "source")
+    _whole(operation.target or "", "target")
     if operation.source == operation.target:
         raise InvalidRequest("The source cannot be its own target.", hint="Name another target.", field="target")
 
@@ -211,8 +224,10 @@ def _effects(effects: Effects) -> None:
         _text(key, "key")
         _free(key)
     for follow_up in effects.sends:
+        _whole(follow_up.queue, "queue")
         _draft(follow_up.message)
     for join in effects.joins:
+        _whole(join.follow_up.queue, "queue")
         _draft(join.follow_up.message)
         _between(join.parts, 1, 1_000_000, "parts")
         _text(join.join_id, "join_id")
@@ -246,12 +261,23 @@ def _settings(queue: str, changes: QueueChanges) -> None:
             _duration(value, field)
         elif field in ("max_in_flight", "group_max_in_flight", "max_message_bytes") and isinstance(value, int):
             _between(value, 1, 1 << 31, field)
+    if isinstance(changes.partitions, int):
+        _between(changes.partitions, 1, MOST_PARTITIONS, "partitions")
+        check_partitioner(changes.partitioner if isinstance(changes.partitioner, str) else HASH, changes.partitions)
     if changes.redrive:
+        _whole(changes.redrive.dead_letter_queue, "dead_letter_queue")
         _between(changes.redrive.max_receive_count, 1, 1_000_000, "max_receive_count")
         if changes.redrive.dead_letter_queue == queue:
             raise InvalidRequest(
                 "A queue cannot be its own dead-letter queue.", hint="Name another queue.", field="dead_letter_queue"
             )
+
+
+def _whole(queue: str, field: str) -> None:
+    if is_partition(queue):
+        raise InvalidRequest(
+            f"{queue[:100]!r} is a partition.", hint=f"Name the whole queue, {queue_of(queue)[:100]!r}.", field=field
+        )
 
 
 def _count(items: Iterable[object], field: str) -> None:

@@ -23,6 +23,7 @@ from penstock.core.operations import (
     UpdateGroup,
     UpdateQueue,
 )
+from penstock.core.partitions import MOST_PARTITIONS
 from penstock.core.queues import GroupView, QueueChanges, QueueDescription
 
 if TYPE_CHECKING:
@@ -66,12 +67,21 @@ def create(
     deduplicate_per_group: Annotated[
         bool, typer.Option("--deduplicate-per-group", help="A deduplication window for each group.")
     ] = False,
+    partitions: Annotated[
+        int | None, typer.Option(min=1, max=MOST_PARTITIONS, help="Of how many parts it is made. [default: 1]")
+    ] = None,
+    partitioner: Annotated[
+        str | None,
+        typer.Option(metavar="hash|qugo:QUEUES", help="Which groups are in which partition. [default: hash]"),
+    ] = None,
 ) -> None:
     """Create a queue, or find it as it is wanted."""
     fixed = {
         "is_fifo": fifo or None,
         "group_order": group_order,
         "deduplicate_per_group": deduplicate_per_group or None,
+        "partitions": partitions,
+        "partitioner": partitioner,
     }
     wanted = changes(queue, settings | {name: value for name, value in fixed.items() if value is not None})
     reply = at.perform(CreateQueue(queue, wanted))
@@ -223,6 +233,8 @@ async def all_queues(broker: "Broker", prefix: str = "") -> list[QueueDescriptio
 def _listed(queue: QueueDescription) -> tuple[object, ...]:
     counts, redrive = queue.counts, queue.settings.redrive
     kind: object = "FIFO" if queue.settings.is_fifo else "standard"
+    if queue.settings.partitions > 1:
+        kind = f"{kind}, {queue.settings.partitions} partitions"
     if queue.settings.is_paused:
         kind = Tinted(f"{kind}, paused", "yellow")
     if queue.is_away:

@@ -24,6 +24,7 @@ With --processes the worker number N (from 0) serves its health at
 \b
   penstock work shop.tasks:app
   penstock work shop.tasks:app --slots 32 --processes 4 --queues high:6,low:1
+  penstock work shop.tasks:app --partitions orders=0,1 --partitions mail=4-7
   penstock work shop.tasks:app --burst       # until the queues are empty
   penstock work shop.tasks:app --reload      # while you write the tasks
 """
@@ -41,6 +42,13 @@ def work(
         str | None,
         typer.Option(
             metavar="NAME[:WEIGHT],...", help="Where to take jobs from. [default: all queues the app speaks of]"
+        ),
+    ] = None,
+    partitions: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="QUEUE=NUMBER,...",
+            help="Take only jobs of these partitions of a queue, from 0; may be repeated. [default: all of them]",
         ),
     ] = None,
     strict: Annotated[
@@ -73,18 +81,21 @@ def work(
         raise typer.BadParameter(f"It is one of {', '.join(LEVELS)}.", param_hint="--job-logs")
     if log_format not in FORMATS or log_level not in LEVELS:
         raise typer.BadParameter(f"--log-format is one of {', '.join(FORMATS)}; --log-level of {', '.join(LEVELS)}.")
-    if queues is not None:
-        from penstock.worker.engine.options import parse_queues
+    if queues is not None or partitions:
+        from penstock.worker.engine.options import parse_partitions, parse_queues, pinned
 
         try:
-            parse_queues(queues)
+            numbers = parse_partitions(partitions or ())
+            if queues is not None:
+                pinned(parse_queues(queues), numbers)
         except InvalidRequest as error:
-            raise typer.BadParameter(f"{error} {error.problem.hint}", param_hint="--queues") from None
+            raise typer.BadParameter(f"{error} {error.problem.hint}", param_hint=f"--{error.problem.field}") from None
     settings = WorkSettings(
         app=app,
         slots=slots,
         processes=processes,
         queues=queues,
+        partitions=tuple(partitions or ()),
         is_strict=strict,
         is_burst=burst,
         reloads=reload,

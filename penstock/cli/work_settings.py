@@ -17,6 +17,7 @@ class WorkSettings(Struct, frozen=True, kw_only=True):
     slots: int
     processes: int = 1
     queues: str | None = None
+    partitions: tuple[str, ...] = ()
     is_strict: bool = False
     is_burst: bool = False
     reloads: bool = False

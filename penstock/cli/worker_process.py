@@ -23,7 +23,7 @@ from penstock.cli.work_settings import DRAINED, WorkSettings
 from penstock.cli.worker_health import WorkerHealth
 from penstock.core.errors import PenstockError, StoreUnavailable
 from penstock.worker.app import App
-from penstock.worker.engine.options import QueueShare, WorkerOptions, parse_queues
+from penstock.worker.engine.options import QueueShare, WorkerOptions, parse_partitions, parse_queues, pinned
 from penstock.worker.engine.worker import Worker
 from penstock.worker.loading import load_app
 from penstock.worker.logs import JobFields
@@ -146,8 +146,9 @@ class WorkerProcess:
 
     def _options(self) -> WorkerOptions:
         settings, level = self._settings, self._settings.job_log_level
+        shares = parse_queues(settings.queues) if settings.queues is not None else self._all_queues()
         return WorkerOptions(
-            queues=parse_queues(settings.queues) if settings.queues is not None else self._all_queues(),
+            queues=pinned(shares, parse_partitions(settings.partitions)),
             is_strict=settings.is_strict,
             slots=settings.slots,
             drain_seconds=settings.drain_seconds,
@@ -174,7 +175,7 @@ class WorkerProcess:
             len(self._app.tasks),
             settings.app,
             options.slots,
-            ", ".join(f"{share.name}:{share.weight}" for share in options.queues),
+            ", ".join(f"{name}:{share.weight}" for share in options.queues for name in share.names),
         )
 
 

@@ -4,7 +4,11 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from penstock.core.errors import InvalidRequest
 from penstock.core.filters import MessageFilter
+from penstock.core.messages import MessageView, as_draft
+from penstock.core.partitions import HASH, partition_for, partition_name
+from penstock.core.queues import QueueSettings
 
 
 class MoveStatus(StrEnum):
@@ -32,6 +36,7 @@ class Move(Struct, frozen=True, omit_defaults=True):
         until: the last sequence number the source had given out at the start; what comes later is not moved.
         failure: why it failed.
         keeps_ids: moved messages keep their ids.
+        partitions, partitioner: of the target.
     """
 
     move_id: str
@@ -47,6 +52,26 @@ class Move(Struct, frozen=True, omit_defaults=True):
     until: int = 0
     failure: str | None = None
     keeps_ids: bool = False
+    partitions: int = 1
+    partitioner: str = HASH
+
+    @property
+    def first_target(self) -> str | None:
+        """The queue of the store that is there while the target is."""
+        return self.target if self.target is None or self.partitions == 1 else partition_name(self.target, 0)
+
+
+def target_of(move: Move, message: MessageView) -> str:
+    """Return the queue of the store that a message goes to; empty: it stays."""
+    if move.target is None:
+        return message.dead_letter_source or ""
+    if move.partitions == 1:
+        return move.target
+    settings = QueueSettings(partitions=move.partitions, partitioner=move.partitioner)
+    try:
+        return partition_name(move.target, partition_for(settings, as_draft(message)))
+    except InvalidRequest:
+        return ""
 
 
 def allowance(move: Move, now: int, limit: int) -> int:

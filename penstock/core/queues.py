@@ -40,7 +40,8 @@ class QueueSettings(Struct, frozen=True, kw_only=True):
         receive_wait_seconds: long poll of receives that name none.
         redrive: when and where messages are dead-lettered; ``None`` never.
         content_based_deduplication: messages without a deduplication id get the SHA-256 of their body.
-        deduplicate_per_group: the deduplication window is kept for each group instead of the queue. Fixed at creation.
+        deduplicate_per_group: the deduplication window is kept for each group instead of the queue. Fixed at creation;
+            always so in a queue of several partitions.
         deduplication_window_seconds: how long a deduplication id is remembered.
         max_in_flight: receives answer nothing (``is_over_limit``) while so many messages are leased; ``None`` no limit.
         group_max_in_flight: so many leases at once for each group; ``None`` no limit. Fair order only.
@@ -50,6 +51,10 @@ class QueueSettings(Struct, frozen=True, kw_only=True):
         is_paused: receives answer nothing, sends go on.
         tags: the user's own labels.
         edge_attributes: attributes that only one wire dialect understands, kept verbatim for it.
+        partitions: of how many parts the queue is made; a group is in one of them. ``max_in_flight`` and the rule of
+            noisy tenants hold for each. Fixed at creation.
+        partitioner: which groups are in which partition: ``hash`` of the group id, or ``qugo:QUEUES`` for integers (see
+            ``core.partitions``). Fixed at creation.
     """
 
     is_fifo: bool = False
@@ -70,9 +75,11 @@ class QueueSettings(Struct, frozen=True, kw_only=True):
     is_paused: bool = False
     tags: Mapping[str, str] = {}
     edge_attributes: Mapping[str, str] = {}
+    partitions: int = 1
+    partitioner: str = "hash"
 
 
-FIXED_AT_CREATION = ("is_fifo", "group_order", "deduplicate_per_group")
+FIXED_AT_CREATION = ("is_fifo", "group_order", "deduplicate_per_group", "partitions", "partitioner")
 
 
 class QueueChanges(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -98,6 +105,8 @@ class QueueChanges(Struct, frozen=True, kw_only=True, omit_defaults=True):
     is_paused: bool | UnsetType = UNSET
     tags: Mapping[str, str | None] | UnsetType = UNSET
     edge_attributes: Mapping[str, str | None] | UnsetType = UNSET
+    partitions: int | UnsetType = UNSET
+    partitioner: str | UnsetType = UNSET
 
 
 class QueueCounts(Struct, frozen=True):

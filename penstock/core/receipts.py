@@ -60,6 +60,22 @@ def decode_receipt(queue: str, receipt_handle: str) -> Receipt:
     return receipts[0]
 
 
+def queue_checksum(receipt_handle: str) -> int | None:
+    """Return the checksum of the name of the queue that gave a receipt handle out, or ``None``: it is none."""
+    if len(receipt_handle) != _HANDLE_CHARACTERS:
+        return None
+    try:
+        packed = binascii.a2b_base64(receipt_handle.encode("ascii").translate(_FROM_URL_SAFE), strict_mode=True)
+        return int(_LAYOUT.unpack(packed)[4])
+    except (ValueError, struct.error):
+        return None
+
+
+def checksum_of(queue: str) -> int:
+    """Return the checksum of a queue's name that its receipt handles carry."""
+    return zlib.crc32(queue.encode())
+
+
 def decode_receipts(queue: str, receipt_handles: Iterable[str]) -> list[Receipt]:
     """Return what several receipt handles say.
 
@@ -93,9 +109,7 @@ def _from_text(queue: str, text: str) -> list[Receipt] | None:
     return receipts
 
 
-@lru_cache(4096)
-def _checksum_of(queue: str) -> int:
-    return zlib.crc32(queue.encode())
+_checksum_of = lru_cache(4096)(checksum_of)
 
 
 def _invalid(receipt_handle: str) -> ReceiptHandleInvalid:

@@ -11,6 +11,8 @@ from fnmatch import fnmatchcase
 
 from msgspec import Struct
 
+from penstock.core.partitions import queue_of
+
 ALL_QUEUES = "*"
 _PATTERN = re.compile(r"[A-Za-z0-9_.*?-]{1,128}")
 _MOST_REMEMBERED = 10_000
@@ -101,7 +103,7 @@ class Rights:
 
         Args:
             right: which.
-            queue: its name, with or without region and account; empty: for all queues.
+            queue: its name, with or without region and account, or that of a partition; empty: for all queues.
         """
         if self.is_full:
             return True
@@ -109,7 +111,7 @@ class Rights:
         if known is None:
             if len(self._known) >= _MOST_REMEMBERED:
                 self._known.clear()
-            name = queue.rpartition("/")[2]
+            name = queue_of(queue).rpartition("/")[2]
             known = self._known[right, queue] = any(
                 right in ROLES[each.role] and (fnmatchcase(name, each.pattern) if name else each.pattern == ALL_QUEUES)
                 for each in self.grants

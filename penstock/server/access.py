@@ -12,6 +12,7 @@ from typing import Any
 from penstock.broker.contract import Broker
 from penstock.core.errors import AccessDenied
 from penstock.core.operations import CreateQueue, DeleteQueue, Operation, UpdateQueue
+from penstock.core.partitions import queue_of
 from penstock.core.policies import Caller, Verdict, verdict
 from penstock.core.rights import Right
 from penstock.server.demands import OWN, demands_of, is_about_policy, only_queue_of
@@ -58,7 +59,7 @@ class Access:
         queue = only_queue_of(operation)
         if queue is None:
             return False
-        known = self._kept.get(queue)
+        known = self._kept.get(queue_of(queue))
         return (
             known is not None
             and known.owner == request.account
@@ -81,7 +82,8 @@ class Access:
         if not is_allowed(request.rights, operation):
             raise _beyond_rights(request, operation)
         since = self._now()
-        for queue, action in demands_of(operation, request.action):
+        for name, action in demands_of(operation, request.action):
+            queue = queue_of(name)  # a partition is what its queue is
             owns = self._policies.owner_of(queue) == request.account
             if owns and (action == OWN or is_about_policy(operation)):
                 continue

@@ -15,7 +15,8 @@ log = logging.getLogger("penstock.store")
 
 
 async def open_store(url: str) -> Store:
-    """Open the store a URL names, sealed if the environment has keys for that (``store.sealed``).
+    """Open the store a URL names. Its queues may be of several partitions (``store.partitioned``); it is sealed if the
+    environment has keys for that (``store.sealed``).
 
     Args:
         url: as ``open_plain_store`` takes it.
@@ -25,9 +26,10 @@ async def open_store(url: str) -> Store:
         EncryptionKeyMissing: content of the store is sealed with keys that are not here.
         StoreUnavailable, StoreDamaged, StoreTooNew: the store cannot be used.
     """
+    from penstock.store.partitioned import PartitionedStore
     from penstock.store.sealed.opening import sealed
 
-    return await sealed(await open_plain_store(url))
+    return await sealed(cast(Store, PartitionedStore(await open_plain_store(url))))
 
 
 async def open_plain_store(url: str) -> Store:
@@ -42,6 +44,13 @@ async def open_plain_store(url: str) -> Store:
         InvalidRequest: the URL is none of these.
         StoreUnavailable, StoreDamaged, StoreTooNew: the store cannot be used.
     """
+    from penstock.store.partitioned import PartitionedStore
+
+    return cast(Store, PartitionedStore(await _open(url)))
+
+
+async def _open(url: str) -> Store:
+    """Open the store a URL names by itself; its code is imported only when it is asked for."""
     parts = urlsplit(url)
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     if parts.scheme == "memory":
@@ -121,9 +130,12 @@ async def open_house(url: str) -> House:
 
 async def examine(store: Store, url: str) -> Examination:
     """Return what a store that was opened by a URL promises, and what speaks against it."""
+    from penstock.store.partitioned import PartitionedStore
     from penstock.store.sealed.opening import plain
 
     parts, store = urlsplit(url), plain(store)
+    if isinstance(store, PartitionedStore):
+        store = store.store
     if parts.scheme.startswith("redis"):
         from penstock.store.redis import RedisStore
         from penstock.store.sharded import ShardedStore

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+from collections.abc import Mapping
 from types import TracebackType
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -16,7 +17,7 @@ from penstock.testing.clock import ManualClock
 from penstock.testing.faults import Faults, FaultyBroker, WorkerDied
 from penstock.worker.app import App
 from penstock.worker.engine.calling import Attempt, acall, call
-from penstock.worker.engine.options import QueueShare, WorkerOptions
+from penstock.worker.engine.options import QueueShare, WorkerOptions, pinned
 from penstock.worker.engine.worker import Worker
 from penstock.worker.outcomes import Outcome
 from penstock.worker.portal import Portal
@@ -67,12 +68,21 @@ class AppUnderTest:
         await self.run_until_idle()
 
     def worker(
-        self, *, slots: int = 1, owner: str = "", is_burst: bool = True, job_log_level: int | None = None
+        self,
+        *,
+        slots: int = 1,
+        owner: str = "",
+        is_burst: bool = True,
+        job_log_level: int | None = None,
+        partitions: Mapping[str, tuple[int, ...]] | None = None,
     ) -> Worker:
-        """Return a worker of all queues that runs jobs inline; with one slot they run one after the other."""
+        """Return a worker of all queues that runs jobs inline; with one slot they run one after the other.
+
+        ``partitions``: of which queues it takes only jobs of certain partitions.
+        """
         names = self.app.queues.keys() | {task.options.queue for task in self.app.tasks.values()}
         options = WorkerOptions(
-            queues=tuple(map(QueueShare, sorted(names or {"default"}))),
+            queues=pinned(tuple(map(QueueShare, sorted(names or {"default"}))), partitions or {}),
             is_strict=True,
             slots=slots,
             is_burst=is_burst,

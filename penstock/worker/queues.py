@@ -7,6 +7,14 @@ from msgspec import Struct
 from penstock.broker.contract import Broker
 from penstock.core.errors import InvalidRequest, QueueConflict
 from penstock.core.operations import CreateQueue
+from penstock.core.partitions import (
+    HASH,
+    MOST_PARTITIONS,
+    check_partitioner,
+    partition_name,
+    partition_of_id,
+    partition_of_key,
+)
 from penstock.core.queues import QUEUE_NAME, History, QueueChanges, RedrivePolicy
 from penstock.worker.limits import Limit
 
@@ -32,6 +40,9 @@ class QueueDefinition(Struct, frozen=True, kw_only=True):
         lease_seconds: how long a worker that is not heard of keeps a job; it renews its leases at a third of this.
         history: which events of its jobs' lives are kept.
         limits: how many of its jobs may start in a time, or run at once, on all workers together.
+        partitions: of how many parts it is made, each of which may live on another server; jobs of one key are in one
+            of them. Fixed when the queue is made.
+        partitioner: which keys are in which partition: ``hash``, or ``qugo:QUEUES`` for keys that are integers.
     """
 
     name: str
@@ -40,6 +51,8 @@ class QueueDefinition(Struct, frozen=True, kw_only=True):
     lease_seconds: float = 30
     history: History = "off"
     limits: tuple[Limit, ...] = ()
+    partitions: int = 1
+    partitioner: str = HASH
 
     def __post_init__(self) -> None:
         if not QUEUE_NAME.fullmatch(self.name):
@@ -52,6 +65,19 @@ class QueueDefinition(Struct, frozen=True, kw_only=True):
             raise InvalidRequest(
                 "Ordered keys run one job at a time.", hint='key_slots needs keys="fair".', field="key_slots"
             )
+        if not 1 <= self.partitions <= MOST_PARTITIONS:
+            raise InvalidRequest(
+                f"A queue has 1 to {MOST_PARTITIONS} partitions.", hint="Choose another number.", field="partitions"
+            )
+        check_partitioner(self.partitioner, self.partitions)
+
+    def part_for(self, key: str | None, job_id: str) -> str:
+        """Return the part a job goes to, by its name in the store. Raises InvalidRequest for a key that fits none."""
+        if self.partitions == 1:
+            return self.name
+        if key is None:
+            return partition_name(self.name, partition_of_id(job_id, self.partitions))
+        return partition_name(self.name, partition_of_key(self.partitioner, self.partitions, key))
 
 
 def dead_letters_of(queue: str) -> str:
@@ -70,6 +96,8 @@ async def ensure(broker: Broker, queue: QueueDefinition) -> None:
         max_message_bytes=MOST_BYTES,
         redrive=RedrivePolicy(dead, MOST_DELIVERIES),
         history=queue.history,
+        partitions=queue.partitions,
+        partitioner=queue.partitioner,
     )
     for name, changes in (
         (dead, QueueChanges(retention_seconds=KEPT_SECONDS, max_message_bytes=MOST_BYTES, history=queue.history)),

@@ -14,6 +14,7 @@ from msgspec import Raw
 from penstock.broker.contract import Broker
 from penstock.broker.system import Entropy, SystemClock, SystemEntropy
 from penstock.core.clock import Clock
+from penstock.core.placement import in_slot_of
 from penstock.worker.arguments import Arguments
 from penstock.worker.envelope import Envelope
 from penstock.worker.middleware import Middleware
@@ -84,9 +85,16 @@ class Runtime:
             envelope = each.sending(envelope)
         return envelope
 
-    def new_id(self, queue: str | None = None) -> str:
-        """Mint the id of a job that goes to a queue."""
-        return self.entropy.message_id(self.clock.now_ms(), queue)
+    def new_id(self, queue: str | None = None, key: str | None = None) -> str:
+        """Mint the id of a job that goes to a queue, with a key or without.
+
+        It carries the slot of the partition that the job goes to, where the app says that its queue has several.
+        """
+        job_id = self.entropy.message_id(self.clock.now_ms(), queue)
+        definition = None if queue is None else self.queues.get(queue)
+        if definition is None or definition.partitions == 1:
+            return job_id
+        return in_slot_of(job_id, definition.part_for(key, job_id))
 
     def nudge_relays(self) -> None:
         """Tell the relays in this process that there may be something to send."""

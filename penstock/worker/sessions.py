@@ -198,7 +198,7 @@ class SessionTask(Task[..., Any], Generic[E]):
             envelope = Envelope(self.name, {"event": self.arguments.encode_event(event)})
             body = seal(self.app.stamp(envelope))
             queue = self.options.queue
-            draft = Draft(body, group_id=key, priority=self.options.priority, message_id=self.app.new_id(queue))
+            draft = Draft(body, group_id=key, priority=self.options.priority, message_id=self.app.new_id(queue, key))
             requests.append(Request(queue, draft))
         return requests
 

@@ -200,7 +200,7 @@ class Sender(Generic[P, R]):
                 priority=task.priority if options.priority is None else options.priority,
                 group_id=options.key,
                 deduplication_id=options.deduplication_id,
-                message_id=options.job_id or app.new_id(queue),
+                message_id=options.job_id or app.new_id(queue, options.key),
             ),
         )
 

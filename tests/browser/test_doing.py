@@ -9,6 +9,24 @@ from tests.browser.conftest import Open, Scene, Watched
 from tests.browser.scene import until
 
 
+def test_a_queue_of_partitions_is_created_and_shown_as_one(seen: Watched, scene: Scene) -> None:
+    page = seen.go("")
+    page.get_by_role("button", name="Create queue").first.click()
+    page.get_by_label("Name", exact=True).fill("parts")
+    page.get_by_label("Partitions").fill("8")
+    page.get_by_text("More settings").click()
+    page.get_by_label("Partitioner").fill("qugo:4")
+    page.get_by_role("button", name="Create", exact=True).click()
+    expect(page.locator(".badges")).to_contain_text("8 partitions")
+    settings = scene.rest("GET", "/v1/queues/parts")["queue"]["settings"]
+    assert (settings["partitions"], settings["partitioner"]) == (8, "qugo:4")
+    page.get_by_role("link", name="Settings").click()
+    expect(page.locator("main")).to_contain_text("8, by qugo:4")
+    page = seen.go("")
+    expect(page.get_by_role("link", name="parts", exact=True)).to_be_visible()
+    expect(page.get_by_role("link", name="parts#0")).to_have_count(0)
+
+
 def test_a_queue_is_created_paused_edited_purged_and_deleted(seen: Watched, scene: Scene) -> None:
     page = seen.go("")
     page.get_by_role("button", name="Create queue").first.click()

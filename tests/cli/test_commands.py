@@ -104,6 +104,23 @@ def test_a_message_goes_through_a_queue(terminal: Terminal) -> None:
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "There is nothing to receive.\n")
 
 
+def test_a_queue_of_partitions_is_one_queue(terminal: Terminal) -> None:
+    made = terminal("queue", "create", "orders", "--partitions", "8", "--partitioner", "qugo:4")
+    assert made == "Created orders.\n"
+    shown = terminal("queue", "show", "orders")
+    assert "partitions" in shown
+    assert "qugo:4" in shown
+    terminal("send", "orders", "one", "--group", "5")
+    said = terminal.fails("send", "orders", "two", "--group", "five")
+    assert "only integers" in said
+    assert terminal("receive", "orders#5", "--delete") == "one\n"
+    assert "standard, 8 partitions" in terminal("queue", "list")
+    assert terminal.json("queue", "list")[0]["name"] == "orders"
+    assert "multiple of 4" in terminal.fails("queue", "create", "b", "--partitions", "6", "--partitioner", "qugo:4")
+    terminal("queue", "delete", "orders", "--yes")
+    assert "There is no queue" in terminal("queue", "list")
+
+
 def test_what_is_received_but_not_deleted_stays(terminal: Terminal) -> None:
     terminal("queue", "create", "orders")
     terminal("send", "orders", "one")

@@ -176,6 +176,8 @@ def test_queues_are_declared_dead_letter_queues_first() -> None:
         tags = { team = "shop" }
         dead_letter_queue = "orders-dead"
         max_receive_count = 5
+        partitions = 8
+        partitioner = "qugo:4"
         [queues."steps.fifo"]
         content_based_deduplication = true
         [queues.orders-dead]
@@ -186,6 +188,7 @@ def test_queues_are_declared_dead_letter_queues_first() -> None:
     assert changes["orders-dead"] == QueueChanges()
     assert changes["orders"].redrive == RedrivePolicy("orders-dead", 5)
     assert changes["orders"].tags == {"team": "shop"}
+    assert (changes["orders"].partitions, changes["orders"].partitioner) == (8, "qugo:4")
     assert (changes["orders"].is_fifo, changes["steps.fifo"].is_fifo) == (UNSET, True)
 
 

@@ -8,6 +8,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from penstock.connect import open_broker
+from penstock.core.operations import CreateQueue
+from penstock.core.queues import QueueChanges
+from penstock.worker import Status
 from tests.support.work_process import COMMAND, PATIENCE_SECONDS, Shop
 
 pytestmark = pytest.mark.xdist_group("processes")
@@ -58,6 +62,9 @@ def test_options_that_cannot_be_meant_are_refused(tmp_path: Path) -> None:
     assert "high:6,default:3,low" in refused(tmp_path, "shop:app", "--queues", "a:0")
     assert "--log-format" in refused(tmp_path, "shop:app", "--log-format", "xml")
     assert "--slots" in refused(tmp_path, "shop:app", "--slots", "0")
+    for text in ("orders", "orders=", "orders=x", "=1", "orders=64", "orders=3-1"):
+        assert "orders=0,1,4-7" in refused(tmp_path, "shop:app", "--partitions", text)
+    assert "from 'b'" in refused(tmp_path, "shop:app", "--queues", "a", "--partitions", "b=1")
 
 
 async def test_a_burst_runs_what_is_there_and_ends(shop: Shop) -> None:
@@ -66,6 +73,21 @@ async def test_a_burst_runs_what_is_there_and_ends(shop: Shop) -> None:
         worker = await shop.work("--burst", "--log-format", "json", *arguments, ready="")
         assert await worker.ended() == 0
     assert [await job.result(0) for job in jobs] == list(range(30))
+
+
+async def test_a_worker_takes_only_jobs_of_the_partitions_it_is_told(shop: Shop) -> None:
+    broker = await open_broker(shop.url)
+    await broker.perform(CreateQueue("default", QueueChanges(partitions=4, partitioner="qugo:2", group_order="strict")))
+    jobs = [await shop.task("quick").with_options(key=str(key)).asend(key) for key in range(8)]
+    worker = await shop.work("--burst", "--partitions", "default=0,3", ready="")
+    assert await worker.ended() == 0
+    assert "default#0:1, default#3:1" in worker.text
+    ended = [key for key, job in enumerate(jobs) if (await job.status()) is Status.SUCCEEDED]
+    assert ended == [key for key in range(8) if key // 2 % 2 * 2 + key % 2 in (0, 3)]
+    worker = await shop.work("--burst", ready="")
+    assert await worker.ended() == 0
+    assert [await job.result(0) for job in jobs] == list(range(8))
+    await broker.aclose()
 
 
 async def test_what_a_task_logs_names_its_job(shop: Shop) -> None:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 from urllib.parse import quote
 
 from penstock.broker.contract import Broker
@@ -19,8 +20,10 @@ from penstock.store.sharded import ShardedStore
 from penstock.store.sqlite import SqliteStore
 from penstock.testing import ManualClock
 from tests.support import postgres, redis_server
+from tests.support.all_partitioned import AllPartitioned, OneOrder
 from tests.support.encryption import FIRST_KEY, keyring
 from tests.support.entropy import CountingEntropy
+from tests.support.in_one_place import in_one_place
 from tests.support.server import running_server
 from tests.support.world import World
 
@@ -41,6 +44,7 @@ class Implementation:
         is_remote: whether operations travel through a server; a cancelled call may then be lost on the way back.
         is_kept: whether the store outlives being closed.
         is_sharded: whether it is made of several.
+        has_partitions: whether every queue has several.
     """
 
     name: str
@@ -48,6 +52,7 @@ class Implementation:
     is_remote: bool = False
     is_kept: bool = False
     is_sharded: bool = False
+    has_partitions: bool = False
 
 
 @asynccontextmanager
@@ -60,6 +65,20 @@ async def memory_store(directory: Path) -> AsyncIterator[Store]:
 @asynccontextmanager
 async def memory_shards(directory: Path) -> AsyncIterator[Store]:
     store = await ShardedStore.open([MemoryStore(), MemoryStore(), MemoryStore()])
+    yield store
+    await store.aclose()
+
+
+@asynccontextmanager
+async def memory_partitions(directory: Path) -> AsyncIterator[Store]:
+    store = cast(Store, AllPartitioned(MemoryStore(), OneOrder))
+    yield store
+    await store.aclose()
+
+
+@asynccontextmanager
+async def partitions_of_memory(directory: Path) -> AsyncIterator[Store]:
+    store = in_one_place()
     yield store
     await store.aclose()
 
@@ -121,6 +140,7 @@ def sealed(open_below: OpenStore) -> OpenStore:
 
 IMPLEMENTATIONS = (
     Implementation("memory", memory_store),
+    Implementation("partitions", memory_partitions, has_partitions=True),
     Implementation("sqlite", sqlite_store, is_kept=True),
     Implementation("sealed-sqlite", sealed(sqlite_store), is_kept=True),
     Implementation("redis", redis_store, is_kept=True),
@@ -142,12 +162,13 @@ IMPLEMENTATIONS = (
 )
 IN_PROCESS = tuple(each for each in IMPLEMENTATIONS if not each.is_remote)
 COMPARED = (
-    *IN_PROCESS,
+    *(each for each in IN_PROCESS if not each.has_partitions),
     Implementation("memory-shards", memory_shards, is_sharded=True),
     Implementation("sealed-memory", sealed(memory_store)),
+    Implementation("partitions", partitions_of_memory, has_partitions=True),
 )
 """What is compared with the memory store; with shards of memory it is quick."""
-STORES = {each.name: each.open_store for each in IN_PROCESS}
+STORES = {each.name: each.open_store for each in IN_PROCESS if not each.has_partitions}
 
 
 @asynccontextmanager

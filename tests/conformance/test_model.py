@@ -32,6 +32,7 @@ from penstock.core.operations import (
 )
 from penstock.store.contract import EVERY_GROUP, Received, wakeup_name
 from tests.conformance.implementations import COMPARED, IN_PROCESS, Implementation, opened
+from tests.support import in_one_place
 from tests.support.one_at_a_time import OneAtATime
 from tests.support.scripts import NAMES, QUEUES, Advance, Past, Step, StepMoves, Sweep, next_step
 from tests.support.world import World
@@ -62,14 +63,14 @@ async def compare(implementation: Implementation, script: list[int], directory: 
     """Play a script on both stores and compare as it goes; a store on disk is opened again in the end."""
     async with opened(MEMORY, directory) as model:
         async with opened(implementation, directory) as real:
-            await play_through(model, real, script, is_sharded=implementation.is_sharded)
+            await play_through(model, real, script, implementation)
         if implementation.is_kept:
             async with opened(implementation, directory) as again:
                 again.clock.advance((model.now - again.now) / 1000)
                 assert await contents(again) == await contents(model), "what was kept on disk"
 
 
-async def play_through(model: World, real: World, script: list[int], *, is_sharded: bool = False) -> None:
+async def play_through(model: World, real: World, script: list[int], implementation: Implementation) -> None:
     watches = Watch(model), Watch(real)
     for name in NAMES:
         for world in (model, real):
@@ -79,11 +80,13 @@ async def play_through(model: World, real: World, script: list[int], *, is_shard
     # hypothesis makes numbers 0 and does not shorten a script below its least length
     for number in filter(None, script):
         step = next_step(number, past)
-        if is_sharded:
+        if implementation.is_sharded:
             step = one_at_a_time.made(step)
+        if implementation.has_partitions:
+            step = in_one_place.made(step, past)
         note(repr(step))
-        expected, actual = await play(model, step), await play(real, step)
-        if is_sharded:
+        expected, actual = await play(model, step), in_one_place.told(await play(real, step))
+        if implementation.is_sharded:
             assert without_originals(actual) == without_originals(expected)
         else:
             assert actual == expected
@@ -176,7 +179,7 @@ async def contents(world: World) -> list[Any]:
     found: list[Any] = [await answer(world, ListQueues()), await answer(world, FindRecords(limit=1000))]
     for name in NAMES:
         found.append(await answer(world, ListGroups(name, limit=1000)))
-        found.append(await answer(world, ListMoves(name, limit=1000)))
+        found.append(in_one_place.told(await answer(world, ListMoves(name, limit=1000))))
         found.append(await messages(world, name))
     found.append(await histories(world))
     return found
@@ -186,7 +189,7 @@ async def histories(world: World) -> dict[str, list[Event]]:
     """Return the events of each message. How the events of different messages lie to each other is not promised."""
     of_message: dict[str, list[Event]] = {}
     for event in (await world.perform(ReadEvents(limit=1000))).events:
-        of_message.setdefault(event.message_id, []).append(structs.replace(event, event_id=0))
+        of_message.setdefault(event.message_id, []).append(in_one_place.told(structs.replace(event, event_id=0)))
     return of_message
 
 

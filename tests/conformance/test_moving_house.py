@@ -21,6 +21,7 @@ from penstock.store.contract import Store
 from penstock.store.following import StoreMoved
 from penstock.store.house import House
 from penstock.store.migrating import CannotMove, Migration, move_house
+from penstock.store.partitioned import PartitionedStore
 from penstock.store.postgres.house import PostgresHouse
 from penstock.store.redis.house import RedisHouse
 from penstock.store.sqlite.house import SqliteHouse
@@ -47,7 +48,7 @@ looking = settings(
 
 @contextlib.asynccontextmanager
 async def house_of(name: str, store: Store) -> AsyncIterator[House]:
-    house: House = HOUSES[name](store)
+    house: House = HOUSES[name](store.store if isinstance(store, PartitionedStore) else store)
     try:
         yield house
     finally:

@@ -173,7 +173,7 @@ async def test_what_is_read_late_from_a_broken_connection_changes_nothing(start:
     server = start()
     async with opened(server.url) as store:
         late: list[bytes] = []
-        connection = store._calls._connection  # type: ignore[attr-defined]
+        connection = store.store._calls._connection  # type: ignore[attr-defined]
         write = connection.send
         connection.send = lambda packed, on_answer: (late.append(packed), write(packed, on_answer))
         await store.send("q", [draft()], now())

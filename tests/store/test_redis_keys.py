@@ -29,7 +29,7 @@ KEPT_ALWAYS = {"counters", "e", "eh", "once"}
 
 async def keys_left(world: World) -> set[str]:
     """Return the kinds of keys under the hash tag of a store."""
-    calls = world.store._calls  # type: ignore[attr-defined]
+    calls = world.store.store._calls  # type: ignore[attr-defined]
     prefix = f"{{{calls.address.tag}}}:"
     names = await calls.ask("EVAL", "return redis.call('KEYS', '*')", 0)
     found = [name.decode(errors="replace") for name in names]
@@ -92,7 +92,7 @@ async def test_a_waiting_message_takes_little_memory(tmp_path: Path) -> None:
         await store.create_queue("q", QueueChanges(), 0, 1000)
 
         async def used() -> int:
-            lines = (await store._calls.ask("INFO", "memory")).decode().splitlines()  # type: ignore[attr-defined]
+            lines = (await store.store._calls.ask("INFO", "memory")).decode().splitlines()  # type: ignore[attr-defined]
             return int(dict(line.split(":", 1) for line in lines if ":" in line)["used_memory_dataset"])
 
         async def send(first: int) -> None:

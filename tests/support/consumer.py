@@ -1,5 +1,7 @@
 """A process of its own: consumes ``q`` of a store file and sends what it finished on to ``done``, until it is killed.
 
+What it sends says in ``sender_id`` when it was received.
+
 Run as ``python -m tests.support.consumer <store url> <owner> [hold]``; with ``hold`` it finishes nothing.
 """
 
@@ -27,7 +29,9 @@ async def main(url: str, owner: str, *, holds: bool) -> None:
                 "q",
                 each.receipt_handle,
                 is_fenced=True,
-                effects=Effects(sends=(FollowUp("done", Draft(each.body, group_id=owner)),)),
+                effects=Effects(
+                    sends=(FollowUp("done", Draft(each.body, group_id=owner, sender_id=str(each.first_received_at))),)
+                ),
             )
             for each in reply.deliveries
         )

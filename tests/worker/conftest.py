@@ -12,7 +12,8 @@ from penstock.worker import App
 from tests.conformance.implementations import COMPARED, EVERY_PAIR, IMPLEMENTATIONS, opened
 from tests.support.world import World
 
-NAMES = ("memory", "memory-shards", "sqlite", "redis", "postgres", "http-sqlite", *["redis-shards"] * EVERY_PAIR)
+USUAL = ("memory", "memory-shards", "sqlite", "redis", "postgres", "http-sqlite")
+NAMES = (*USUAL, "redis-shards", "partitions") if EVERY_PAIR else USUAL
 ON = tuple({each.name: each for each in (*COMPARED, *IMPLEMENTATIONS) if each.name in NAMES}.values())
 
 

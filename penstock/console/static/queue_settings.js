@@ -20,6 +20,8 @@ export function settingsForm(settings) {
   const limits = LIMITS.map(([key, label]) => ({ key, label, input: h("input", { type: "number", min: "1", placeholder: "no limit", value: was[key] ?? "" }) }));
   const deadQueue = h("input", { value: was.redrive?.dead_letter_queue || "", placeholder: "none", spellcheck: "false" });
   const deliveries = h("input", { type: "number", min: "1", max: "1000", value: was.redrive?.max_receive_count ?? 5 });
+  const partitions = h("input", { type: "number", min: "1", max: "64", value: "1" });
+  const partitioner = h("input", { value: "hash", spellcheck: "false" });
   const kind = choice([["standard", "Standard"], ["strict", "Strict groups"], ["fifo", "FIFO, as in SQS"]], "standard");
   const redelivery = choice([["first", "First, before new ones"], ["last", "Last, behind all"]], was.redelivery);
   const history = choice([["off", "Nothing"], ["errors", "What went wrong"], ["all", "Everything"]], was.history);
@@ -28,12 +30,13 @@ export function settingsForm(settings) {
   const policy = h("textarea", { rows: "5", class: "mono", spellcheck: "false", placeholder: "none" }, was.edge_attributes?.Policy || "");
   const element = h("div", {},
     h("div", { class: "grid" },
-      settings ? null : field("Kind", kind, "Strict groups keep their order. It cannot be changed later."),
+      settings ? null : [field("Kind", kind, "Strict groups keep their order. It cannot be changed later."), field("Partitions", partitions, "Of how many parts it is made. Cannot be changed later.")],
       seconds.slice(0, 3).map(({ label, hint, input }) => field(label, input, hint)),
       field("Dead-letter queue", deadQueue, "Takes messages that were received too often; it must exist."), field("Deliveries before that", deliveries)),
     h("details", { open: settings !== null }, h("summary", {}, "More settings"), h("div", { class: "grid" },
       seconds.slice(3).map(({ label, hint, input }) => field(label, input, hint)), limits.map(({ label, input }) => field(label, input)),
       field("A failed delivery comes back", redelivery), field("History keeps", history, "The life of each message, as its page shows it."),
+      settings ? null : field("Partitioner", partitioner, "Which groups are in which partition: hash, or qugo:4 for integers."),
       h("div", { class: "field check" }, h("label", {}, byContent, " Deduplicate by content"))),
     h("div", { class: "halves" }, field("Tags", tags, "A line each: name = value."), field("Access policy (JSON)", policy, "As in SQS: who else may do what."))));
   const changes = () => {
@@ -46,6 +49,7 @@ export function settingsForm(settings) {
     for (const { key, input } of limits) set(key, input.value === "" ? null : Number(input.value));
     if (!settings && kind.value === "fifo") named.is_fifo = true;
     if (!settings && kind.value === "strict") named.group_order = "strict";
+    if (!settings && Number(partitions.value) > 1) Object.assign(named, { partitions: Number(partitions.value), partitioner: partitioner.value.trim() });
     set("redrive", deadQueue.value.trim() ? { dead_letter_queue: deadQueue.value.trim(), max_receive_count: Number(deliveries.value) } : null);
     set("redelivery", redelivery.value);
     set("history", history.value);

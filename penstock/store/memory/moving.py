@@ -6,7 +6,7 @@ from msgspec import structs
 
 from penstock.core.events import EventKind
 from penstock.core.messages import State
-from penstock.core.moves import Move, MoveStatus, allowance, next_step_at
+from penstock.core.moves import Move, MoveStatus, allowance, next_step_at, target_of
 from penstock.core.refusals import move_conflict, move_not_found
 from penstock.store.contract import PEEK_BUDGET
 from penstock.store.memory.rows import Queue, Row
@@ -16,8 +16,8 @@ from penstock.store.memory.shelf import Shelf
 def start_move(shelf: Shelf, move: Move) -> Move:
     """Keep a running move."""
     source = shelf.queue(move.source)
-    if move.target is not None:
-        shelf.queue(move.target)
+    if move.first_target is not None:
+        shelf.queue(move.first_target)
     for other in shelf.moves.values():
         if other.source == move.source and other.status is MoveStatus.RUNNING:
             raise move_conflict(move.source)
@@ -55,7 +55,7 @@ def step_moves(shelf: Shelf, unused: list[str], now: int) -> int | None:
 
 def _step(shelf: Shelf, move: Move, unused: list[str], now: int) -> Move:
     source = shelf.queues.get(move.source)
-    if source is None or (move.target is not None and move.target not in shelf.queues):
+    if source is None or (move.first_target is not None and move.first_target not in shelf.queues):
         return structs.replace(move, status=MoveStatus.FAILED, failure="The source or the target was deleted.")
     may_move = allowance(move, now, len(unused))
     moved, cursor = 0, move.cursor
@@ -64,8 +64,8 @@ def _step(shelf: Shelf, move: Move, unused: list[str], now: int) -> Move:
             break
         if moved == may_move:
             return structs.replace(move, cursor=cursor, moved_count=move.moved_count + moved)
-        target = shelf.queues.get(move.target or row.dead_letter_source or "")
         view = source.view(row, now)
+        target = shelf.queues.get(target_of(move, view))
         if target and view.state is State.READY and (move.filter is None or shelf.matches(move.filter, view)):
             new_id = unused.pop(0)
             _move(shelf, source, row, target, None if move.keeps_ids else new_id, now)

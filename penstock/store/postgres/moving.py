@@ -5,7 +5,7 @@ from msgspec import structs
 
 from penstock.core.filters import Matcher
 from penstock.core.messages import State
-from penstock.core.moves import Move, MoveStatus, allowance, next_step_at
+from penstock.core.moves import Move, MoveStatus, allowance, next_step_at, target_of
 from penstock.core.refusals import move_conflict, move_not_found, queue_not_found
 from penstock.store.contract import PEEK_BUDGET
 from penstock.store.postgres.changes import Transaction
@@ -22,8 +22,9 @@ async def start_move(tx: Transaction, move: Move) -> Move:
     extent = await tx.row("queue_extent", move.source)
     if extent is None:
         raise queue_not_found(move.source)
-    if move.target is not None and await tx.value("queue_number", move.target) is None:
-        raise queue_not_found(move.target)
+    target = move.first_target
+    if target is not None and await tx.value("queue_number", target) is None:
+        raise queue_not_found(target)
     if await tx.value("running_move_of", move.source) is not None:
         raise move_conflict(move.source)
     move = structs.replace(move, to_move_count=extent["message_count"], until=extent["last_sequence"])
@@ -53,9 +54,10 @@ async def step_moves(tx: Transaction, message_ids: list[str], matches: Matcher, 
 
 
 async def _step(tx: Transaction, move: Move, unused: list[str], matches: Matcher, now: int) -> Move:
-    await tx.value("hold_all", [move.source, *([] if move.target is None else [move.target])])
+    first = move.first_target
+    await tx.value("hold_all", [move.source, *([] if first is None else [first])])
     number = await tx.value("queue_number", move.source)
-    if number is None or (move.target is not None and await tx.value("queue_number", move.target) is None):
+    if number is None or (first is not None and await tx.value("queue_number", first) is None):
         return structs.replace(move, status=MoveStatus.FAILED, failure="The source or the target was deleted.")
     may_move = allowance(move, now, len(unused))
     moved, looked_at, cursor = 0, 0, move.cursor
@@ -69,10 +71,10 @@ async def _step(tx: Transaction, move: Move, unused: list[str], matches: Matcher
             if moved == may_move:
                 is_full = True
                 break
-            target = move.target or row["dead_letter_source"] or ""
+            message = view(row, now)
+            target = target_of(move, message)
             if target not in there:
                 there[target] = await tx.value("queue_number", target) is not None
-            message = view(row, now)
             is_wanted = message.state is State.READY and (move.filter is None or matches(move.filter, message))
             if there[target] and is_wanted:
                 new_id = unused.pop(0)

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import structs
 
 from penstock.core.filters import Matcher
-from penstock.core.moves import Move, MoveStatus, allowance, next_step_at
+from penstock.core.moves import Move, MoveStatus, allowance, next_step_at, target_of
 from penstock.core.refusals import move_conflict, move_not_found, queue_not_found
 from penstock.store.contract import ENDED_MOVES_KEPT_MS, PEEK_BUDGET
 from penstock.store.redis.calls import Calls
@@ -23,7 +23,14 @@ async def start_move(calls: Calls, move: Move, now: int) -> Move:
     """Keep a running move."""
     ends_at = move.started_at + ENDED_MOVES_KEPT_MS
     answer = await calls.submit(
-        "start_move", now, move.move_id, move.source, move.target or "", move.started_at, ends_at, encode_move(move)
+        "start_move",
+        now,
+        move.move_id,
+        move.source,
+        move.first_target or "",
+        move.started_at,
+        ends_at,
+        encode_move(move),
     )
     if answer == b"conflict":
         raise move_conflict(move.source)
@@ -72,12 +79,12 @@ async def _step(calls: Calls, move: Move, unused: list[str], matches: Matcher, n
             move.move_id,
             move.cursor,
             move.source,
-            move.target or "",
+            move.first_target or "",
             left,
             int(is_last),
             int(move.keeps_ids),
             len(wanted),
-            *(part for row in wanted for part in (row[1], int(_is_wanted(move, row, matches, now)))),
+            *(part for row in wanted for part in (row[1], *_choice(move, row, matches, now))),
             len(ids),
             *ids,
         )
@@ -94,11 +101,17 @@ async def _step(calls: Calls, move: Move, unused: list[str], matches: Matcher, n
             return move
 
 
-def _is_wanted(move: Move, row: Sequence[Any], matches: Matcher, now: int) -> bool:
-    if move.filter is None:
-        return True
+def _choice(move: Move, row: Sequence[Any], matches: Matcher, now: int) -> tuple[int, str]:
+    """Return whether a row may move, and where to if that is not the same for all or known to the script."""
+    if move.filter is None and move.partitions == 1:
+        return 1, ""
     message = view(row, now)
-    return message is not None and matches(move.filter, message)
+    if message is None or (move.filter is not None and not matches(move.filter, message)):
+        return 0, ""
+    if move.partitions == 1:
+        return 1, ""
+    target = target_of(move, message)
+    return int(target != ""), target
 
 
 def read_move(shown: Sequence[Any]) -> Move:

@@ -7,7 +7,7 @@ from penstock.core.errors import StoreDamaged
 from penstock.core.events import EventKind
 from penstock.core.filters import Matcher
 from penstock.core.messages import Draft, MessageView, State
-from penstock.core.moves import Move, MoveStatus, allowance, next_step_at
+from penstock.core.moves import Move, MoveStatus, allowance, next_step_at, target_of
 from penstock.core.refusals import move_conflict, move_not_found
 from penstock.store.contract import PEEK_BUDGET
 from penstock.store.sqlite.ids import KEY_SHIFT, SEQUENCE_MASK
@@ -25,8 +25,8 @@ _CHUNK = 200
 def start_move(tx: Transaction, move: Move) -> Move:
     """Keep a running move."""
     source = tx.queue(move.source)
-    if move.target is not None:
-        tx.queue(move.target)
+    if move.first_target is not None:
+        tx.queue(move.first_target)
     if tx.execute(SQL["running_move_of"], (move.source,)).fetchone() is not None:
         raise move_conflict(move.source)
     move = structs.replace(move, to_move_count=source.message_count, until=source.last_sequence)
@@ -56,7 +56,7 @@ def step_moves(tx: Transaction, unused: list[str], matches: Matcher, now: int) -
 
 def _step(tx: Transaction, move: Move, unused: list[str], matches: Matcher, now: int) -> Move:
     source = tx.find_queue(move.source)
-    if source is None or (move.target is not None and tx.find_queue(move.target) is None):
+    if source is None or (move.first_target is not None and tx.find_queue(move.first_target) is None):
         return structs.replace(move, status=MoveStatus.FAILED, failure="The source or the target was deleted.")
     may_move = allowance(move, now, len(unused))
     moved, looked_at, cursor = 0, 0, move.cursor
@@ -73,7 +73,7 @@ def _step(tx: Transaction, move: Move, unused: list[str], matches: Matcher, now:
                 # it stays where it is
                 cursor, looked_at = row[0] & SEQUENCE_MASK, looked_at + 1
                 continue
-            target = tx.find_queue(move.target or shown.dead_letter_source or "")
+            target = tx.find_queue(target_of(move, shown))
             if target and shown.state is State.READY and (move.filter is None or matches(move.filter, shown)):
                 new_id = unused.pop(0)
                 _move(tx, source, message_of(row), shown, target, None if move.keeps_ids else new_id, now)

@@ -1,7 +1,8 @@
 """Queue attributes: from AWS's texts to the settings of a queue and back.
 
 Source: SQS API reference, ``CreateQueue``, ``SetQueueAttributes``, ``GetQueueAttributes``. What only SQS understands is
-kept verbatim in ``edge_attributes``.
+kept verbatim in ``edge_attributes``. ``Penstock.Partitions`` and ``Penstock.Partitioner`` are Penstock's own, and told
+of queues that have several.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,6 +11,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from penstock.core.errors import InvalidRequest
+from penstock.core.partitions import HASH, MOST_PARTITIONS, check_partitioner
 from penstock.core.policies import check_policy
 from penstock.core.queues import QueueChanges, QueueDescription
 from penstock.wire.sqs.errors import INVALID_ATTRIBUTE_NAME, INVALID_ATTRIBUTE_VALUE, SqsError
@@ -31,6 +34,8 @@ _KMS_KEY = "KmsMasterKeyId"
 _KMS_REUSE = "KmsDataKeyReusePeriodSeconds"
 _MANAGED_SSE = "SqsManagedSseEnabled"
 _POLICY = "Policy"
+_PARTITIONS = "Penstock.Partitions"
+_PARTITIONER = "Penstock.Partitioner"
 _PER_GROUP, _PER_MESSAGE_GROUP = "messageGroup", "perMessageGroupId"
 
 _FIELDS = {
@@ -40,6 +45,7 @@ _FIELDS = {
     "MaximumMessageSize": "max_message_bytes",
     "ReceiveMessageWaitTimeSeconds": "receive_wait_seconds",
 }
+_OTHERS = (FIFO_QUEUE, _CONTENT_BASED, POLICY, _PARTITIONS, _PARTITIONER)
 _CHOICES = {_SCOPE: ("queue", _PER_GROUP), _THROUGHPUT: ("perQueue", _PER_MESSAGE_GROUP)}
 _SHORTEST_REUSE_SECONDS, _LONGEST_REUSE_SECONDS, _DEFAULT_REUSE_SECONDS = 60, 86_400, "300"
 
@@ -61,6 +67,10 @@ def wanted_at_creation(
         fields["deduplicate_per_group"] = attributes.get(_SCOPE) == _PER_GROUP
         if attributes.get(_THROUGHPUT) == _PER_MESSAGE_GROUP and attributes.get(_SCOPE) != _PER_GROUP:
             raise _bad_throughput()
+        if fields.get("partitions", 1) > 1:
+            if attributes.get(_SCOPE, _PER_GROUP) != _PER_GROUP:
+                raise _bad_value(_SCOPE, f"A queue of several partitions deduplicates by {_PER_GROUP}.")
+            fields["deduplicate_per_group"] = True
     if limits.max_in_flight is not None:
         fields["max_in_flight"] = limits.max_in_flight
     if tags:
@@ -107,6 +117,8 @@ def attributes_of(described: QueueDescription, queue: Address, addresses: Addres
         told[_KMS_KEY] = edge[_KMS_KEY]
         told[_KMS_REUSE] = edge.get(_KMS_REUSE, _DEFAULT_REUSE_SECONDS)
     told[_MANAGED_SSE] = edge.get(_MANAGED_SSE, "true")
+    if settings.partitions > 1:
+        told |= {_PARTITIONS: str(settings.partitions), _PARTITIONER: settings.partitioner}
     return told
 
 
@@ -130,6 +142,8 @@ ATTRIBUTE_NAMES = frozenset(
         _KMS_KEY,
         _KMS_REUSE,
         _MANAGED_SSE,
+        _PARTITIONS,
+        _PARTITIONER,
     }
 )
 """What GetQueueAttributes may be asked for."""
@@ -154,6 +168,10 @@ def _fields(
         elif name == FIFO_QUEUE:
             if not _boolean(name, text):
                 raise _bad_value(name, "Modifying queue type is not supported.")
+        elif name == _PARTITIONS:
+            fields["partitions"] = _integer(name, text, 1, MOST_PARTITIONS)
+        elif name == _PARTITIONER:
+            fields["partitioner"] = text
         elif name == _CONTENT_BASED:
             fields["content_based_deduplication"] = _boolean(name, text)
         elif name == POLICY:
@@ -172,11 +190,16 @@ def _fields(
         )
     if edge:
         fields["edge_attributes"] = edge
+    if "partitions" in fields:
+        try:
+            check_partitioner(fields.get("partitioner", HASH), fields["partitions"])
+        except InvalidRequest as error:
+            raise _bad_value(_PARTITIONER, str(error)) from None
     return fields, redrive
 
 
 def _check_known(name: str, queue: Address) -> None:
-    if name not in _FIELDS and name not in _EDGE and name not in (FIFO_QUEUE, _CONTENT_BASED, POLICY):
+    if name not in _FIELDS and name not in _EDGE and name not in _OTHERS:
         raise unknown_attribute(name)
     if queue.is_fifo:
         return

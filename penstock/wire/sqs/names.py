@@ -7,6 +7,7 @@ import re
 
 from msgspec import Struct
 
+from penstock.core.partitions import queue_of
 from penstock.core.queues import QUEUE_NAME
 from penstock.wire.sqs.errors import SqsError, no_such_queue
 from penstock.wire.sqs.limits import SqsOptions
@@ -70,7 +71,7 @@ class AddressBook:
             queue = name
         else:
             queue = f"{region}/{account}/{name}"
-        return Address(queue, name, account, region, name.endswith(FIFO_SUFFIX))
+        return Address(queue, name, account, region, queue_of(name).endswith(FIFO_SUFFIX))
 
     def of_arn(self, arn: str) -> Address | None:
         """Return the queue an ARN means; ``None`` where it is no ARN of a queue."""
@@ -108,7 +109,7 @@ class AddressBook:
             if len(steps) > 3 and steps[-4] == "queue" and _REGION.fullmatch(steps[-3]):
                 region = steps[-3]
         found = self.of_name(name, account, region)
-        if not QUEUE_NAME.fullmatch(found.queue):
+        if not QUEUE_NAME.fullmatch(queue_of(found.queue)):
             raise no_such_queue()
         return found
 

@@ -5,14 +5,16 @@ Nothing here polls: it waits for room, then in long polls.
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 from penstock.broker.contract import Broker
 from penstock.core.clock import Clock
-from penstock.core.errors import PenstockError, QueueNotFound
+from penstock.core.errors import InvalidRequest, PenstockError, QueueNotFound
 from penstock.core.messages import Delivery
-from penstock.core.operations import Receive, Settle
+from penstock.core.operations import DescribeQueue, Receive, Settle
+from penstock.core.partitions import is_partition, number_of, queue_of
 from penstock.core.settlements import GiveBack, Settlement
 from penstock.worker.engine.options import Turns, WorkerOptions
 
@@ -49,6 +51,7 @@ class Fetching:
         self._broker = broker
         self.owner = options.owner
         self._turns = Turns(options.queues, is_strict=options.is_strict)
+        self._names = {share.name: deque(share.names) for share in options.queues}
         self._make_queue = make_queue
         self._pause = FIRST_PAUSE_SECONDS
         self.is_working = True
@@ -68,10 +71,12 @@ class Fetching:
         queues = [queue for queue in self._turns.order() if not self._rests(queue)]
         try:
             try:
-                found = await self._fetch(queues, min(room, MOST_AT_ONCE), waits=waits)
+                names = [name for queue in queues for name in self._in_turn(queue)]
+                found = await self._fetch(names, min(room, MOST_AT_ONCE), waits=waits)
             except QueueNotFound:
                 for queue in queues:
                     await self._make_queue(queue)
+                    await self._check_partitions(queue)
                 return []
         except PenstockError as error:
             if self.is_working:
@@ -84,6 +89,25 @@ class Fetching:
             log.info("jobs can be fetched again")
         self.is_working, self._pause = True, FIRST_PAUSE_SECONDS
         return found
+
+    def _in_turn(self, queue: str) -> Sequence[str]:
+        """Return what of a queue this worker receives from, each time beginning with the next."""
+        names = self._names[queue]
+        names.rotate(-1)
+        return names
+
+    async def _check_partitions(self, queue: str) -> None:
+        """Prove that what this worker is pinned to is there. Raises InvalidRequest."""
+        pinned = [number_of(name) or 0 for name in self._names[queue] if is_partition(name)]
+        if not pinned:
+            return
+        count = (await self._broker.perform(DescribeQueue(queue))).queue.settings.partitions
+        if count == 1 or max(pinned) >= count:
+            raise InvalidRequest(
+                f"Queue {queue!r} has {count} partitions, and this worker takes jobs from number {max(pinned)}.",
+                hint="They are counted from 0. Say other partitions, or make the queue with as many.",
+                field="partitions",
+            )
 
     async def _fetch(self, queues: Sequence[str], room: int, *, waits: bool) -> Fetched:
         if not queues:
@@ -132,11 +156,11 @@ class Fetching:
         return found[:room]
 
     async def _receive(self, queue: str, room: int, wait_seconds: float) -> Fetched:
-        lease = self._lease_seconds(queue)
+        lease = self._lease_seconds(queue_of(queue))
         reply = await self._broker.perform(
             Receive(queue, room, wait_seconds=wait_seconds, visibility_timeout_seconds=lease, owner=self.owner)
         )
-        return [(queue, delivery) for delivery in reply.deliveries]
+        return [(queue_of(queue), delivery) for delivery in reply.deliveries]
 
     async def _hand_back(self, jobs: Fetched) -> None:
         with suppress(PenstockError):  # then their leases end

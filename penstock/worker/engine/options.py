@@ -1,17 +1,33 @@
 """What a worker is told when it starts."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from penstock.core.errors import InvalidRequest
+from penstock.core.partitions import MOST_PARTITIONS, partition_name
+
+_PARTITIONS = re.compile(r"([0-9]{1,3})(?:-([0-9]{1,3}))?")
 
 
 class QueueShare(Struct, frozen=True):
-    """A queue a worker takes jobs from. ``weight``: how often it is asked first, relative to the others."""
+    """A queue a worker takes jobs from.
+
+    Attributes:
+        name: the queue.
+        weight: how often it is asked first, relative to the others.
+        partitions: only these of its partitions; empty: all of it.
+    """
 
     name: str
     weight: int = 1
+    partitions: tuple[int, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What is received from."""
+        return tuple([partition_name(self.name, number) for number in self.partitions]) or (self.name,)
 
 
 class WorkerOptions(Struct, frozen=True, kw_only=True):
@@ -63,6 +79,38 @@ def parse_queues(text: str) -> tuple[QueueShare, ...]:
     if not names or len(set(names)) != len(names):
         raise InvalidRequest("Name every queue once, and at least one.", hint="Like high:6,low.", field="queues")
     return tuple(shares)
+
+
+def parse_partitions(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """Read texts like ``orders=0,1,4-7``: for each queue, which of its partitions.
+
+    Raises:
+        InvalidRequest: one cannot be read.
+    """
+    found: dict[str, tuple[int, ...]] = {}
+    for text in texts:
+        name, _, listed = text.partition("=")
+        ranges = [_PARTITIONS.fullmatch(each.strip()) for each in listed.split(",")]
+        numbers = [
+            number for each in ranges if each is not None for number in range(int(each[1]), int(each[2] or each[1]) + 1)
+        ]
+        if not name or name in found or None in ranges or not numbers or max(numbers) >= MOST_PARTITIONS:
+            raise InvalidRequest(f"{text!r} names no partitions.", hint="Like orders=0,1,4-7.", field="partitions")
+        found[name] = tuple(dict.fromkeys(numbers))
+    return found
+
+
+def pinned(shares: Sequence[QueueShare], partitions: Mapping[str, tuple[int, ...]]) -> tuple[QueueShare, ...]:
+    """Return the queues of a worker that takes of some only certain partitions.
+
+    Raises:
+        InvalidRequest: it takes jobs from no such queue at all.
+    """
+    for name in partitions.keys() - {share.name for share in shares}:
+        raise InvalidRequest(
+            f"This worker takes no jobs from {name!r}.", hint="Name it among its queues too.", field="partitions"
+        )
+    return tuple([structs.replace(share, partitions=partitions.get(share.name, ())) for share in shares])
 
 
 class Turns:

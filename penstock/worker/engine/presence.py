@@ -141,7 +141,7 @@ class Presence:
             pid=os.getpid(),
             pid_start=self._pid_start,
             started_at=self._started_at,
-            queues=tuple(share.name for share in options.queues),
+            queues=tuple(name for share in options.queues for name in share.names),
             slots=options.slots,
             beat=self._beat,
             is_draining=self._is_draining(),

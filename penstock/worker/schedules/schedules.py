@@ -162,7 +162,7 @@ class AsyncSchedules:
 
         async def work(broker: Broker) -> AsyncJob[Any]:
             schedule = from_record(await _kept(broker, name))
-            job_id = self._app.new_id(schedule.rule.queue)
+            job_id = self._app.new_id(schedule.rule.queue, schedule.rule.key)
             await ensure(broker, self._app.queue_named(schedule.rule.queue))
             await broker.perform(Apply(Effects(sends=(job_of(self._app, schedule.rule, job_id),))))
             return AsyncJob(self._app, job_id)

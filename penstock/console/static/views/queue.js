@@ -34,7 +34,7 @@ export function queue({ main, heading, title, signal, parts, query, fail, onMove
     const settings = now.settings;
     if (JSON.stringify(described?.settings) !== JSON.stringify(settings)) {
       put(badges, settings.is_paused ? badge("paused", "warn") : null, settings.is_fifo ? badge("FIFO") : settings.group_order === "strict" ? badge("strict order") : null,
-        settings.redrive ? h("a", { href: place("dead", settings.redrive.dead_letter_queue) }, "dead letters") : null);
+        settings.partitions > 1 ? badge(`${settings.partitions} partitions`) : null, settings.redrive ? h("a", { href: place("dead", settings.redrive.dead_letter_queue) }, "dead letters") : null);
       put(actions, button("By hand", () => { location.hash = place("hand", name); }), button(settings.is_paused ? "Resume" : "Pause", () => pauseQueue(name, !settings.is_paused).then((reply) => reply && drawSettings(reply.queue)), { "data-key": "pause", needs: ["operate", name] }),
         button("Purge…", () => purgeQueue(name), { class: "danger-quiet", needs: ["operate", name] }), button("Delete…", () => deleteQueue(name), { class: "danger-quiet", needs: ["admin", name] }));
     }
@@ -201,5 +201,6 @@ async function showSettings(name, content, signal) {
     }
   } } }, form.element, said, h("div", { class: "actions" }, h("button", { class: "primary", disabled: Boolean(lacking(["admin", name])), title: lacking(["admin", name]) || null }, "Save"))),
     facts([["Created", instant(described.created_at)], ["Changed", instant(described.modified_at)], ["Purged", described.purged_at ? instant(described.purged_at) : null],
-      ["Order", described.settings.is_fifo ? "FIFO" : described.settings.group_order], ["Sent ever", count(described.sent_total)], ["Received ever", count(described.received_total)], ["Deleted ever", count(described.deleted_total)], ["Oldest message", described.oldest_sent_at ? `${since(described.oldest_sent_at)} old` : null]]));
+      ["Order", described.settings.is_fifo ? "FIFO" : described.settings.group_order],
+      ["Partitions", described.settings.partitions > 1 ? `${described.settings.partitions}, by ${described.settings.partitioner}` : null], ["Sent ever", count(described.sent_total)], ["Received ever", count(described.received_total)], ["Deleted ever", count(described.deleted_total)], ["Oldest message", described.oldest_sent_at ? `${since(described.oldest_sent_at)} old` : null]]));
 }

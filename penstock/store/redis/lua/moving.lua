@@ -90,12 +90,13 @@ local function move_row(q, row, target, new_id)
 end
 
 -- step_move: move id, cursor it must still have, source, target or '', most to move, is the last step if all was seen,
--- keeps ids, count of rows, for each its sequence number and whether it is wanted, count of new ids, new ids.
+-- keeps ids, count of rows, for each its sequence number, whether it is wanted and its own target or '', count of new
+-- ids, new ids.
 -- Returns {used ids, move shown}, or 'changed': another process took that step.
 verbs.step_move = function()
   local id, expected, source, target, most, is_last = take(), take_number(), take(), take(), take_number(), take() == '1'
-  local keeps_ids, seqs, wanted, ids = take() == '1', {}, {}, {}
-  for index = 1, take_number() do seqs[index], wanted[index] = take_number(), take() == '1' end
+  local keeps_ids, seqs, wanted, own, ids = take() == '1', {}, {}, {}, {}
+  for index = 1, take_number() do seqs[index], wanted[index], own[index] = take_number(), take() == '1', take() end
   for index = 1, take_number() do ids[index] = take() end
   local row = call('HMGET', key_move(id), 'status', 'cursor')
   if row[1] ~= 'running' or tonumber(row[2]) ~= expected then return 'changed' end
@@ -109,7 +110,7 @@ verbs.step_move = function()
         break
       end
       local parts = {read(CONTENT, each.content)}
-      local to = target ~= '' and target or parts[11]
+      local to = own[index] ~= '' and own[index] or target ~= '' and target or parts[11]
       local into = to ~= '' and find_queue(to)
       if into and wanted[index] and each.visible_at <= now then
         moved = moved + 1

@@ -1,0 +1,5 @@
+"""Queues of several partitions, in any store."""
+
+from penstock.store.partitioned.store import PartitionedStore
+
+__all__ = ["PartitionedStore"]

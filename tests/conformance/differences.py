@@ -1,0 +1,60 @@
+"""What is another with queues of several partitions, and the tests that expect the one: they do not run on those."""
+
+_REASONS = {
+    "sequence numbers go up in steps": (
+        "test_a_batch_of_all_kinds_is_kept_in_order",
+        "test_a_blocked_message_cannot_be_sent_beside_its_join",
+        "test_a_caller_may_name_a_message_and_send_it_twice",
+        "test_a_deleted_messages_name_is_free_again",
+        "test_a_delivery_says_all_about_its_message",
+        "test_a_message_that_is_too_large_is_refused_alone",
+        "test_a_moved_message_is_a_new_one",
+        "test_a_sent_message_is_kept_with_all_that_was_said",
+        "test_applying_tells_what_was_sent_and_kept",
+        "test_names_that_are_there_do_not_keep_the_others_of_a_batch_out",
+        "test_sequence_numbers_and_totals_go_on_after_a_purge",
+        "test_sequence_numbers_grow_within_a_queue",
+        "test_the_last_page_says_so",
+        "test_the_same_id_again_is_accepted_and_not_kept",
+    ),
+    "messages of different partitions have no order": (
+        "test_a_filter_by_time_excludes_its_bounds",
+        "test_a_filter_chooses_what_moves",
+        "test_a_filter_lets_through_what_meets_every_condition",
+        "test_a_group_that_was_served_goes_to_the_back",
+        "test_a_move_moves_everything_that_was_there",
+        "test_a_step_moves_at_most_its_limit",
+        "test_an_unparked_strict_group_goes_behind_the_others",
+        "test_at_one_instant_ungrouped_messages_come_before_groups",
+        "test_grouped_and_ungrouped_messages_come_by_what_was_receivable_first",
+        "test_moved_messages_may_keep_their_ids",
+        "test_priority_holds_within_and_across_groups",
+    ),
+    "limits and tenants are those of each partition": (
+        "test_a_noisy_tenant_turns_quiet_five_minutes_after_its_last_send",
+        "test_a_tenant_with_at_most_a_tenth_of_the_leases_is_quiet",
+        "test_among_noisy_tenants_the_one_with_fewest_leases_comes_first",
+        "test_processing_time_is_forgotten_after_two_minutes",
+        "test_quiet_tenants_come_in_order_of_arrival",
+        "test_who_follows_is_woken_when_room_is_made_under_the_limit",
+    ),
+    "deliveries of several partitions do not end in one step": (
+        "test_all_end_in_the_same_way",
+        "test_effects_happen_once",
+        "test_none_ends_if_a_handle_is_refused",
+        "test_none_ends_if_one_cannot",
+        "test_the_groups_of_all_are_parked",
+        "test_two_handles_of_one_message_are_refused",
+    ),
+    "they deduplicate per group": (
+        "test_an_id_spans_groups_by_default",
+        "test_what_is_fixed_at_creation_cannot_be_changed",
+    ),
+    "they take no dead letters": (
+        "test_a_message_without_a_group_is_received_even_from_a_fifo_queue",
+        "test_two_queues_may_be_each_others_dead_letter_queue",
+    ),
+    "a move says how many its target has": ("test_a_move_is_running_when_it_has_been_started",),
+    "a wake-up has the partition's name too": ("test_a_send_behind_a_message_wakes_nobody_but_who_follows",),
+}
+WITH_PARTITIONS = {test: reason for reason, tests in _REASONS.items() for test in tests}
