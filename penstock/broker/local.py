@@ -68,6 +68,10 @@ from penstock.store.contract import Received, Store
 
 Reply = TypeVar("Reply")
 
+_NO_LEASE_SECONDS = 0.002
+"""No lease is shorter than a millisecond. Who asks for none is answered when that is over, and finds the messages there
+again at once."""
+
 
 class LocalBroker:
     """Performs operations on a store.
@@ -218,16 +222,19 @@ class LocalBroker:
         return ReceiveReply((), received.is_over_limit)
 
     async def _look(self, asked: Receive) -> Received:
-        timeout = asked.visibility_timeout_seconds
-        return await self._store.receive(
+        timeout, now = asked.visibility_timeout_seconds, self._clock.now_ms()
+        received = await self._store.receive(
             asked.queue,
             self._entropy.tokens(asked.max_messages),
             None if timeout is None else to_ms(timeout),
-            self._clock.now_ms(),
+            now,
             owner=asked.owner,
             attempt_id=asked.attempt_id,
             following=asked.following,
         )
+        if received.deliveries and received.deliveries[0].visible_at <= now + 1:
+            await asyncio.sleep(_NO_LEASE_SECONDS)
+        return received
 
     async def _look_again(self, asked: Receive, name: str) -> Received:
         """Look after a wake-up; if the caller goes away meanwhile, the wake-up is for the next one."""

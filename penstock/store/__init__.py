@@ -44,13 +44,6 @@ async def open_plain_store(url: str) -> Store:
         InvalidRequest: the URL is none of these.
         StoreUnavailable, StoreDamaged, StoreTooNew: the store cannot be used.
     """
-    from penstock.store.partitioned import PartitionedStore
-
-    return cast(Store, PartitionedStore(await _open(url)))
-
-
-async def _open(url: str) -> Store:
-    """Open the store a URL names by itself; its code is imported only when it is asked for."""
     parts = urlsplit(url)
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     if parts.scheme == "memory":

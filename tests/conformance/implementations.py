@@ -14,6 +14,7 @@ from penstock.client.http import HttpBroker
 from penstock.store import open_plain_store
 from penstock.store.contract import Store
 from penstock.store.memory import MemoryStore
+from penstock.store.partitioned import PartitionedStore
 from penstock.store.postgres import PostgresStore
 from penstock.store.sealed.opening import sealed_with
 from penstock.store.sharded import ShardedStore
@@ -53,6 +54,11 @@ class Implementation:
     is_kept: bool = False
     is_sharded: bool = False
     has_partitions: bool = False
+
+
+async def _opened(url: str) -> Store:
+    """Open a store as everybody does, but for keys of the environment."""
+    return cast(Store, PartitionedStore(await open_plain_store(url)))
 
 
 @asynccontextmanager
@@ -105,7 +111,7 @@ async def postgres_store(directory: Path) -> AsyncIterator[Store]:
 
 @asynccontextmanager
 async def redis_store(directory: Path) -> AsyncIterator[Store]:
-    store = await open_plain_store(f"{redis_server.shared_server().url}?tag={quote(str(directory), safe='')}")
+    store = await _opened(f"{redis_server.shared_server().url}?tag={quote(str(directory), safe='')}")
     yield store
     await store.aclose()
 
@@ -113,7 +119,7 @@ async def redis_store(directory: Path) -> AsyncIterator[Store]:
 @asynccontextmanager
 async def redis_shards(directory: Path) -> AsyncIterator[Store]:
     hosts = ",".join(f"127.0.0.1:{server.port}" for server in redis_server.shared_servers())
-    store = await open_plain_store(f"redis://{hosts}?tag={quote(str(directory), safe='')}")
+    store = await _opened(f"redis://{hosts}?tag={quote(str(directory), safe='')}")
     yield store
     await store.aclose()
 
@@ -122,7 +128,7 @@ async def redis_shards(directory: Path) -> AsyncIterator[Store]:
 async def cluster_shards(directory: Path) -> AsyncIterator[Store]:
     hosts = ",".join(f"127.0.0.1:{server.port}" for server in redis_server.shared_cluster())
     tags = ",".join(quote(f"{directory}/{number}", safe="") for number in range(4))
-    store = await open_plain_store(f"redis+cluster://{hosts}?tags={tags}")
+    store = await _opened(f"redis+cluster://{hosts}?tags={tags}")
     yield store
     await store.aclose()
 

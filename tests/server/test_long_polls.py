@@ -9,7 +9,7 @@ import pytest
 
 from penstock.broker.local import LocalBroker
 from penstock.core.messages import Draft
-from penstock.core.operations import CreateQueue, DescribeQueue, Peek, Send
+from penstock.core.operations import CreateQueue, DescribeQueue, Peek, Receive, Send
 from penstock.core.queues import QueueCounts
 from penstock.store import open_store
 from penstock.store.contract import Store
@@ -195,3 +195,13 @@ async def test_a_request_that_never_ends_is_cut_off_when_the_server_stops(caplog
         with contextlib.suppress(ConnectionError):
             assert await connection.rest() == b""
     assert not caplog.records, caplog.text
+
+
+async def test_a_message_that_was_received_without_a_lease_is_there_again_at_once() -> None:
+    broker = LocalBroker(MemoryStore())
+    await broker.perform(CreateQueue("orders"))
+    await broker.perform(Send("orders", (Draft("hello"),)))
+    for number in range(30):
+        reply = await broker.perform(Receive("orders", wait_seconds=0, visibility_timeout_seconds=0))
+        assert [each.receive_count for each in reply.deliveries] == [number + 1]
+    await broker.aclose()

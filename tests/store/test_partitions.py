@@ -6,7 +6,7 @@ from typing import cast
 import pytest
 
 from penstock.core.effects import Arrival, Effects, FollowUp, Join
-from penstock.core.errors import InvalidRequest, LeaseLost
+from penstock.core.errors import InvalidRequest, NoLongerHeld
 from penstock.core.messages import Draft
 from penstock.core.operations import (
     Refused,
@@ -156,7 +156,7 @@ async def test_a_group_is_followed_through_the_whole_queue(world: World) -> None
     await world.send("q", "b", group_id="g")
     assert await world.reply(poll) == ["b"]
     await world.delete("q", held)
-    with pytest.raises(LeaseLost):
+    with pytest.raises(NoLongerHeld):
         await world.receive("q", following=held.receipt_handle)
 
 

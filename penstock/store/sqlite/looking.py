@@ -43,7 +43,8 @@ def peek(
     start = low | min(page.after, SEQUENCE_MASK)
     timed = _timed_rows(execute, queue, wanted, start, now)
     if timed is not None:
-        return page.found, _fill(page, execute, name, timed, now)
+        _fill(page, execute, name, timed, now)
+        return page.found, _where_to_go_on(execute, low | page.after, high) if page.is_full else None
     conditions = _conditions(execute, queue, wanted, now)
     if matcher is not matches:
         conditions["text"] = None  # bodies are kept in other words than they were said in
@@ -56,31 +57,30 @@ def peek(
             chunk = _FIRST_CHUNK
             continue
         if count:
-            rows = execute(SQL["candidates"], {**conditions, "after": start, "up_to": end})
-            more = _fill(page, execute, name, rows, now)
-            if more is not None:
-                return page.found, more
+            _fill(page, execute, name, execute(SQL["candidates"], {**conditions, "after": start, "up_to": end}), now)
             start = end
         if count < most:
-            return page.found, None
+            break
         looked_at += count
         if reads_bodies and long_bytes:
             read_bytes += long_bytes
         else:
             chunk = min(2 * chunk, _LARGEST_CHUNK)
-    is_more = execute(SQL["oldest_sent_at"], (start, high)).fetchone() is not None
-    return page.found, start & SEQUENCE_MASK if is_more else None
+    return page.found, _where_to_go_on(execute, low | page.after if page.is_full else start, high)
 
 
-def _fill(page: Page, execute: Execute, name: str, rows: Iterable[tuple[Any, ...]], now: int) -> int | None:
-    """Put those that match on a page; return behind which to go on if it was full before the last."""
+def _fill(page: Page, execute: Execute, name: str, rows: Iterable[tuple[Any, ...]], now: int) -> None:
+    """Put those that match on a page, until it is full."""
     for row in rows:
         if page.is_full:
-            before: int = (row[0] & SEQUENCE_MASK) - 1
-            return before
+            return
         if page.may_match(row[-1]):
             page.look_at(view(execute, name, row, now))
-    return None
+
+
+def _where_to_go_on(execute: Execute, after: int, high: int) -> int | None:
+    """Return the sequence number of the message looked at last; ``None`` if there is none behind it."""
+    return None if execute(SQL["oldest_sent_at"], (after, high)).fetchone() is None else after & SEQUENCE_MASK
 
 
 def _timed_rows(

@@ -17,6 +17,7 @@ from penstock.core.queues import RedrivePolicy
 from penstock.core.settlements import DeadLetter
 from penstock.store import examine, open_store
 from penstock.store.contract import Store
+from penstock.store.partitioned import PartitionedStore
 from penstock.store.postgres.transactional import statement
 from penstock.store.redis import RedisStore
 from penstock.store.redis.keys import prefix
@@ -37,6 +38,8 @@ FIRST, SECOND = keyring(FIRST_KEY, SECOND_KEY).ids
 async def kept_by_redis(store: Store) -> bytes:
     """Return all that Redis servers keep."""
     found: list[bytes] = []
+    assert isinstance(store, PartitionedStore)
+    store = store.store
     for shard in store.shards if isinstance(store, ShardedStore) else (store,):
         calls = cast(RedisStore, shard)._calls
         ways = {
