@@ -10,15 +10,10 @@ from functools import partial
 from typing import Any
 
 from penstock.core.errors import PenstockError
-from penstock.store.contract import EVERY_GROUP, Store, WakeupListener, wakeup_name
+from penstock.store.contract import EVERY_GROUP, VERBS, Store, WakeupListener, wakeup_name
 
 log = logging.getLogger("penstock.store")
 
-VERBS = tuple(
-    name
-    for name, verb in vars(Store).items()
-    if not name.startswith("_") and asyncio.iscoroutinefunction(verb) and name != "aclose"
-)
 _ALL = 1 << 30
 
 

@@ -86,3 +86,26 @@ class House(Protocol):
     async def aclose(self) -> None:
         """Let go of it."""
         ...
+
+
+class ShardHouse(House, Protocol):
+    """A shard, seen by who moves some of its queues to another while both are in use.
+
+    Nobody asks for these queues meanwhile. But on both shards steps of other queues may put messages into them (dead
+    letters): those have later numbers than what is carried, and stay.
+    """
+
+    async def page_of(
+        self, queue: str, kind: Kind, after: Place | None, limit: int
+    ) -> tuple[Sequence[Belonging], Place | None]:
+        """Return about ``limit`` things of a kind that belong to a queue, and the place behind them; as ``page``."""
+        ...
+
+    async def settle_queue(self, queue: str, now: int) -> None:
+        """Put what was taken into a queue into its order and count it, however often that is asked for."""
+        ...
+
+    async def leave_queue(self, queue: str, last: int, now: int) -> bool:
+        """Forget what a queue holds, but not the queue, and wake who waits for it; unless there are messages with
+        later numbers than ``last``: then nothing happens. Return whether it is empty."""
+        ...

@@ -73,7 +73,11 @@ verbs.take_in_queue = function()
   call('HSET', key_queue(name), 'created_at', take(), 'modified_at', take())
   local purged_at = take_number()
   if purged_at > 0 then call('HSET', key_queue(name), 'purged_at', purged_at - 1) else call('HDEL', key_queue(name), 'purged_at') end
-  q.seq, q.turn, q.sent, q.received, q.deleted = take_number(), take_number(), take_number(), take_number(), take_number()
+  local last, turn = take_number(), take_number()
+  -- as one of several shards it may hold what came since, with later numbers
+  local came = q.seq > last and #seqs_after(q, last, 10000) or 0
+  q.seq, q.turn, q.sent, q.received, q.deleted = math.max(q.seq, last), math.max(q.turn, turn), take_number() + came,
+    take_number(), take_number()
   q.busy_period, q.busy_now, q.busy_before = take_number(), take_number(), take_number()
   save_queue(q)
   loaded[name] = nil
@@ -200,9 +204,21 @@ verbs.take_in_resting = function()
   return 'done'
 end
 
--- take_out: 'queue', 'message', 'group' or 'join', queue, key. What is not there is no error.
+-- take_out: 'queue', 'message', 'group', 'join', 'move' or 'resting', queue, key. What is not there is no error.
 verbs.take_out = function()
   local kind, name, key = take(), take(), take()
+  if kind == 'resting' then
+    call('ZREM', key_resting(), key)
+    return 'done'
+  end
+  if kind == 'move' then
+    if call('HGET', key_running_of(), name) == key then call('HDEL', key_running_of(), name) end
+    call('ZREM', key_running(), key)
+    call('ZREM', key_ended(), key)
+    call('ZREM', key_moves_of(name), key)
+    call('DEL', key_move(key))
+    return 'done'
+  end
   if kind == 'join' then
     local join = held_join('j' .. key)
     if join then close_join(join) end
@@ -261,10 +277,13 @@ local function list(q, row)
   end
 end
 
--- settle_messages: queue, after a sequence number, limit. Returns the last sequence number, or -1: those were all.
+-- settle_messages: queue, after a sequence number, limit. Returns the last sequence number, or -1: those were all. What
+-- comes after the first call lists itself.
 verbs.settle_messages = function()
   local q, after, limit = find_queue(take()), take_number(), take_number()
+  local last = after == 0 and q.seq or tonumber(call('HGET', key_queue(q.name), 'settling'))
   if after == 0 then
+    call('HSET', key_queue(q.name), 'settling', digits(last))
     for lane = 0, MOST_LANES - 1 do call('DEL', key_fresh(q.n, text_of(lane))) end
     call('DEL', key_waiting(q.n), key_leased(q.n), key_heads(q.n), key_grouped_leases(q.n), key_grouped_delays(q.n))
     for _, id in ipairs(call('ZRANGE', key_group_ids(q.n), 0, -1)) do
@@ -273,28 +292,45 @@ verbs.settle_messages = function()
     q.fresh_lanes, q.waiting_lanes, q.leased_lanes, q.group_lanes, q.count, q.ghosts, q.fresh_at = 0, 0, 0, 0, 0, 0, 0
   end
   local seqs = seqs_after(q, after, limit)
+  local are_all = #seqs < limit
+  while #seqs > 0 and seqs[#seqs] > last do seqs[#seqs], are_all = nil, true end
   for _, row in ipairs(get_rows(q, seqs)) do list(q, row) end
   q.rows, q.changed = {}, true
-  return #seqs < limit and -1 or seqs[#seqs]
+  return are_all and -1 or seqs[#seqs]
 end
 
 -- settle_groups: queue, after a group id, limit. Returns the last id, or false: those were all.
 verbs.settle_groups = function()
   local q, after, limit = find_queue(take()), take(), take_number()
   if after == '' then
-    q.group_count, q.page, q.is_awaited, q.is_followed = 0, page_of(q.seq), 1, 1
+    q.group_count, q.page, q.is_awaited, q.is_followed = call('ZCARD', key_group_ids(q.n)), page_of(q.seq), 1, 1
     call('ZADD', key_pages(q.n), q.page, q.page)
     expect(q, now)
   end
   local ids = call('ZRANGEBYLEX', key_group_ids(q.n), '(' .. after, '+', 'LIMIT', 0, limit)
   for _, id in ipairs(ids) do
     local g, is_seated = get_group(q, id), 0
-    g.count, is_seated, g.is_seated = call('ZCARD', key_group_rows(q.n, id)), g.is_seated, 0
-    q.group_count = q.group_count + 1
+    g.count, is_seated = call('ZCARD', key_group_rows(q.n, id)), g.is_seated
+    -- what came meanwhile may have seated it
+    unseat(q, g)
     if is_seated == 1 and g.count > 0 and g.is_parked == 0 then seat(q, g, g.lane, g.ready_at, g.turn)
     else reseat(q, g) end
     g.changed = q.read_groups[id] ~= nil
   end
   q.changed = true
   return #ids == limit and ids[#ids] or false
+end
+
+-- leave_queue: queue, last sequence number. Forgets what the queue holds, unless something has come after that. Returns 1 or 0.
+verbs.leave_queue = function()
+  local q, last = find_queue(take()), take_number()
+  if #seqs_after(q, last, 1) > 0 then return 0 end
+  take_number_away(q)
+  q.is_awaited, q.is_followed = 1, 1
+  wake(q, now)
+  wake_all_followers(q, now)
+  empty(q)
+  -- from now on it tells what comes to it
+  q.is_awaited, q.is_followed = 1, 1
+  return 1
 end

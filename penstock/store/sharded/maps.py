@@ -1,0 +1,97 @@
+"""The map of a store of several shards: which slot lives on which, kept on every shard and numbered by its epoch.
+
+A call says by which epoch it was made, and a shard that knows another refuses it. So everybody who has an older map
+hears of a newer one before anything is done by the older, and a shard that has missed one is given it by who sees that.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import Struct, structs
+
+from penstock.core.errors import StoreUnavailable
+from penstock.core.placement import homes
+from penstock.store.contract import Shard
+from penstock.store.sharded.merging import there
+
+_ANSWER_SECONDS = 2.0
+
+
+class Map(Struct, frozen=True, omit_defaults=True):
+    """Where things live.
+
+    Attributes:
+        epoch: greater than that of every map before.
+        homes: the shard of each slot.
+        shard_count: how many shards there are.
+        urls: of those that came after the store was begun, so that who does not name them finds them.
+        moving: slots that nobody may ask for now, each with the shard it goes to; after it has arrived, with the one it
+            comes from.
+        has_arrived: what is moving is all in its new home, which ``homes`` says; the old one is being cleared.
+        round: the epoch with which the moving slots began to move.
+    """
+
+    epoch: int
+    homes: tuple[int, ...]
+    shard_count: int
+    urls: dict[int, str] = {}
+    moving: dict[int, int] = {}
+    has_arrived: bool = False
+    round: int = 0
+
+    def next(self, **changes: object) -> "Map":
+        """Return the map that comes after this one."""
+        return structs.replace(self, epoch=self.epoch + 1, **changes)
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Map).decode
+
+
+def first_map(shard_count: int) -> Map:
+    """Return the map of a store in which no shard has been added."""
+    return Map(0, homes(shard_count), shard_count)
+
+
+async def newest_map(stores: Sequence[Shard]) -> Map | None:
+    """Return the latest map that shards know, and give it to those that do not know it; ``None``: there was none yet.
+
+    Raises:
+        StoreUnavailable: no shard answers.
+    """
+    answers = await asyncio.gather(*(_read(store) for store in stores))
+    known = [_decode(answer) for answer in there(answers) if answer is not None]
+    if not known:
+        return None
+    newest = max(known, key=lambda each: each.epoch)
+    behind = [
+        store
+        for store, answer in zip(stores, answers, strict=True)
+        if not isinstance(answer, StoreUnavailable) and (answer is None or _decode(answer).epoch < newest.epoch)
+    ]
+    await asyncio.gather(*(_give(store, newest) for store in behind))
+    return newest
+
+
+async def publish(stores: Sequence[Shard], published: Map) -> None:
+    """Have all shards know a map. Raises StoreUnavailable where one cannot be told."""
+    # the last ones first: who hears of them finds them ready
+    for store in reversed(stores):
+        await store.write_map(published.epoch, _encode(published))
+
+
+async def _read(store: Shard) -> bytes | StoreUnavailable | None:
+    try:
+        return await asyncio.wait_for(store.read_map(), _ANSWER_SECONDS)
+    except TimeoutError:
+        return StoreUnavailable("A shard of the store does not answer.", hint="Try again in a moment.")
+    except StoreUnavailable as error:
+        return error
+
+
+async def _give(store: Shard, newest: Map) -> None:
+    try:
+        await asyncio.wait_for(store.write_map(newest.epoch, _encode(newest)), _ANSWER_SECONDS)
+    except (TimeoutError, StoreUnavailable):
+        return  # whoever asks it next will

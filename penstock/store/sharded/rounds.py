@@ -1,0 +1,223 @@
+"""One round of moving slots from shard to shard, in which everybody waits who wants to change something of theirs.
+
+It may end anywhere, and whoever goes on does all of it again: what is carried twice is there once. Messages that steps
+of other queues put into a queue meanwhile, on the shard it leaves or on the one it goes to, have later numbers than
+what is carried; there they stay, and are carried home as ever.
+"""
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Sequence
+
+import msgspec
+from msgspec import Struct, structs
+
+from penstock.core.belongings import (
+    Belonging,
+    Gone,
+    KeptAttempt,
+    KeptDuplicate,
+    KeptGroup,
+    KeptJoin,
+    KeptMessage,
+    KeptMove,
+    KeptQueue,
+    KeptRecord,
+    Kind,
+    RestingName,
+)
+from penstock.core.effects import Record
+from penstock.core.placement import slot_of, slot_of_key
+from penstock.store.contract import Shard
+from penstock.store.sharded.carrying import Carrying
+from penstock.store.sharded.maps import Map
+from penstock.store.sharded.relaying import Relaying
+from penstock.store.sharded.shards import RESERVED, Shards, is_named
+from penstock.store.sharded.wrapping import rewrapped
+
+NOTE = f"{RESERVED}round"
+"""Key of the record on the first shard that says how far the messages go that a round carries."""
+
+_PAGE = 500
+_OF_A_QUEUE: tuple[Kind, ...] = (KeptMessage, KeptGroup, KeptDuplicate, KeptAttempt)
+_OF_NO_QUEUE: tuple[Kind, ...] = (KeptRecord, KeptJoin, KeptMove, RestingName)
+
+
+class Note(Struct, frozen=True):
+    """How far the messages go that are carried.
+
+    Attributes:
+        round: which round.
+        last: sequence number of the last one, by queue.
+    """
+
+    round: int
+    last: dict[str, int]
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Note).decode
+
+
+class Round:
+    """Slots on their way.
+
+    Args:
+        stores: the shards.
+        known: the map, with what is moving; when there is a newer one, everything here raises MapChanged.
+        now_ms: tells the time.
+    """
+
+    def __init__(self, stores: Sequence[Shard], known: Map, now_ms: Callable[[], int]) -> None:
+        self._map = known
+        self._now_ms = now_ms
+        self._shards = Shards(stores, known)
+        self._houses = [store.house() for store in self._shards.stores]
+        self._relaying = Relaying(self._shards)
+        self._carrying = Carrying(self._shards)
+
+    # -- there -------------------------------------------------------------------------------------------------------
+
+    async def carry(self) -> int:
+        """Carry everything of the slots to where they go, and return how many messages that were."""
+        note = await self._note() or await self._begin()
+        there = await self._names(lambda slot: self._map.moving[slot])
+        carried = 0
+        for queue, shard in there.items():
+            if queue not in note.last:
+                # a queue that has no home, because making or deleting it has ended half-way
+                await self._houses[shard].take_in([Gone("queue", queue)])
+        for queue, last in note.last.items():
+            source, target = self._shards.home(queue), self._houses[self._map.moving[slot_of(queue)]]
+            for kind in _OF_A_QUEUE:
+                async for page in self._pages(source, kind, queue):
+                    page = [each for each in page if not isinstance(each, KeptMessage) or each.sequence_number <= last]
+                    await target.take_in(page)
+                    carried += len(page) if kind is KeptMessage else 0
+            await target.settle_queue(queue, self._now_ms())
+        async for _, page in self._others():
+            await self._carry_others(page)
+        return carried
+
+    async def _begin(self) -> Note:
+        """Make everything that is under way arrive where it was to go, and agree on which messages are carried."""
+        now = self._now_ms()
+        for index in self._shards.indexes:
+            await self._relaying.forget_done(index, now)
+        queues = await self._names(lambda slot: self._map.homes[slot])
+        for index in self._shards.indexes:
+            await self._carry_home(index)
+        last: dict[str, int] = {}
+        for queue, source in queues.items():
+            ((kept,), _) = await self._houses[source].page_of(queue, KeptQueue, None, 1)
+            assert isinstance(kept, KeptQueue)
+            # what comes there from now on has later numbers
+            await self._houses[self._map.moving[slot_of(queue)]].take_in([kept])
+            last[queue] = kept.last_sequence
+        for index in self._shards.indexes:
+            await self._carry_home(index)
+        note = Note(self._map.round, last)
+        await self._shards[0].put_records((Record(NOTE, _encode(note)),), now)
+        return note
+
+    async def _carry_home(self, index: int) -> None:
+        async for queue, count in self._queues(index):
+            if count and self._shards.is_moving(queue) and self._shards.home(queue) != index:
+                await self._carrying.carry(index, queue, self._now_ms())
+
+    async def _carry_others(self, page: Sequence[Belonging]) -> None:
+        by_target: dict[int, list[Belonging | Gone]] = defaultdict(list)
+        homes = [self._map.moving.get(slot, home) for slot, home in enumerate(self._map.homes)]
+        for each in page:
+            kept = structs.replace(each, join=rewrapped(each.join, homes)) if isinstance(each, KeptJoin) else each
+            by_target[self._map.moving[_slot(each)]].append(kept)
+        for target, things in by_target.items():
+            await self._houses[target].take_in(things)
+
+    # -- away --------------------------------------------------------------------------------------------------------
+
+    async def clear(self) -> None:
+        """Forget everything of the slots where they were; they have arrived."""
+        note = await self._note()
+        assert note is not None, "a round that has arrived has begun"
+        for queue, last in note.last.items():
+            source = self._map.moving[slot_of(queue)]
+            while not await self._houses[source].leave_queue(queue, last, self._now_ms()):
+                await self._carrying.carry(source, queue, self._now_ms(), after=last)
+        # what is read page by page is not taken away meanwhile
+        for source, page in [each async for each in self._others()]:
+            await self._houses[source].take_in([_gone(each) for each in page])
+
+    async def forget(self, stores: Sequence[Shard]) -> None:
+        """Forget what was noted of the round."""
+        await stores[0].delete_records((NOTE,), self._now_ms())
+
+    # -- looking -----------------------------------------------------------------------------------------------------
+
+    async def _note(self) -> Note | None:
+        (record,) = await self._shards[0].get_records((NOTE,), self._now_ms())
+        note = None if record is None else _decode(record.value)
+        return note if note is not None and note.round == self._map.round else None
+
+    async def _names(self, shard_of: Callable[[int], int]) -> dict[str, int]:
+        """Return the queues of the slots that are on a shard, each with that shard."""
+        found: dict[str, int] = {}
+        for index in self._shards.indexes:
+            async for queue, _ in self._queues(index):
+                if self._shards.is_moving(queue) and shard_of(slot_of(queue)) == index:
+                    found[queue] = index
+        return found
+
+    async def _queues(self, index: int) -> AsyncIterator[tuple[str, int]]:
+        """Yield the queues on a shard, each with the number of its messages."""
+        after: str | None = ""
+        while after is not None:
+            page = await self._shards[index].list_queues("", after, _PAGE, None, self._now_ms())
+            for queue in page:
+                if is_named(queue.name):
+                    yield queue.name, queue.counts.ready + queue.counts.delayed + queue.counts.in_flight
+            after = page[-1].name if len(page) == _PAGE else None
+
+    async def _pages(self, index: int, kind: Kind, queue: str | None = None) -> AsyncIterator[Sequence[Belonging]]:
+        house, after = self._houses[index], None
+        while True:
+            page, after = await (
+                house.page(kind, after, _PAGE) if queue is None else house.page_of(queue, kind, after, _PAGE)
+            )
+            if page:
+                yield page
+            if after is None:
+                return
+
+    async def _others(self) -> AsyncIterator[tuple[int, Sequence[Belonging]]]:
+        """Yield what is in the slots beside queues, with the shard they come from."""
+        moving, homes = self._map.moving, self._map.homes
+        sources = moving if self._map.has_arrived else {slot: homes[slot] for slot in moving}
+        for index in sorted(set(sources.values())):
+            for kind in _OF_NO_QUEUE:
+                async for page in self._pages(index, kind):
+                    mine = [each for each in page if sources.get(_slot(each)) == index and is_named(_name(each))]
+                    if mine:
+                        yield index, mine
+
+
+def _name(thing: Belonging) -> str:
+    if isinstance(thing, KeptRecord):
+        return thing.record.key
+    if isinstance(thing, KeptJoin):
+        return thing.join.join_id
+    if isinstance(thing, KeptMove):
+        return thing.move.source
+    assert isinstance(thing, RestingName)
+    return thing.name
+
+
+def _slot(thing: Belonging) -> int:
+    return slot_of_key(_name(thing)) if isinstance(thing, KeptRecord | KeptJoin) else slot_of(_name(thing))
+
+
+def _gone(thing: Belonging) -> Gone:
+    if isinstance(thing, KeptMove):
+        return Gone("move", thing.move.source, thing.move.move_id)
+    if isinstance(thing, RestingName):
+        return Gone("resting", key=thing.name)
+    return Gone("join" if isinstance(thing, KeptJoin) else "record", key=_name(thing))
