@@ -42,6 +42,7 @@ ELSEWHERE = {
     "backup": Elsewhere("backup", "Copy a SQLite store as it is now, while servers and workers go on."),
     "restore": Elsewhere("restore", "Put a backup of a SQLite store in its place."),
     "migrate": Elsewhere("migrate", "Carry everything a store keeps to another one."),
+    "shard": Elsewhere("shards", "Shards: the servers that one store lives on; add some while it is in use."),
     "key": Elsewhere("keys", "Make, list, rotate and revoke keys"),
     "user": Elsewhere("users", "Make, list, change and delete users of the console."),
     "audit": Elsewhere("audit", "Show the audit log, the latest first."),

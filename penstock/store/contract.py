@@ -275,7 +275,7 @@ class Shard(Store, Protocol):
 
     def at(self, epoch: int) -> "Shard":
         """Return the same shard for calls that are made by the map of an epoch: while it knows another it refuses
-        them, having done nothing. Raises MapChanged."""
+        them, having done nothing. Raises MapChanged; where some of several settlements were, these are REFUSED so."""
         ...
 
     async def read_map(self) -> bytes | None:

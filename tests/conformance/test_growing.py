@@ -6,14 +6,17 @@ Whoever adds them is killed at any moment, and somebody else goes on. ``PENSTOCK
 import asyncio
 import contextlib
 import os
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from random import Random
 from typing import Any, cast
+from urllib.parse import quote
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
+from msgspec.structs import asdict
 
 from penstock.core.effects import NO_EFFECTS
 from penstock.core.operations import CreateQueue
@@ -22,12 +25,16 @@ from penstock.store.contract import Shard
 from penstock.store.memory import MemoryStore
 from penstock.store.memory.house import MemoryHouse
 from penstock.store.memory.mapped import MappedStore
+from penstock.store.redis import RedisStore
+from penstock.store.redis.address import read_addresses
 from penstock.store.sharded import ShardedStore, growing
 from penstock.store.sharded import store as sharded
 from penstock.store.sharded.growing import Growing
 from penstock.store.sharded.shards import RESERVED
+from penstock.store.sharded.store import OpenShard
 from tests.conformance.implementations import Implementation, opened
 from tests.conformance.test_model import MEMORY, Watch, contents, play, without_originals
+from tests.support import redis_server
 from tests.support.one_at_a_time import OneAtATime
 from tests.support.scripts import NAMES, QUEUES, Advance, Past, next_step
 from tests.support.world import World
@@ -91,19 +98,45 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 @looking
 @given(script=st.lists(st.integers(0, 1 << 64), min_size=40, max_size=150))
 def test_a_store_that_grows_does_what_the_memory_store_does(script: list[int], *, dies: bool) -> None:
-    asyncio.run(grow(script, dies=dies))
+    asyncio.run(grow_in_memory(script, dies=dies))
 
 
-async def grow(script: list[int], *, dies: bool) -> None:
-    stores: dict[str, LateStore] = {f"memory://{index}": LateStore() for index in range(2)}
-    random = Late.random = Random(len(script) + script[0])
+@pytest.mark.parametrize("dies", [False, True], ids=["", "dies"])
+@settings(looking, max_examples=EXAMPLES or 5)
+@given(script=st.lists(st.integers(0, 1 << 64), min_size=40, max_size=150))
+def test_a_store_on_redis_that_grows_does_what_the_memory_store_does(script: list[int], *, dies: bool) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        tag = quote(directory, safe="")
+        urls = [f"{server.url}?tag={tag}{part}" for part in "ab" for server in redis_server.shared_servers()]
+
+        async def open_shard(url: str) -> Shard:
+            (address,) = read_addresses(url)
+            return RedisStore(address)
+
+        asyncio.run(grow(script, urls, open_shard, dies=dies))
+
+
+async def grow_in_memory(script: list[int], *, dies: bool) -> None:
+    stores: dict[str, LateStore] = {}
+    Late.random = Random(len(script) + script[0])
 
     async def open_shard(url: str) -> Shard:
         return stores.setdefault(url, LateStore())
 
+    await grow(script, [f"memory://{index}" for index in range(4)], open_shard, dies=dies)
+
+
+async def grow(script: list[int], urls: list[str], open_shard: OpenShard, *, dies: bool) -> None:
+    """Play a script on two shards, to which two more are added while it goes on."""
+    random = Random(len(script) + script[0])
+
+    async def opened_store() -> ShardedStore:
+        return await ShardedStore.open([await open_shard(url) for url in urls[:2]], open_shard)
+
     @contextlib.asynccontextmanager
     async def shards(directory: Path) -> AsyncIterator[Any]:
-        yield await ShardedStore.open(list(stores.values())[:2], open_shard)
+        async with contextlib.aclosing(await opened_store()) as store:
+            yield store
 
     async with (
         opened(MEMORY, Path()) as model,
@@ -118,8 +151,8 @@ async def grow(script: list[int], *, dies: bool) -> None:
 
         async def add() -> None:
             # another process, which knows nothing of the others
-            store = await ShardedStore.open(list(stores.values())[:2], open_shard)
-            await Growing(store, lambda: real.now).add(["memory://2", "memory://3"])
+            async with contextlib.aclosing(await opened_store()) as store:
+                await Growing(store, lambda: real.now).add(urls[2:])
 
         adding: asyncio.Task[None] | None = None
         begins, ended = random.randrange(len(script)), False
@@ -137,7 +170,7 @@ async def grow(script: list[int], *, dies: bool) -> None:
                     await asyncio.wait([adding])
                     adding = asyncio.ensure_future(add())
             step = one_at_a_time.made(next_step(number, past))
-            if isinstance(step, Advance) or is_under_way(real):
+            if isinstance(step, Advance) or await is_under_way(real):
                 await arrived(real)
             note(repr(step))
             expected, actual = await play(model, step), await play(real, step)
@@ -158,15 +191,16 @@ async def grow(script: list[int], *, dies: bool) -> None:
             assert {real.store.home(name) for name in NAMES} & {2, 3}, "some of these queues have moved"
 
 
-def is_under_way(world: World) -> bool:
+async def is_under_way(world: World) -> bool:
     """Return whether something is on its way from shard to shard, beside what moves."""
     store = world.store
     assert isinstance(store, ShardedStore)
     for index, shard in enumerate(store.stores):
-        assert isinstance(shard, MemoryStore)
-        for queue in shard._shelf.queues.values():
+        for queue in await shard.list_queues("", "", 1000, None, world.now):
             is_moving = slot_of(queue.name) in store.map.moving
-            if queue.rows and (queue.name.startswith(RESERVED) or (store.home(queue.name) != index and not is_moving)):
+            if sum(asdict(queue.counts).values()) and (
+                queue.name.startswith(RESERVED) or (store.home(queue.name) != index and not is_moving)
+            ):
                 return True
     return bool(store._spread.carrying._strays)
 

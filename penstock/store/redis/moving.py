@@ -9,7 +9,7 @@ from msgspec import structs
 from penstock.core.filters import matches
 from penstock.core.moves import Move, MoveStatus, allowance, next_step_at
 from penstock.core.refusals import move_conflict, move_not_found, queue_not_found
-from penstock.store.contract import ENDED_MOVES_KEPT_MS, PEEK_BUDGET
+from penstock.store.contract import ENDED_MOVES_KEPT_MS, PEEK_BUDGET, MapChanged
 from penstock.store.redis.calls import Asking
 from penstock.store.redis.drafts import to_blob
 from penstock.store.redis.rows import view
@@ -50,7 +50,13 @@ async def list_moves(calls: Asking, source: str, limit: int, now: int) -> list[M
 
 async def step_moves(calls: Asking, unused: list[str], now: int) -> int | None:
     """Take every running move one step on; return when to step next."""
-    after = [await _step(calls, read_move(each), unused, now) for each in await calls.submit("running_moves", now)]
+    given = len(unused)
+    try:
+        after = [await _step(calls, read_move(each), unused, now) for each in await calls.submit("running_moves", now)]
+    except MapChanged:
+        if len(unused) == given:
+            raise
+        return now  # nobody uses again the ids that were used
     return min((next_step_at(move, now) for move in after if move.status is MoveStatus.RUNNING), default=None)
 
 

@@ -223,7 +223,8 @@ class RedisStore:
 
     async def settle(self, settlements: Sequence[Settlement], now: int) -> tuple[SettleOutcome, ...]:
         asked = [self._calls.submit("settle", now, *pack_settlement(each, now)) for each in settlements]
-        return tuple([settled(await answer, each) for answer, each in zip(asked, settlements, strict=True)])
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        return tuple([settled(answer, each) for answer, each in zip(answers, settlements, strict=True)])
 
     async def release_leases(self, owner: str, now: int) -> int:
         return int(await self._calls.submit("release", now, owner))

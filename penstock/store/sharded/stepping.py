@@ -141,7 +141,7 @@ class Stepping:
             if isinstance(answer, StoreUnavailable):
                 # those on other shards happen: only these are told that theirs may have not
                 return [SettleOutcome(Settled.REFUSED, problem=answer.problem)] * len(mine)
-            return answer
+            return [None if each.problem and each.problem.code == MapChanged.code else each for each in answer]
 
         found: dict[int, SettleOutcome | None] = {}
         for mine, answer in zip(
