@@ -97,8 +97,13 @@ async def open_house(url: str) -> House:
     try:
         if scheme.startswith("redis"):
             from penstock.store.redis.house import RedisHouse
+            from penstock.store.redis.store import RedisStore
+            from penstock.store.sharded import ShardedStore
+            from penstock.store.sharded.house import ShardedHouse
 
-            return RedisHouse(store)
+            if isinstance(store, ShardedStore):
+                return ShardedHouse(store)
+            return RedisHouse(cast(RedisStore, store))
         from penstock.store.postgres.house import PostgresHouse
 
         return PostgresHouse(store)

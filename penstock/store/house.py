@@ -60,6 +60,10 @@ class House(Protocol):
 
     store: Store
 
+    async def gather(self, now: int) -> None:
+        """Have everything be where it belongs, before it is carried out."""
+        ...
+
     async def page(self, kind: Kind, after: Place | None, limit: int) -> tuple[Sequence[Belonging], Place | None]:
         """Return about ``limit`` things of a kind after a place, and the place behind them; ``None``: there are no
         more."""

@@ -43,6 +43,9 @@ class MemoryHouse:
         self._groups: dict[str, list[KeptGroup]] = defaultdict(list)
         self.check: Callable[[], None] = lambda: None
 
+    async def gather(self, now: int) -> None:
+        return None
+
     async def page(self, kind: Kind, after: Place | None, limit: int) -> tuple[Sequence[Belonging], Place | None]:
         self.check()
         shelf = self._shelf

@@ -23,7 +23,6 @@ from penstock.core.belongings import (
     RestingName,
 )
 from penstock.core.effects import FollowUp, Join
-from penstock.core.errors import InvalidRequest
 from penstock.core.fairness import BusyTime
 from penstock.store.contract import ENDED_MOVES_KEPT_MS, Store
 from penstock.store.house import Place
@@ -50,15 +49,12 @@ class RedisHouse:
         store: the same, opened.
     """
 
-    def __init__(self, store: Store) -> None:
-        if not isinstance(store, RedisStore):
-            raise InvalidRequest(
-                "A store of several shards cannot be moved out of or into yet.",
-                hint="Name one shard, and spread the store afterwards.",
-                field="store",
-            )
+    def __init__(self, store: RedisStore) -> None:
         self.store: Store = store
         self._calls: Asking = store.calls
+
+    async def gather(self, now: int) -> None:
+        return None
 
     async def page(self, kind: Kind, after: Place | None, limit: int) -> tuple[Sequence[Belonging], Place | None]:
         if kind in _OF_QUEUES:

@@ -73,12 +73,21 @@ class ShardedStore(Store):
                 if known is not None:
                     await store._use(known)
                 with contextlib.suppress(MapChanged):
-                    await join_up(store._spread.shards, len(store.stores))
-                    await store._spread.shards.those_there(make_outbox)
+                    await store.join_up()
                     return store
         except BaseException:
             await store.aclose()
             raise
+
+    async def join_up(self) -> None:
+        """Prove that the shards are those of one store, and have them hold what each holds. Raises as ``open``."""
+        await join_up(self._spread.shards, len(self.stores))
+        await self._spread.shards.those_there(make_outbox)
+
+    @property
+    def shards_by_map(self) -> Shards:
+        """The shards, for calls by the newest map it has seen."""
+        return self._spread.shards
 
     @property
     def shards(self) -> tuple[Shard, ...]:
