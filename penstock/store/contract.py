@@ -282,8 +282,8 @@ class Shard(Store, Protocol):
         """Return the map it knows. Of every epoch."""
         ...
 
-    async def write_map(self, epoch: int, packed: bytes) -> None:
-        """Keep a map, durably, unless it knows that epoch or a later one. Of every epoch."""
+    async def write_map(self, epoch: int, packed: bytes) -> bool:
+        """Keep a map, durably, unless it knows that epoch or a later one; return whether it did. Of every epoch."""
         ...
 
     def house(self) -> "ShardHouse":

@@ -109,6 +109,15 @@ class ShardHouse(House, Protocol):
         """Put what was taken into a queue into its order and count it, however often that is asked for."""
         ...
 
+    async def note_records(self, until: int | None, now: int) -> None:
+        """Note the keys of records that are put from now on, until an instant, and forget those noted before; ``None``:
+        note nothing any more."""
+        ...
+
+    async def noted_records(self, until: int, now: int) -> Sequence[str] | None:
+        """Return what was noted, forget it and note on, until an instant; ``None``: not all was noted."""
+        ...
+
     async def leave_queue(self, queue: str, last: int, now: int) -> bool:
         """Forget what a queue holds, but not the queue, and wake who waits for it; unless there are messages with
         later numbers than ``last``: then nothing happens. Return whether it is empty."""

@@ -142,6 +142,13 @@ class MemoryHouse:
         self.check()
         self._shelf.queue(queue).settle_in(self._groups[queue], now)
 
+    async def note_records(self, until: int | None, now: int) -> None:
+        self.check()
+
+    async def noted_records(self, until: int, now: int) -> Sequence[str] | None:
+        self.check()
+        return list(self._shelf.records)
+
     async def leave_queue(self, queue: str, last: int, now: int) -> bool:
         self.check()
         left = self._shelf.queue(queue)

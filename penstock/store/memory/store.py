@@ -235,9 +235,11 @@ class MemoryStore:
     async def read_map(self) -> bytes | None:
         return self.map[1]
 
-    async def write_map(self, epoch: int, packed: bytes) -> None:
-        if epoch > self.map[0]:
+    async def write_map(self, epoch: int, packed: bytes) -> bool:
+        is_newer = epoch > self.map[0]
+        if is_newer:
             self.map = (epoch, packed)
+        return is_newer
 
     def house(self) -> MemoryHouse:
         return MemoryHouse(self, self._shelf)

@@ -88,6 +88,13 @@ class RedisHouse:
         found, within = await _OF_QUEUES[kind](self, queue, None if after is None else after[0], limit)
         return found, None if within is None else (within,)
 
+    async def note_records(self, until: int | None, now: int) -> None:
+        await self._calls.submit("note_records", now, until or 0)
+
+    async def noted_records(self, until: int, now: int) -> Sequence[str] | None:
+        keys = await self._calls.submit("noted_records", now, until)
+        return None if keys is None else [key.decode() for key in keys]
+
     async def leave_queue(self, queue: str, last: int, now: int) -> bool:
         return bool(await self._calls.submit("leave_queue", now, queue, last))
 

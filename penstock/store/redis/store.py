@@ -301,8 +301,8 @@ class RedisStore:
         known: bytes | None = await self._calls.submit("read_map", 0)
         return known
 
-    async def write_map(self, epoch: int, packed: bytes) -> None:
-        await self._calls.submit("write_map", 0, epoch, packed)
+    async def write_map(self, epoch: int, packed: bytes) -> bool:
+        return bool(await self._calls.submit("write_map", 0, epoch, packed))
 
     def house(self) -> "ShardHouse":
         from penstock.store.redis.house import RedisHouse

@@ -12,8 +12,10 @@ from collections.abc import Callable, Sequence
 from penstock.core.errors import InvalidRequest
 from penstock.core.placement import SLOTS, homes, slot_of
 from penstock.store.contract import Shard
+from penstock.store.house import ShardHouse
 from penstock.store.sharded.maps import Map, first_map, newest_map, publish
 from penstock.store.sharded.membership import Membership, keep_place, prove_empty, read_place, take_queues
+from penstock.store.sharded.recordkeys import RecordKeys
 from penstock.store.sharded.relaying import make_outbox
 from penstock.store.sharded.rounds import Round
 from penstock.store.sharded.shards import Shards, is_named
@@ -43,6 +45,7 @@ class Growing:
         self._store = store
         self._now_ms = now_ms
         self._progress = progress
+        self._keys = RecordKeys()
         self.carried = 0
         self.longest_pause_seconds = 0.0
 
@@ -88,10 +91,11 @@ class Growing:
 
     async def spread(self) -> None:
         """Move slots until each is where it belongs."""
-        known = await self._known()
+        # whoever did this before is gone, or refused from now on
+        known = await self._publish((await self._known()).next())
+        await self._keys.find(self._houses(), self._now_ms())
         if known.moving:
-            # who moved them is gone, or refused from now on
-            known = await self._finish(await self._publish(known.next()))
+            known = await self._finish(known)
         await self._make_ready(known)
         wanted = homes(known.shard_count)
         sizes = await self._sizes()
@@ -100,6 +104,7 @@ class Growing:
             of = sum(wanted[slot] in known.urls for slot in range(SLOTS))
             self._progress(of - len(left), of)
             if not left:
+                await self._keys.end(self._houses(), self._now_ms())
                 return
             moving = {slot: wanted[slot] for slot in _of_one_round(left, sizes)}
             began = time.monotonic()
@@ -112,17 +117,23 @@ class Growing:
     async def _finish(self, known: Map) -> Map:
         """Carry what is moving to its end."""
         if not known.has_arrived:
-            self.carried += await Round(self._store.stores, known, self._now_ms).carry()
+            self.carried += await self._round(known).carry()
             arrived = list(known.homes)
             for slot, target in known.moving.items():
                 arrived[slot] = target
             before = {slot: known.homes[slot] for slot in known.moving}
             known = await self._publish(known.next(homes=tuple(arrived), moving=before, has_arrived=True))
-        moved = Round(self._store.stores, known, self._now_ms)
+        moved = self._round(known)
         await moved.clear()
         known = await self._publish(known.next(moving={}, has_arrived=False))
         await moved.forget(self._store.stores)
         return known
+
+    def _round(self, known: Map) -> Round:
+        return Round(self._store.stores, known, self._keys, self._now_ms)
+
+    def _houses(self) -> list[ShardHouse]:
+        return [store.house() for store in self._store.stores]
 
     async def _make_ready(self, known: Map) -> None:
         """Have the shards that came later hold what every shard holds."""
@@ -151,8 +162,9 @@ class Growing:
 
     async def _publish(self, published: Map) -> Map:
         """Have everybody know a map, and this store use it."""
-        await self._store.use(published)
+        await self._store.open_shards(published)
         await publish(self._store.stores, published)
+        await self._store.use(published)
         return published
 
 

@@ -12,7 +12,7 @@ from msgspec import Struct, structs
 
 from penstock.core.errors import StoreUnavailable
 from penstock.core.placement import homes
-from penstock.store.contract import Shard
+from penstock.store.contract import MapChanged, Shard
 from penstock.store.sharded.merging import there
 
 _ANSWER_SECONDS = 2.0
@@ -75,10 +75,16 @@ async def newest_map(stores: Sequence[Shard]) -> Map | None:
 
 
 async def publish(stores: Sequence[Shard], published: Map) -> None:
-    """Have all shards know a map. Raises StoreUnavailable where one cannot be told."""
-    # the last ones first: who hears of them finds them ready
-    for store in reversed(stores):
-        await store.write_map(published.epoch, _encode(published))
+    """Have all shards know a map.
+
+    Raises:
+        MapChanged: somebody else has published one of that epoch or a later one. The first shard decides who did.
+        StoreUnavailable: a shard is away.
+    """
+    packed = _encode(published)
+    if not await stores[0].write_map(published.epoch, packed):
+        raise MapChanged("Somebody else is adding shards to the store now.", hint="Let one of you end.")
+    await asyncio.gather(*(store.write_map(published.epoch, packed) for store in stores[1:]))
 
 
 async def _read(store: Shard) -> bytes | StoreUnavailable | None:

@@ -5,6 +5,7 @@ of other queues put into a queue meanwhile, on the shard it leaves or on the one
 what is carried; there they stay, and are carried home as ever.
 """
 
+import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 
@@ -28,8 +29,10 @@ from penstock.core.belongings import (
 from penstock.core.effects import Record
 from penstock.core.placement import slot_of, slot_of_key
 from penstock.store.contract import Shard
+from penstock.store.house import ShardHouse
 from penstock.store.sharded.carrying import Carrying
 from penstock.store.sharded.maps import Map
+from penstock.store.sharded.recordkeys import RecordKeys
 from penstock.store.sharded.relaying import Relaying
 from penstock.store.sharded.shards import RESERVED, Shards, is_named
 from penstock.store.sharded.wrapping import rewrapped
@@ -39,7 +42,7 @@ NOTE = f"{RESERVED}round"
 
 _PAGE = 500
 _OF_A_QUEUE: tuple[Kind, ...] = (KeptMessage, KeptGroup, KeptDuplicate, KeptAttempt)
-_OF_NO_QUEUE: tuple[Kind, ...] = (KeptRecord, KeptJoin, KeptMove, RestingName)
+_OF_NO_QUEUE: tuple[Kind, ...] = (KeptJoin, KeptMove, RestingName)
 
 
 class Note(Struct, frozen=True):
@@ -64,11 +67,13 @@ class Round:
     Args:
         stores: the shards.
         known: the map, with what is moving; when there is a newer one, everything here raises MapChanged.
+        keys: of the records in slots that move.
         now_ms: tells the time.
     """
 
-    def __init__(self, stores: Sequence[Shard], known: Map, now_ms: Callable[[], int]) -> None:
+    def __init__(self, stores: Sequence[Shard], known: Map, keys: RecordKeys, now_ms: Callable[[], int]) -> None:
         self._map = known
+        self._keys = keys
         self._now_ms = now_ms
         self._shards = Shards(stores, known)
         self._houses = [store.house() for store in self._shards.stores]
@@ -88,14 +93,29 @@ class Round:
                 await self._houses[shard].take_in([Gone("queue", queue)])
         for queue, last in note.last.items():
             source, target = self._shards.home(queue), self._houses[self._map.moving[slot_of(queue)]]
-            for kind in _OF_A_QUEUE:
-                async for page in self._pages(source, kind, queue):
-                    page = [each for each in page if not isinstance(each, KeptMessage) or each.sequence_number <= last]
-                    await target.take_in(page)
-                    carried += len(page) if kind is KeptMessage else 0
+            carried += await self._carry_queue(queue, last, source, target)
             await target.settle_queue(queue, self._now_ms())
         async for _, page in self._others():
             await self._carry_others(page)
+        await self._keys.note_more(self._houses, self._now_ms())
+        async for index, keys in self._moving_keys():
+            records = await self._shards[index].get_records(keys, self._now_ms())
+            await self._carry_others([KeptRecord(each) for each in records if each is not None])
+        return carried
+
+    async def _carry_queue(self, queue: str, last: int, source: int, target: ShardHouse) -> int:
+        carried, taking = 0, asyncio.ensure_future(_nothing())
+        try:
+            for kind in _OF_A_QUEUE:
+                async for page in self._pages(source, kind, queue):
+                    # the next page is read while this one is taken in
+                    await taking
+                    page = [each for each in page if not isinstance(each, KeptMessage) or each.sequence_number <= last]
+                    taking = asyncio.ensure_future(target.take_in(page))
+                    carried += len(page) if kind is KeptMessage else 0
+            await taking
+        finally:
+            taking.cancel()
         return carried
 
     async def _begin(self) -> Note:
@@ -146,6 +166,8 @@ class Round:
         # what is read page by page is not taken away meanwhile
         for source, page in [each async for each in self._others()]:
             await self._houses[source].take_in([_gone(each) for each in page])
+        async for index, keys in self._moving_keys():
+            await self._shards[index].delete_records(keys, self._now_ms())
 
     async def forget(self, stores: Sequence[Shard]) -> None:
         """Forget what was noted of the round."""
@@ -188,16 +210,30 @@ class Round:
             if after is None:
                 return
 
+    def _sources(self) -> dict[int, int]:
+        moving, homes = self._map.moving, self._map.homes
+        return moving if self._map.has_arrived else {slot: homes[slot] for slot in moving}
+
+    async def _moving_keys(self) -> AsyncIterator[tuple[int, list[str]]]:
+        """Yield keys of records that move, some at a time, with the shard they come from."""
+        for slot, index in self._sources().items():
+            keys = sorted(self._keys.of_slot(index, slot))
+            for at in range(0, len(keys), _PAGE):
+                yield index, keys[at : at + _PAGE]
+
     async def _others(self) -> AsyncIterator[tuple[int, Sequence[Belonging]]]:
         """Yield what is in the slots beside queues, with the shard they come from."""
-        moving, homes = self._map.moving, self._map.homes
-        sources = moving if self._map.has_arrived else {slot: homes[slot] for slot in moving}
+        sources = self._sources()
         for index in sorted(set(sources.values())):
             for kind in _OF_NO_QUEUE:
                 async for page in self._pages(index, kind):
-                    mine = [each for each in page if sources.get(_slot(each)) == index and is_named(_name(each))]
+                    mine = [each for each in page if sources.get(_slot(each)) == index]
                     if mine:
                         yield index, mine
+
+
+async def _nothing() -> None:
+    return None
 
 
 def _name(thing: Belonging) -> str:
@@ -220,4 +256,4 @@ def _gone(thing: Belonging) -> Gone:
         return Gone("move", thing.move.source, thing.move.move_id)
     if isinstance(thing, RestingName):
         return Gone("resting", key=thing.name)
-    return Gone("join" if isinstance(thing, KeptJoin) else "record", key=_name(thing))
+    return Gone("join", key=_name(thing))

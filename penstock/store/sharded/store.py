@@ -158,7 +158,12 @@ class ShardedStore(Store):
             if known.epoch > self.map.epoch:
                 await self._use(known)
 
-    async def _use(self, known: Map) -> None:
+    async def open_shards(self, known: Map) -> None:
+        """Open the shards of a map that it does not know yet."""
+        async with self._renewing:
+            await self._open_shards(known)
+
+    async def _open_shards(self, known: Map) -> None:
         while len(self.stores) < known.shard_count:
             index = len(self.stores)
             if index not in known.urls:
@@ -173,6 +178,9 @@ class ShardedStore(Store):
             )
             store.listen(self._listener(index))
             self.stores.append(store)
+
+    async def _use(self, known: Map) -> None:
+        await self._open_shards(known)
         for slot, (old, new) in enumerate(zip(self.map.homes, known.homes, strict=True)):
             if old != new:
                 self._left[slot].add(old)

@@ -21,13 +21,12 @@ end
 -- read_map: Returns the map the shard knows, or false.
 verbs.read_map = function() return call('HGET', key_map(), 'map') end
 
--- write_map: epoch, map. Keeps a map that is newer.
+-- write_map: epoch, map. Keeps a map that is newer. Returns 1 or 0.
 verbs.write_map = function()
   local epoch, map = take(), take()
-  if tonumber(epoch) > tonumber(call('HGET', key_map(), 'epoch') or 0) then
-    call('HSET', key_map(), 'epoch', epoch, 'map', map)
-  end
-  return 'done'
+  if tonumber(epoch) <= tonumber(call('HGET', key_map(), 'epoch') or 0) then return 0 end
+  call('HSET', key_map(), 'epoch', epoch, 'map', map)
+  return 1
 end
 
 -- exchange: queue, message id, effects. Returns 'gone', or as apply.

@@ -99,10 +99,13 @@ end
 
 -- take_in_messages: queue, count, for each its sequence number, id, content, state or ''. Returns 'done'.
 verbs.take_in_messages = function()
-  local q = find_queue(take())
+  local q, seen, page = find_queue(take()), {}, nil
   for _ = 1, take_number() do
     local seq, id, content, state = take_number(), take(), take(), take()
-    local value = call('HGET', key_ids(), id)
+    -- but for one that comes twice no write needs to be made for what is asked here
+    if seen[seq] or seen[id] then write_all() end
+    seen[seq], seen[id] = true, true
+    local value = ask('HGET', key_ids(), id)
     if value and string.sub(value, 1, 1) == 'm' then
       local number, other = read('>I4I6', value, 2)
       local holder = queue_with(number)
@@ -110,13 +113,16 @@ verbs.take_in_messages = function()
     end
     drop(q, seq)
     local key, field, state_field = place_of(q, seq)
-    call('HSET', key, field, content)
-    if state ~= '' then call('HSET', key, state_field, state) end
-    call('HSET', key_ids(), id, 'm' .. pack('>I4I6', q.number, seq))
-    call('ZADD', key_pages(q.n), page_of(seq), page_of(seq))
+    later('HSET', key, field, content)
+    if state ~= '' then later('HSET', key, state_field, state) end
+    later('HSET', key_ids(), id, 'm' .. pack('>I4I6', q.number, seq))
+    if page_of(seq) ~= page then
+      page = page_of(seq)
+      later('ZADD', key_pages(q.n), page, page)
+    end
     local row = row_of(seq, content, state ~= '' and state)
-    if row.expires_at > 0 then call('ZADD', key_expiring(q.n), row.expires_at, 'm' .. member(seq)) end
-    if row.owner ~= '' then call('SADD', key_owner(row.owner), pack('>I4I6', q.number, seq)) end
+    if row.expires_at > 0 then later('ZADD', key_expiring(q.n), row.expires_at, 'm' .. member(seq)) end
+    if row.owner ~= '' then later('SADD', key_owner(row.owner), pack('>I4I6', q.number, seq)) end
   end
   return 'done'
 end
@@ -333,4 +339,22 @@ verbs.leave_queue = function()
   -- from now on it tells what comes to it
   q.is_awaited, q.is_followed = 1, 1
   return 1
+end
+
+-- note_records: until when the keys of records that are put are noted; 0: not any more.
+verbs.note_records = function()
+  local ends = take_number()
+  if ends > 0 then call('HSET', key_map(), 'noting', digits(ends)) else call('HDEL', key_map(), 'noting') end
+  call('DEL', key_noted())
+  return 'done'
+end
+
+-- noted_records: until when they are noted further. Returns the keys, which are forgotten, or false: not all were noted.
+verbs.noted_records = function()
+  local ends = take_number()
+  if tonumber(call('HGET', key_map(), 'noting') or 0) <= now then return false end
+  local keys = call('SMEMBERS', key_noted())
+  call('DEL', key_noted())
+  call('HSET', key_map(), 'noting', digits(ends))
+  return keys
 end

@@ -84,8 +84,13 @@ local function perform(keys, given)
   end
   -- With its memory full Redis refuses what may grow, unless a script has written before: what makes room must go on.
   if makes_room == '1' then call('DEL', key_check()) end
-  -- before anything is done, and noted as an answer: what is read late of a refused batch stays refused
-  if epoch ~= '' and (call('HGET', key_map(), 'epoch') or '0') ~= epoch then count = 0 end
+  noting = 0
+  if epoch ~= '' then
+    local known = call('HMGET', key_map(), 'epoch', 'noting')
+    -- before anything is done, and noted as an answer: what is read late of a refused batch stays refused
+    if (known[1] or '0') ~= epoch then count = 0 end
+    noting = tonumber(known[2] or 0)
+  end
   -- for one message it would be a detour
   writes_wait = count > 1 or #given > FEW_ARGUMENTS or arguments[at] == 'receive'
   local outcomes, entries = {}, {batch}
