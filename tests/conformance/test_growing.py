@@ -19,8 +19,11 @@ from hypothesis import strategies as st
 from msgspec.structs import asdict
 
 from penstock.core.effects import NO_EFFECTS
+from penstock.core.errors import StoreUnavailable
+from penstock.core.messages import Draft
 from penstock.core.operations import CreateQueue
 from penstock.core.placement import homes, slot_of
+from penstock.core.queues import QueueChanges
 from penstock.store.contract import Shard
 from penstock.store.memory import MemoryStore
 from penstock.store.memory.house import MemoryHouse
@@ -29,12 +32,14 @@ from penstock.store.redis import RedisStore
 from penstock.store.redis.address import read_addresses
 from penstock.store.sharded import ShardedStore, growing
 from penstock.store.sharded import store as sharded
+from penstock.store.sharded.finishing import ABANDONED_AFTER_MS
 from penstock.store.sharded.growing import Growing
 from penstock.store.sharded.shards import RESERVED
 from penstock.store.sharded.store import OpenShard
 from tests.conformance.implementations import Implementation, opened
 from tests.conformance.test_model import MEMORY, Watch, contents, play, without_originals
 from tests.support import redis_server
+from tests.support.entropy import own_id
 from tests.support.one_at_a_time import OneAtATime
 from tests.support.scripts import NAMES, QUEUES, Advance, Past, next_step
 from tests.support.world import World
@@ -189,6 +194,41 @@ async def grow(script: list[int], urls: list[str], open_shard: OpenShard, *, die
             assert isinstance(real.store, ShardedStore)
             assert real.store.map.homes == homes(4)
             assert {real.store.home(name) for name in NAMES} & {2, 3}, "some of these queues have moved"
+
+
+async def test_a_round_whose_mover_has_gone_is_finished_by_who_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    stores = [LateStore() for _ in range(3)]
+
+    async def open_shard(url: str) -> Shard:
+        return cast(Shard, stores[int(url)])
+
+    store, other = [await ShardedStore.open(cast(Any, stores[:2]), open_shard) for _ in range(2)]
+    names = [name for name in map(str, range(200)) if homes(3)[slot_of(name)] == 2]
+    for name in names:
+        await store.create_queue(name, QueueChanges(), 0, 0)
+        await store.send(name, [Draft("x", message_id=own_id(int(name)))], 0)
+    adding = asyncio.ensure_future(Growing(other, lambda: 0).add(["2"]))
+    while not store.map.moving:
+        await asyncio.sleep(0)
+        await store.check()
+        if other.map.moving:
+            await store.describe_queue(names[0], 0)
+    adding.cancel()
+    await asyncio.wait([adding])
+    monkeypatch.setattr(sharded, "MOST_SECONDS", 0.2)
+    with pytest.raises(StoreUnavailable, match="on its way"):
+        await store.sweep(1000, 1)
+    await store.sweep(1000, 1 + ABANDONED_AFTER_MS)
+    assert not store.map.moving
+    moved = [name for name in names if store.home(name) == 2]
+    assert 0 < len(moved) < len(names), "one round was finished, and whoever starts again goes on"
+    for name in names:
+        assert (await store.describe_queue(name, 1)).counts.ready == 1
+    await Growing(other, lambda: 1).add(["2"])
+    await store.sweep(1000, 2)
+    assert {store.home(name) for name in names} == {2}
+    for name in names:
+        assert len((await store.receive(name, [b"t" * 12] * 2, 1000, 2)).deliveries) == 1
 
 
 async def is_under_way(world: World) -> bool:

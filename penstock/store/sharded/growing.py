@@ -1,11 +1,11 @@
 """Adding shards to a store that is in use: each takes its share of the slots, round by round.
 
-Who is killed while he does that leaves a store in which the slots of one round are waited for. Whoever starts again
-goes on; the one before, should he still be there, is refused from then on, as everybody is who has an older map.
+Who is killed while he does that leaves a store in which the slots of one round are waited for, until somebody who
+sweeps finishes it. Whoever starts again goes on; the one before, should he still be there, is refused from then on, as
+everybody is who has an older map.
 """
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -13,11 +13,11 @@ from penstock.core.errors import InvalidRequest
 from penstock.core.placement import SLOTS, homes, slot_of
 from penstock.store.contract import Shard
 from penstock.store.house import ShardHouse
-from penstock.store.sharded.maps import Map, first_map, newest_map, publish
+from penstock.store.sharded.finishing import finish
+from penstock.store.sharded.maps import Map, first_map, newest_map
 from penstock.store.sharded.membership import Membership, keep_place, prove_empty, read_place, take_queues
 from penstock.store.sharded.recordkeys import RecordKeys
 from penstock.store.sharded.relaying import make_outbox
-from penstock.store.sharded.rounds import Round
 from penstock.store.sharded.shards import Shards, is_named
 from penstock.store.sharded.store import ShardedStore
 
@@ -75,7 +75,7 @@ class Growing:
                 await shard.aclose()
         if added != known.urls:
             count = known.shard_count + len(added) - len(known.urls)
-            await self._publish(known.next(shard_count=count, urls=added))
+            await self._store.publish(known.next(shard_count=count, urls=added))
         await self.spread()
 
     async def _place_of(self, shard: Shard, store: Membership, next_index: int) -> int:
@@ -92,7 +92,7 @@ class Growing:
     async def spread(self) -> None:
         """Move slots until each is where it belongs."""
         # whoever did this before is gone, or refused from now on
-        known = await self._publish((await self._known()).next())
+        known = await self._store.publish((await self._known()).next())
         await self._keys.find(self._houses(), self._now_ms())
         if known.moving:
             known = await self._finish(known)
@@ -107,30 +107,17 @@ class Growing:
                 await self._keys.end(self._houses(), self._now_ms())
                 return
             moving = {slot: wanted[slot] for slot in _of_one_round(left, sizes)}
-            began = time.monotonic()
-            known = await self._finish(await self._publish(known.next(moving=moving, round=known.epoch + 1)))
-            took = time.monotonic() - began
+            began = asyncio.get_running_loop().time()
+            known = await self._finish(await self._store.publish(known.next(moving=moving, round=known.epoch + 1)))
+            took = asyncio.get_running_loop().time() - began
             self.longest_pause_seconds = max(took, self.longest_pause_seconds)
             # who wants something of all slots gets his turn
             await asyncio.sleep(min(_LONGEST_PAUSE_SECONDS, max(_LEAST_PAUSE_SECONDS, took)))
 
     async def _finish(self, known: Map) -> Map:
-        """Carry what is moving to its end."""
-        if not known.has_arrived:
-            self.carried += await self._round(known).carry()
-            arrived = list(known.homes)
-            for slot, target in known.moving.items():
-                arrived[slot] = target
-            before = {slot: known.homes[slot] for slot in known.moving}
-            known = await self._publish(known.next(homes=tuple(arrived), moving=before, has_arrived=True))
-        moved = self._round(known)
-        await moved.clear()
-        known = await self._publish(known.next(moving={}, has_arrived=False))
-        await moved.forget(self._store.stores)
+        known, carried = await finish(self._store.stores, known, self._keys, self._now_ms, self._store.publish)
+        self.carried += carried
         return known
-
-    def _round(self, known: Map) -> Round:
-        return Round(self._store.stores, known, self._keys, self._now_ms)
 
     def _houses(self) -> list[ShardHouse]:
         return [store.house() for store in self._store.stores]
@@ -159,13 +146,6 @@ class Growing:
 
     async def _known(self) -> Map:
         return await newest_map(self._store.stores) or first_map(len(self._store.stores))
-
-    async def _publish(self, published: Map) -> Map:
-        """Have everybody know a map, and this store use it."""
-        await self._store.open_shards(published)
-        await publish(self._store.stores, published)
-        await self._store.use(published)
-        return published
 
 
 def _of_one_round(slots: Sequence[int], sizes: Counter[int]) -> list[int]:

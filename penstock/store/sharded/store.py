@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -12,8 +11,10 @@ from typing import Any
 from penstock.core.errors import InvalidRequest, StoreUnavailable
 from penstock.core.placement import slot_of
 from penstock.store.contract import VERBS, MapChanged, Shard, Store, WakeupListener
-from penstock.store.sharded.maps import Map, first_map, newest_map
+from penstock.store.sharded.finishing import Watch, finish
+from penstock.store.sharded.maps import Map, first_map, newest_map, publish
 from penstock.store.sharded.membership import join_up
+from penstock.store.sharded.recordkeys import RecordKeys
 from penstock.store.sharded.relaying import make_outbox
 from penstock.store.sharded.shards import JOINED, RESERVED, Shards
 from penstock.store.sharded.spread import Spread
@@ -46,6 +47,7 @@ class ShardedStore(Store):
         self._listeners: list[WakeupListener] = []
         self._left: dict[int, set[int]] = defaultdict(set)
         self._renewing = asyncio.Lock()
+        self._watch = Watch(self.stores[0])
         self._watching: asyncio.Task[None] | None = None
         self._ending: set[asyncio.Task[None]] = set()
         self._spread = Spread(Shards(self.stores, known, self._renewed))
@@ -110,9 +112,16 @@ class ShardedStore(Store):
     # -- asking ------------------------------------------------------------------------------------------------------
 
     async def _ask(self, verb: str, *arguments: Any, **more: Any) -> Any:
+        clock = asyncio.get_running_loop()
+        began = clock.time()
         while True:
             spread = self._spread
             moving = spread.shards.map.moving
+            if moving and verb == "sweep" and clock.time() - began < MOST_SECONDS:
+                # who waits to sweep looks after whoever moves
+                await self._finish_abandoned(arguments[-1] + int(1000 * (clock.time() - began)))
+                await self._look_again()
+                continue
             if moving and has_to_wait(verb, arguments, moving):
                 await self._renewed(spread.shards, set(moving))
                 continue
@@ -124,12 +133,12 @@ class ShardedStore(Store):
     async def _renewed(self, shards: Shards, slots: set[int]) -> Spread:
         """Return the store by a map in which none of some slots is moving, and that is not what a shard has refused."""
         await self._renew(shards)
-        until = time.monotonic() + MOST_SECONDS
+        until = asyncio.get_running_loop().time() + MOST_SECONDS
         while not slots.isdisjoint(self.map.moving):
-            if time.monotonic() > until:
+            if asyncio.get_running_loop().time() > until:
                 raise StoreUnavailable(
                     "What this is about is on its way to another shard.",
-                    hint="If nobody is adding a shard any more, start penstock shard add again: it goes on.",
+                    hint="Try again in a moment: should nobody be adding shards any more, who sweeps goes on.",
                 )
             await self._look_again()
         return self._spread
@@ -151,17 +160,6 @@ class ShardedStore(Store):
                 newest = await newest_map(self.stores)
                 if newest is not None and newest.epoch > shards.map.epoch:
                     await self._use(newest)
-
-    async def use(self, known: Map) -> None:
-        """Go on by a map that is newer than any it has seen."""
-        async with self._renewing:
-            if known.epoch > self.map.epoch:
-                await self._use(known)
-
-    async def open_shards(self, known: Map) -> None:
-        """Open the shards of a map that it does not know yet."""
-        async with self._renewing:
-            await self._open_shards(known)
 
     async def _open_shards(self, known: Map) -> None:
         while len(self.stores) < known.shard_count:
@@ -190,6 +188,29 @@ class ShardedStore(Store):
         ending = asyncio.ensure_future(before.aclose())
         self._ending.add(ending)
         ending.add_done_callback(self._ending.discard)
+
+    async def _finish_abandoned(self, now: int) -> None:
+        """Finish what is moving, if whoever moved it has gone."""
+        known = self.map
+        if not known.moving or not await self._watch.is_abandoned(known, now):
+            return
+        log.warning("Whoever was adding shards has gone: %d slots are moved on from here.", len(known.moving))
+        houses, keys = [store.house() for store in self.stores], RecordKeys()
+        with contextlib.suppress(MapChanged):  # somebody else does it
+            known = await self.publish(known.next())
+            await keys.find(houses, now)
+            await finish(self.stores, known, keys, lambda: now, self.publish)
+            await keys.end(houses, now)
+
+    async def publish(self, published: Map) -> Map:
+        """Have everybody know a map, and this store use it. Raises MapChanged, StoreUnavailable."""
+        async with self._renewing:
+            await self._open_shards(published)
+        await publish(self.stores, published)
+        async with self._renewing:
+            if published.epoch > self.map.epoch:
+                await self._use(published)
+        return published
 
     # -- wake-ups ----------------------------------------------------------------------------------------------------
 
