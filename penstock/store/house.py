@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from penstock.core.belongings import Belonging, Gone, Kind
+from penstock.core.effects import Join
 from penstock.store.contract import Store
 
 Place = tuple[Any, ...]
@@ -107,6 +108,10 @@ class ShardHouse(House, Protocol):
 
     async def settle_queue(self, queue: str, now: int) -> None:
         """Put what was taken into a queue into its order and count it, however often that is asked for."""
+        ...
+
+    async def redirect_join(self, join: Join) -> None:
+        """Have a join send its message, which is the same, to another queue; if it has sent it, nothing happens."""
         ...
 
     async def note_records(self, until: int | None, now: int) -> None:

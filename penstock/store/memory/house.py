@@ -19,6 +19,7 @@ from penstock.core.belongings import (
     Kind,
     RestingName,
 )
+from penstock.core.effects import Join
 from penstock.core.messages import Draft
 from penstock.store.contract import EVERY_GROUP, Store, wakeup_name
 from penstock.store.house import Place
@@ -141,6 +142,12 @@ class MemoryHouse:
     async def settle_queue(self, queue: str, now: int) -> None:
         self.check()
         self._shelf.queue(queue).settle_in(self._groups[queue], now)
+
+    async def redirect_join(self, join: Join) -> None:
+        self.check()
+        message_id = join.follow_up.message.message_id or ""
+        if self._shelf.blocked.get(message_id) == join.join_id:
+            self._shelf.joins[join.join_id] = (join, self._shelf.joins[join.join_id][1])
 
     async def note_records(self, until: int | None, now: int) -> None:
         self.check()

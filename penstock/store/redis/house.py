@@ -88,6 +88,10 @@ class RedisHouse:
         found, within = await _OF_QUEUES[kind](self, queue, None if after is None else after[0], limit)
         return found, None if within is None else (within,)
 
+    async def redirect_join(self, join: Join) -> None:
+        row, blob, _, draft = _packed_join(join)
+        await self._calls.submit("redirect_join", 0, join.join_id, row, blob, draft)
+
     async def note_records(self, until: int | None, now: int) -> None:
         await self._calls.submit("note_records", now, until or 0)
 
@@ -256,16 +260,8 @@ class RedisHouse:
 
     async def _take_joins(self, joins: Sequence[KeptJoin]) -> None:
         for kept in joins:
-            join = kept.join
-            message_id = join.follow_up.message.message_id
-            assert message_id is not None
-            head, tail = pack_draft(join.follow_up.message, with_digest=True)
-            ends, queue = 0 if join.expires_at is None else join.expires_at + 1, join.follow_up.queue.encode()
-            blob = to_blob(message_id)
-            row = _JOIN.pack(join.parts, ends >> 32, ends & 0xFFFFFFFF, blob, len(queue)) + queue
-            draft = len(head).to_bytes(4, "big") + head + tail
             await self._calls.submit(
-                "take_in_join", 0, join.join_id, row, blob, ends, draft, len(kept.arrived), *kept.arrived
+                "take_in_join", 0, kept.join.join_id, *_packed_join(kept.join), len(kept.arrived), *kept.arrived
             )
 
     async def _take_records(self, records: Sequence[KeptRecord]) -> None:
@@ -333,6 +329,17 @@ _TAKERS: dict[type, Callable[[RedisHouse, Any], Awaitable[None]]] = {
     RestingName: RedisHouse._take_resting,
     Gone: RedisHouse._take_out,
 }
+
+
+def _packed_join(join: Join) -> tuple[bytes, bytes, int, bytes]:
+    """Return a join's row, the id of its message, when it ends (+1) and its draft."""
+    message_id = join.follow_up.message.message_id
+    assert message_id is not None
+    head, tail = pack_draft(join.follow_up.message, with_digest=True)
+    ends, queue = 0 if join.expires_at is None else join.expires_at + 1, join.follow_up.queue.encode()
+    blob = to_blob(message_id)
+    row = _JOIN.pack(join.parts, ends >> 32, ends & 0xFFFFFFFF, blob, len(queue)) + queue
+    return row, blob, ends, len(head).to_bytes(4, "big") + head + tail
 
 
 def _together(thing: Belonging | Gone) -> tuple[type, str]:

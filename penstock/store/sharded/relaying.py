@@ -199,6 +199,9 @@ class Relaying:
             done = []
             for message in found:
                 (entry,) = self._entries(index, message)
+                if self._shards.is_moving(entry.effects.sends[0].queue):
+                    self.note(index)
+                    continue
                 if entry.target == index:
                     await self._unwrap(index, message, entry.effects.sends[0])
                     continue

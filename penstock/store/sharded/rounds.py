@@ -74,6 +74,8 @@ class Round:
     def __init__(self, stores: Sequence[Shard], known: Map, keys: RecordKeys, now_ms: Callable[[], int]) -> None:
         self._map = known
         self._keys = keys
+        self._sources = known.moving if known.has_arrived else {slot: known.homes[slot] for slot in known.moving}
+        self._homes_then = [known.moving.get(slot, home) for slot, home in enumerate(known.homes)]
         self._now_ms = now_ms
         self._shards = Shards(stores, known)
         self._houses = [store.house() for store in self._shards.stores]
@@ -95,8 +97,9 @@ class Round:
             source, target = self._shards.home(queue), self._houses[self._map.moving[slot_of(queue)]]
             carried += await self._carry_queue(queue, last, source, target)
             await target.settle_queue(queue, self._now_ms())
-        async for _, page in self._others():
-            await self._carry_others(page)
+        async for index, page in self._others():
+            await self._redirect_joins(index, page)
+            await self._carry_others([each for each in page if self._is_moving(each, index)])
         await self._keys.note_more(self._houses, self._now_ms())
         async for index, keys in self._moving_keys():
             records = await self._shards[index].get_records(keys, self._now_ms())
@@ -146,12 +149,25 @@ class Round:
 
     async def _carry_others(self, page: Sequence[Belonging]) -> None:
         by_target: dict[int, list[Belonging | Gone]] = defaultdict(list)
-        homes = [self._map.moving.get(slot, home) for slot, home in enumerate(self._map.homes)]
         for each in page:
-            kept = structs.replace(each, join=rewrapped(each.join, homes)) if isinstance(each, KeptJoin) else each
+            if isinstance(each, KeptJoin):
+                kept: Belonging = structs.replace(each, join=rewrapped(each.join, self._homes_then))
+            else:
+                kept = each
             by_target[self._map.moving[_slot(each)]].append(kept)
         for target, things in by_target.items():
             await self._houses[target].take_in(things)
+
+    async def _redirect_joins(self, index: int, page: Sequence[Belonging]) -> None:
+        """Have joins that stay send by way of the outbox what is for a queue that goes away."""
+        for each in page:
+            if isinstance(each, KeptJoin) and not self._is_moving(each, index):
+                join = rewrapped(each.join, self._homes_then)
+                if self._shards.is_moving(each.join.follow_up.queue) and join != each.join:
+                    await self._houses[index].redirect_join(join)
+
+    def _is_moving(self, thing: Belonging, index: int) -> bool:
+        return self._sources.get(_slot(thing)) == index
 
     # -- away --------------------------------------------------------------------------------------------------------
 
@@ -165,7 +181,7 @@ class Round:
                 await self._carrying.carry(source, queue, self._now_ms(), after=last)
         # what is read page by page is not taken away meanwhile
         for source, page in [each async for each in self._others()]:
-            await self._houses[source].take_in([_gone(each) for each in page])
+            await self._houses[source].take_in([_gone(each) for each in page if self._is_moving(each, source)])
         async for index, keys in self._moving_keys():
             await self._shards[index].delete_records(keys, self._now_ms())
 
@@ -210,26 +226,19 @@ class Round:
             if after is None:
                 return
 
-    def _sources(self) -> dict[int, int]:
-        moving, homes = self._map.moving, self._map.homes
-        return moving if self._map.has_arrived else {slot: homes[slot] for slot in moving}
-
     async def _moving_keys(self) -> AsyncIterator[tuple[int, list[str]]]:
         """Yield keys of records that move, some at a time, with the shard they come from."""
-        for slot, index in self._sources().items():
+        for slot, index in self._sources.items():
             keys = sorted(self._keys.of_slot(index, slot))
             for at in range(0, len(keys), _PAGE):
                 yield index, keys[at : at + _PAGE]
 
     async def _others(self) -> AsyncIterator[tuple[int, Sequence[Belonging]]]:
-        """Yield what is in the slots beside queues, with the shard they come from."""
-        sources = self._sources()
-        for index in sorted(set(sources.values())):
+        """Yield what there is beside queues and records, with the shard it is on: those the slots come from."""
+        for index in sorted(set(self._sources.values())):
             for kind in _OF_NO_QUEUE:
                 async for page in self._pages(index, kind):
-                    mine = [each for each in page if sources.get(_slot(each)) == index]
-                    if mine:
-                        yield index, mine
+                    yield index, page
 
 
 async def _nothing() -> None:

@@ -41,7 +41,8 @@ def slots_in(effects: Effects) -> set[int]:
     keys = [each.key for each in effects.guards] + [each.key for each in effects.records]
     joins = [each.join_id for each in effects.joins] + [each.join_id for each in effects.arrivals]
     slots = {slot_of_key(key) for key in (*keys, *joins, *effects.forgets)}
-    return slots | {slot_of(each.queue) for each in effects.sends}
+    queues = [each.queue for each in effects.sends] + [each.follow_up.queue for each in effects.joins]
+    return slots | {slot_of(queue) for queue in queues}
 
 
 def _is_moving(settlement: Settlement, moving: dict[int, int]) -> bool:

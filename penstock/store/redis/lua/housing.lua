@@ -341,6 +341,16 @@ verbs.leave_queue = function()
   return 1
 end
 
+-- redirect_join: join id, row, message id, draft. Returns 'done', also when it has sent its message.
+verbs.redirect_join = function()
+  local id, row, message_id, draft = take(), take(), take(), take()
+  if call('HGET', key_ids(), message_id) == 'j' .. id then
+    call('HSET', key_joins(), id, row)
+    call('HSET', key_join_drafts(), id, draft)
+  end
+  return 'done'
+end
+
 -- note_records: until when the keys of records that are put are noted; 0: not any more.
 verbs.note_records = function()
   local ends = take_number()
