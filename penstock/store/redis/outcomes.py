@@ -12,7 +12,6 @@ from penstock.core.queues import QueueCounts, QueueDescription
 from penstock.core.receipts import decode_receipt, decode_receipts
 from penstock.core.refusals import guard_failed, lease_lost, lease_too_long, nothing_to_follow, queue_not_found
 from penstock.core.settlements import ChangeVisibility, Settled, Settlement, SettleOutcome
-from penstock.store.contract import MapChanged
 from penstock.store.redis.drafts import to_text
 from penstock.store.redis.settings import decode_settings
 
@@ -30,11 +29,7 @@ def sent(answer: Any, draft: Draft) -> SendOutcome:
 
 
 def settled(answer: Any, settlement: Settlement) -> SettleOutcome:
-    """Return the outcome of one settlement. Raises what it failed with, but MapChanged: others may have happened."""
-    if isinstance(answer, MapChanged):
-        return SettleOutcome(Settled.REFUSED, problem=answer.problem)
-    if isinstance(answer, BaseException):
-        raise answer
+    """Return the outcome of one settlement."""
     if isinstance(answer, bytes):
         return SettleOutcome(Settled.DONE, to_text(answer))
     result, blob = answer[0], answer[1]

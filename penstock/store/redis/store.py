@@ -21,8 +21,8 @@ from penstock.core.queues import (
 from penstock.core.refusals import (
     purge_in_progress,
 )
-from penstock.core.settlements import GiveBack, Settlement, SettleOutcome
-from penstock.store.contract import EVENTS_KEPT, PEEK_BUDGET, Received, WakeupListener, wakeup_name
+from penstock.core.settlements import GiveBack, Settled, Settlement, SettleOutcome
+from penstock.store.contract import EVENTS_KEPT, PEEK_BUDGET, MapChanged, Received, WakeupListener, wakeup_name
 from penstock.store.examination import Examination
 from penstock.store.redis import administering, moving
 from penstock.store.redis.address import Address
@@ -223,8 +223,14 @@ class RedisStore:
 
     async def settle(self, settlements: Sequence[Settlement], now: int) -> tuple[SettleOutcome, ...]:
         asked = [self._calls.submit("settle", now, *pack_settlement(each, now)) for each in settlements]
-        answers = await asyncio.gather(*asked, return_exceptions=True)
-        return tuple([settled(answer, each) for answer, each in zip(answers, settlements, strict=True)])
+        outcomes: list[SettleOutcome] = []
+        for answer, each in zip(asked, settlements, strict=True):
+            try:
+                outcomes.append(settled(await answer, each))
+            except MapChanged as changed:
+                # others may have happened
+                outcomes.append(SettleOutcome(Settled.REFUSED, problem=changed.problem))
+        return tuple(outcomes)
 
     async def release_leases(self, owner: str, now: int) -> int:
         return int(await self._calls.submit("release", now, owner))

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from penstock.core.errors import PenstockError, QueueConflict, QueueNotFound, StoreUnavailable
+from penstock.core.placement import slot_of
 from penstock.core.queues import QueueChanges, QueueCounts, QueueDescription
 from penstock.store.contract import MapChanged, Shard
 from penstock.store.sharded.merging import in_order, there
@@ -58,9 +59,15 @@ async def delete_queue(shards: Shards, name: str, now: int) -> None:
     except BaseException:
         await _elsewhere(shards, name, lambda shard: _forget(shard, name, now))
         raise
-    # where the map changes now, what is left is of a queue without a home, which the next one of that name replaces
-    with contextlib.suppress(MapChanged):
-        await _elsewhere(shards, name, lambda shard: _forget(shard, name, now))
+    while True:
+        try:
+            await _elsewhere(shards, name, lambda shard: _forget(shard, name, now))
+            return
+        except MapChanged:
+            shards = (await shards.renewed({slot_of(name)})).shards
+            with contextlib.suppress(QueueNotFound, MapChanged):
+                await shards[shards.home(name)].describe_queue(name, now)
+                return  # somebody has made another one
 
 
 async def purge_queue(shards: Shards, name: str, rest_ms: int, now: int) -> int:

@@ -117,7 +117,10 @@ class Relaying:
             try:
                 is_done, reply = await self._apply(entry)
             except MapChanged:
-                is_done, reply = await self._go_on(entry)
+                try:
+                    is_done, reply = await self._go_on(entry)
+                except StoreUnavailable:
+                    is_done, reply = False, None
             if is_done:
                 self._applied[entry.source].append(entry)
             replies.append(reply)

@@ -7,7 +7,8 @@ what is carried; there they stay, and are carried home as ever.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct, structs
@@ -37,10 +38,12 @@ from penstock.store.sharded.relaying import Relaying
 from penstock.store.sharded.shards import RESERVED, Shards, is_named
 from penstock.store.sharded.wrapping import rewrapped
 
+T = TypeVar("T")
+
 NOTE = f"{RESERVED}round"
 """Key of the record on the first shard that says how far the messages go that a round carries."""
 
-_PAGE = 500
+_PAGE, _AT_ONCE = 500, 16
 _OF_A_QUEUE: tuple[Kind, ...] = (KeptMessage, KeptGroup, KeptDuplicate, KeptAttempt)
 _OF_NO_QUEUE: tuple[Kind, ...] = (KeptJoin, KeptMove, RestingName)
 
@@ -87,16 +90,7 @@ class Round:
     async def carry(self) -> int:
         """Carry everything of the slots to where they go, and return how many messages that were."""
         note = await self._note() or await self._begin()
-        there = await self._names(lambda slot: self._map.moving[slot])
-        carried = 0
-        for queue, shard in there.items():
-            if queue not in note.last:
-                # a queue that has no home, because making or deleting it has ended half-way
-                await self._houses[shard].take_in([Gone("queue", queue)])
-        for queue, last in note.last.items():
-            source, target = self._shards.home(queue), self._houses[self._map.moving[slot_of(queue)]]
-            carried += await self._carry_queue(queue, last, source, target)
-            await target.settle_queue(queue, self._now_ms())
+        carried = sum(await _some_at_a_time(self._carry_queue, note.last.items()))
         async for index, page in self._others():
             await self._redirect_joins(index, page)
             await self._carry_others([each for each in page if self._is_moving(each, index)])
@@ -106,7 +100,8 @@ class Round:
             await self._carry_others([KeptRecord(each) for each in records if each is not None])
         return carried
 
-    async def _carry_queue(self, queue: str, last: int, source: int, target: ShardHouse) -> int:
+    async def _carry_queue(self, queue: str, last: int) -> int:
+        source, target = self._shards.home(queue), self._target(queue)
         carried, taking = 0, asyncio.ensure_future(_nothing())
         try:
             for kind in _OF_A_QUEUE:
@@ -119,33 +114,41 @@ class Round:
             await taking
         finally:
             taking.cancel()
+        await target.settle_queue(queue, self._now_ms())
         return carried
+
+    def _target(self, queue: str) -> ShardHouse:
+        return self._houses[self._map.moving[slot_of(queue)]]
 
     async def _begin(self) -> Note:
         """Make everything that is under way arrive where it was to go, and agree on which messages are carried."""
         now = self._now_ms()
         for index in self._shards.indexes:
             await self._relaying.forget_done(index, now)
-        queues = await self._names(lambda slot: self._map.homes[slot])
-        for index in self._shards.indexes:
-            await self._carry_home(index)
-        last: dict[str, int] = {}
-        for queue, source in queues.items():
-            ((kept,), _) = await self._houses[source].page_of(queue, KeptQueue, None, 1)
-            assert isinstance(kept, KeptQueue)
-            # what comes there from now on has later numbers
-            await self._houses[self._map.moving[slot_of(queue)]].take_in([kept])
-            last[queue] = kept.last_sequence
-        for index in self._shards.indexes:
-            await self._carry_home(index)
+        lying = await asyncio.gather(*map(self._queues, self._shards.indexes))
+        queues = [queue for index, found in enumerate(lying) for queue in found if self._shards.home(queue) == index]
+        known = set(queues)
+        for index, found in enumerate(lying):
+            for queue, count in found.items():
+                if count and queue in known:
+                    await self._carrying.carry(index, queue, now)
+                elif queue not in known and self._target(queue) is self._houses[index]:
+                    # it has no home, because making or deleting it has ended half-way
+                    await self._houses[index].take_in([Gone("queue", queue)])
+        last = dict(await _some_at_a_time(self._agree, [(queue,) for queue in queues]))
         note = Note(self._map.round, last)
         await self._shards[0].put_records((Record(NOTE, _encode(note)),), now)
         return note
 
-    async def _carry_home(self, index: int) -> None:
-        async for queue, count in self._queues(index):
-            if count and self._shards.is_moving(queue) and self._shards.home(queue) != index:
-                await self._carrying.carry(index, queue, self._now_ms())
+    async def _agree(self, queue: str) -> tuple[str, int]:
+        """Agree on the number up to which the messages of a queue are carried."""
+        source, now = self._shards.home(queue), self._now_ms()
+        ((kept,), _) = await self._houses[source].page_of(queue, KeptQueue, None, 1)
+        assert isinstance(kept, KeptQueue)
+        # what comes there from now on has later numbers
+        await self._target(queue).take_in([kept])
+        await asyncio.gather(*(self._carrying.carry(index, queue, now) for index in self._shards.others(source)))
+        return queue, kept.last_sequence
 
     async def _carry_others(self, page: Sequence[Belonging]) -> None:
         by_target: dict[int, list[Belonging | Gone]] = defaultdict(list)
@@ -175,15 +178,17 @@ class Round:
         """Forget everything of the slots where they were; they have arrived."""
         note = await self._note()
         assert note is not None, "a round that has arrived has begun"
-        for queue, last in note.last.items():
-            source = self._map.moving[slot_of(queue)]
-            while not await self._houses[source].leave_queue(queue, last, self._now_ms()):
-                await self._carrying.carry(source, queue, self._now_ms(), after=last)
+        await _some_at_a_time(self._leave, note.last.items())
         # what is read page by page is not taken away meanwhile
         for source, page in [each async for each in self._others()]:
             await self._houses[source].take_in([_gone(each) for each in page if self._is_moving(each, source)])
         async for index, keys in self._moving_keys():
             await self._shards[index].delete_records(keys, self._now_ms())
+
+    async def _leave(self, queue: str, last: int) -> None:
+        source = self._map.moving[slot_of(queue)]
+        while not await self._houses[source].leave_queue(queue, last, self._now_ms()):
+            await self._carrying.carry(source, queue, self._now_ms(), after=last)
 
     async def forget(self, stores: Sequence[Shard]) -> None:
         """Forget what was noted of the round."""
@@ -196,24 +201,17 @@ class Round:
         note = None if record is None else _decode(record.value)
         return note if note is not None and note.round == self._map.round else None
 
-    async def _names(self, shard_of: Callable[[int], int]) -> dict[str, int]:
-        """Return the queues of the slots that are on a shard, each with that shard."""
+    async def _queues(self, index: int) -> dict[str, int]:
+        """Return the queues on a shard that are moving, each with the number of its messages there."""
         found: dict[str, int] = {}
-        for index in self._shards.indexes:
-            async for queue, _ in self._queues(index):
-                if self._shards.is_moving(queue) and shard_of(slot_of(queue)) == index:
-                    found[queue] = index
-        return found
-
-    async def _queues(self, index: int) -> AsyncIterator[tuple[str, int]]:
-        """Yield the queues on a shard, each with the number of its messages."""
         after: str | None = ""
         while after is not None:
             page = await self._shards[index].list_queues("", after, _PAGE, None, self._now_ms())
             for queue in page:
-                if is_named(queue.name):
-                    yield queue.name, queue.counts.ready + queue.counts.delayed + queue.counts.in_flight
+                if is_named(queue.name) and self._shards.is_moving(queue.name):
+                    found[queue.name] = queue.counts.ready + queue.counts.delayed + queue.counts.in_flight
             after = page[-1].name if len(page) == _PAGE else None
+        return found
 
     async def _pages(self, index: int, kind: Kind, queue: str | None = None) -> AsyncIterator[Sequence[Belonging]]:
         house, after = self._houses[index], None
@@ -239,6 +237,17 @@ class Round:
             for kind in _OF_NO_QUEUE:
                 async for page in self._pages(index, kind):
                     yield index, page
+
+
+async def _some_at_a_time(ask: Callable[..., Awaitable[T]], arguments: Iterable[tuple[Any, ...]]) -> list[T]:
+    """Return what each comes to, some of them at a time: shards do many things in one step."""
+    begins = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(*given: Any) -> T:
+        async with begins:
+            return await ask(*given)
+
+    return list(await asyncio.gather(*(one(*given) for given in arguments)))
 
 
 async def _nothing() -> None:
