@@ -1,4 +1,4 @@
-"""`penstock shard` as a command: what it lists, adds and refuses. tests/faults/test_growing.py has what goes on meanwhile."""
+"""`penstock shard` as a command: what it lists, adds and refuses; what goes on meanwhile is another test's."""
 
 import json
 import subprocess

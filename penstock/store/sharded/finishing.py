@@ -37,21 +37,21 @@ async def finish(
         StoreUnavailable: a shard is away.
     """
     carried = 0
-    async with _signs_of_life(stores[0]):
-        if not known.has_arrived:
-            carried = await Round(stores, known, keys, now_ms).carry()
-            arrived = tuple([known.moving.get(slot, home) for slot, home in enumerate(known.homes)])
-            before = {slot: known.homes[slot] for slot in known.moving}
-            known = await publish(known.next(homes=arrived, moving=before, has_arrived=True))
-        moved = Round(stores, known, keys, now_ms)
-        await moved.clear()
-        known = await publish(known.next(moving={}, has_arrived=False))
-        await moved.forget(stores)
-    return known, carried
+    if known.last is None:
+        known = await publish(known.next(last=await Round(stores, known, keys, now_ms).begin()))
+    if not known.has_arrived:
+        carried = await Round(stores, known, keys, now_ms).carry()
+        arrived = tuple([known.moving.get(slot, home) for slot, home in enumerate(known.homes)])
+        before = {slot: known.homes[slot] for slot in known.moving}
+        known = await publish(known.next(homes=arrived, moving=before, has_arrived=True))
+    await Round(stores, known, keys, now_ms).clear()
+    return await publish(known.next(moving={}, last=None, has_arrived=False)), carried
 
 
 @asynccontextmanager
-async def _signs_of_life(first: Shard) -> AsyncIterator[None]:
+async def signs_of_life(first: Shard) -> AsyncIterator[None]:
+    """Have others know that somebody moves slots."""
+
     async def give() -> None:
         for number in itertools.count():
             with contextlib.suppress(StoreUnavailable):

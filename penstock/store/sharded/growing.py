@@ -13,7 +13,7 @@ from penstock.core.errors import InvalidRequest
 from penstock.core.placement import SLOTS, homes, slot_of
 from penstock.store.contract import Shard
 from penstock.store.house import ShardHouse
-from penstock.store.sharded.finishing import finish
+from penstock.store.sharded.finishing import finish, signs_of_life
 from penstock.store.sharded.maps import Map, first_map, newest_map
 from penstock.store.sharded.membership import Membership, keep_place, prove_empty, read_place, take_queues
 from penstock.store.sharded.recordkeys import RecordKeys
@@ -91,6 +91,10 @@ class Growing:
 
     async def spread(self) -> None:
         """Move slots until each is where it belongs."""
+        async with signs_of_life(self._store.stores[0]):
+            await self._spread()
+
+    async def _spread(self) -> None:
         # whoever did this before is gone, or refused from now on
         known = await self._store.publish((await self._known()).next())
         await self._keys.find(self._houses(), self._now_ms())
@@ -108,7 +112,7 @@ class Growing:
                 return
             moving = {slot: wanted[slot] for slot in _of_one_round(left, sizes)}
             began = asyncio.get_running_loop().time()
-            known = await self._finish(await self._store.publish(known.next(moving=moving, round=known.epoch + 1)))
+            known = await self._finish(await self._store.publish(known.next(moving=moving)))
             took = asyncio.get_running_loop().time() - began
             self.longest_pause_seconds = max(took, self.longest_pause_seconds)
             # who wants something of all slots gets his turn

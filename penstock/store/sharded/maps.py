@@ -28,8 +28,8 @@ class Map(Struct, frozen=True, omit_defaults=True):
         urls: of those that came after the store was begun, so that who does not name them finds them.
         moving: slots that nobody may ask for now, each with the shard it goes to; after it has arrived, with the one it
             comes from.
+        last: of each queue that is moving the number up to which its messages are carried; ``None``: not agreed yet.
         has_arrived: what is moving is all in its new home, which ``homes`` says; the old one is being cleared.
-        round: the epoch with which the moving slots began to move.
     """
 
     epoch: int
@@ -37,8 +37,8 @@ class Map(Struct, frozen=True, omit_defaults=True):
     shard_count: int
     urls: dict[int, str] = {}
     moving: dict[int, int] = {}
+    last: dict[str, int] | None = None
     has_arrived: bool = False
-    round: int = 0
 
     def next(self, **changes: object) -> "Map":
         """Return the map that comes after this one."""

@@ -10,8 +10,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
-import msgspec
-from msgspec import Struct, structs
+from msgspec import structs
 
 from penstock.core.belongings import (
     Belonging,
@@ -27,7 +26,6 @@ from penstock.core.belongings import (
     Kind,
     RestingName,
 )
-from penstock.core.effects import Record
 from penstock.core.placement import slot_of, slot_of_key
 from penstock.store.contract import Shard
 from penstock.store.house import ShardHouse
@@ -35,33 +33,14 @@ from penstock.store.sharded.carrying import Carrying
 from penstock.store.sharded.maps import Map
 from penstock.store.sharded.recordkeys import RecordKeys
 from penstock.store.sharded.relaying import Relaying
-from penstock.store.sharded.shards import RESERVED, Shards, is_named
+from penstock.store.sharded.shards import Shards, is_named
 from penstock.store.sharded.wrapping import rewrapped
 
 T = TypeVar("T")
 
-NOTE = f"{RESERVED}round"
-"""Key of the record on the first shard that says how far the messages go that a round carries."""
-
 _PAGE, _AT_ONCE = 500, 16
 _OF_A_QUEUE: tuple[Kind, ...] = (KeptMessage, KeptGroup, KeptDuplicate, KeptAttempt)
 _OF_NO_QUEUE: tuple[Kind, ...] = (KeptJoin, KeptMove, RestingName)
-
-
-class Note(Struct, frozen=True):
-    """How far the messages go that are carried.
-
-    Attributes:
-        round: which round.
-        last: sequence number of the last one, by queue.
-    """
-
-    round: int
-    last: dict[str, int]
-
-
-_encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Note).decode
 
 
 class Round:
@@ -76,6 +55,7 @@ class Round:
 
     def __init__(self, stores: Sequence[Shard], known: Map, keys: RecordKeys, now_ms: Callable[[], int]) -> None:
         self._map = known
+        self._last = known.last or {}
         self._keys = keys
         self._sources = known.moving if known.has_arrived else {slot: known.homes[slot] for slot in known.moving}
         self._homes_then = [known.moving.get(slot, home) for slot, home in enumerate(known.homes)]
@@ -87,10 +67,30 @@ class Round:
 
     # -- there -------------------------------------------------------------------------------------------------------
 
+    async def begin(self) -> dict[str, int]:
+        """Make everything that is under way arrive where it was to go, and agree on which messages are carried.
+
+        Returns:
+            The number of the last one, by queue.
+        """
+        now = self._now_ms()
+        for index in self._shards.indexes:
+            await self._relaying.forget_done(index, now)
+        lying = await asyncio.gather(*map(self._queues, self._shards.indexes))
+        queues = [queue for index, found in enumerate(lying) for queue in found if self._shards.home(queue) == index]
+        known = set(queues)
+        for index, found in enumerate(lying):
+            for queue, count in found.items():
+                if count and queue in known:
+                    await self._carrying.carry(index, queue, now)
+                elif queue not in known and self._target(queue) is self._houses[index]:
+                    # it has no home, because making or deleting it has ended half-way
+                    await self._houses[index].take_in([Gone("queue", queue)])
+        return dict(await _some_at_a_time(self._agree, [(queue,) for queue in queues]))
+
     async def carry(self) -> int:
         """Carry everything of the slots to where they go, and return how many messages that were."""
-        note = await self._note() or await self._begin()
-        carried = sum(await _some_at_a_time(self._carry_queue, note.last.items()))
+        carried = sum(await _some_at_a_time(self._carry_queue, self._last.items()))
         async for index, page in self._others():
             await self._redirect_joins(index, page)
             await self._carry_others([each for each in page if self._is_moving(each, index)])
@@ -119,26 +119,6 @@ class Round:
 
     def _target(self, queue: str) -> ShardHouse:
         return self._houses[self._map.moving[slot_of(queue)]]
-
-    async def _begin(self) -> Note:
-        """Make everything that is under way arrive where it was to go, and agree on which messages are carried."""
-        now = self._now_ms()
-        for index in self._shards.indexes:
-            await self._relaying.forget_done(index, now)
-        lying = await asyncio.gather(*map(self._queues, self._shards.indexes))
-        queues = [queue for index, found in enumerate(lying) for queue in found if self._shards.home(queue) == index]
-        known = set(queues)
-        for index, found in enumerate(lying):
-            for queue, count in found.items():
-                if count and queue in known:
-                    await self._carrying.carry(index, queue, now)
-                elif queue not in known and self._target(queue) is self._houses[index]:
-                    # it has no home, because making or deleting it has ended half-way
-                    await self._houses[index].take_in([Gone("queue", queue)])
-        last = dict(await _some_at_a_time(self._agree, [(queue,) for queue in queues]))
-        note = Note(self._map.round, last)
-        await self._shards[0].put_records((Record(NOTE, _encode(note)),), now)
-        return note
 
     async def _agree(self, queue: str) -> tuple[str, int]:
         """Agree on the number up to which the messages of a queue are carried."""
@@ -176,9 +156,7 @@ class Round:
 
     async def clear(self) -> None:
         """Forget everything of the slots where they were; they have arrived."""
-        note = await self._note()
-        assert note is not None, "a round that has arrived has begun"
-        await _some_at_a_time(self._leave, note.last.items())
+        await _some_at_a_time(self._leave, self._last.items())
         # what is read page by page is not taken away meanwhile
         for source, page in [each async for each in self._others()]:
             await self._houses[source].take_in([_gone(each) for each in page if self._is_moving(each, source)])
@@ -190,16 +168,7 @@ class Round:
         while not await self._houses[source].leave_queue(queue, last, self._now_ms()):
             await self._carrying.carry(source, queue, self._now_ms(), after=last)
 
-    async def forget(self, stores: Sequence[Shard]) -> None:
-        """Forget what was noted of the round."""
-        await stores[0].delete_records((NOTE,), self._now_ms())
-
     # -- looking -----------------------------------------------------------------------------------------------------
-
-    async def _note(self) -> Note | None:
-        (record,) = await self._shards[0].get_records((NOTE,), self._now_ms())
-        note = None if record is None else _decode(record.value)
-        return note if note is not None and note.round == self._map.round else None
 
     async def _queues(self, index: int) -> dict[str, int]:
         """Return the queues on a shard that are moving, each with the number of its messages there."""

@@ -11,7 +11,7 @@ from typing import Any
 from penstock.core.errors import InvalidRequest, StoreUnavailable
 from penstock.core.placement import slot_of
 from penstock.store.contract import VERBS, MapChanged, Shard, Store, WakeupListener
-from penstock.store.sharded.finishing import Watch, finish
+from penstock.store.sharded.finishing import Watch, finish, signs_of_life
 from penstock.store.sharded.maps import Map, first_map, newest_map, publish
 from penstock.store.sharded.membership import join_up
 from penstock.store.sharded.recordkeys import RecordKeys
@@ -198,9 +198,10 @@ class ShardedStore(Store):
         houses, keys = [store.house() for store in self.stores], RecordKeys()
         with contextlib.suppress(MapChanged):  # somebody else does it
             known = await self.publish(known.next())
-            await keys.find(houses, now)
-            await finish(self.stores, known, keys, lambda: now, self.publish)
-            await keys.end(houses, now)
+            async with signs_of_life(self.stores[0]):
+                await keys.find(houses, now)
+                await finish(self.stores, known, keys, lambda: now, self.publish)
+                await keys.end(houses, now)
 
     async def publish(self, published: Map) -> Map:
         """Have everybody know a map, and this store use it. Raises MapChanged, StoreUnavailable."""
