@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from msgspec.structs import asdict
 
 from penstock.core.effects import NO_EFFECTS
-from penstock.core.errors import StoreUnavailable
+from penstock.core.errors import InvalidRequest, StoreUnavailable
 from penstock.core.messages import Draft
 from penstock.core.operations import CreateQueue
 from penstock.core.placement import homes, slot_of
@@ -34,6 +34,7 @@ from penstock.store.sharded import ShardedStore, growing
 from penstock.store.sharded import store as sharded
 from penstock.store.sharded.finishing import ABANDONED_AFTER_MS
 from penstock.store.sharded.growing import Growing
+from penstock.store.sharded.membership import Membership, keep_place, read_place
 from penstock.store.sharded.shards import RESERVED
 from penstock.store.sharded.store import OpenShard
 from tests.conformance.implementations import Implementation, opened
@@ -194,6 +195,40 @@ async def grow(script: list[int], urls: list[str], open_shard: OpenShard, *, die
             assert isinstance(real.store, ShardedStore)
             assert real.store.map.homes == homes(4)
             assert {real.store.home(name) for name in NAMES} & {2, 3}, "some of these queues have moved"
+
+
+async def test_a_shard_that_has_lost_the_map_is_given_it_again() -> None:
+    stores = [LateStore() for _ in range(3)]
+
+    async def open_shard(url: str) -> Shard:
+        return cast(Shard, stores[int(url)])
+
+    store = await ShardedStore.open(cast(Any, stores[:2]), open_shard)
+    await store.create_queue("q", QueueChanges(), 0, 0)
+    await Growing(store, lambda: 0).add(["2"])
+    for each in stores:
+        each.map = (0, None)
+    await store.send("q", [Draft("x", message_id=own_id(1))], 0)
+    await store.check()
+    assert {each.map[0] for each in stores} == {store.map.epoch}
+
+
+async def test_shards_are_added_in_the_order_in_which_they_were_named() -> None:
+    stores = [LateStore() for _ in range(4)]
+
+    async def open_shard(url: str) -> Shard:
+        return cast(Shard, stores[int(url)])
+
+    store = await ShardedStore.open(cast(Any, stores[:2]), open_shard)
+    # what is left of an attempt to add both that ended before anybody knew
+    place = await read_place(cast(Any, stores[0]))
+    assert place is not None
+    for index in (2, 3):
+        await keep_place(cast(Any, stores[index]), Membership(place.store_id, index, index + 1))
+    with pytest.raises(InvalidRequest, match="before these"):
+        await Growing(store, lambda: 0).add(["3"])
+    await Growing(store, lambda: 0).add(["2", "3"])
+    assert store.map.homes == homes(4)
 
 
 async def test_a_round_whose_mover_has_gone_is_finished_by_who_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:

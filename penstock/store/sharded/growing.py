@@ -24,6 +24,7 @@ from penstock.store.sharded.store import ShardedStore
 Progress = Callable[[int, int], None]
 """Told how many slots of how many are where they belong."""
 
+MOST_SHARDS = 64
 MOST_MESSAGES, MOST_SLOTS = 5_000, 64
 """Of one round, more where one slot has more: all of its queues stand still meanwhile."""
 
@@ -75,6 +76,12 @@ class Growing:
                 await shard.aclose()
         if added != known.urls:
             count = known.shard_count + len(added) - len(known.urls)
+            if max(added) != count - 1:
+                raise InvalidRequest(
+                    "A shard was to be added before these, and was not.", hint="Name it before them.", field="store"
+                )
+            if count > MOST_SHARDS:
+                raise InvalidRequest(f"A store has at most {MOST_SHARDS} shards.", field="store")
             await self._store.publish(known.next(shard_count=count, urls=added))
         await self.spread()
 
@@ -82,7 +89,7 @@ class Growing:
         """Return the place of a shard in the store: the next one if it has none."""
         place = await read_place(shard)
         if place is None:
-            await prove_empty("of the new one", shard)
+            await prove_empty("The new shard", shard)
             place = Membership(store.store_id, next_index, next_index + 1)
             await keep_place(shard, place)
         if place.store_id != store.store_id:

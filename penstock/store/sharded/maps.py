@@ -54,14 +54,19 @@ def first_map(shard_count: int) -> Map:
     return Map(0, homes(shard_count), shard_count)
 
 
-async def newest_map(stores: Sequence[Shard]) -> Map | None:
+async def newest_map(stores: Sequence[Shard], seen: Map | None = None) -> Map | None:
     """Return the latest map that shards know, and give it to those that do not know it; ``None``: there was none yet.
+
+    Args:
+        stores: the shards.
+        seen: the latest that was seen before; a shard that has lost it is given it again.
 
     Raises:
         StoreUnavailable: no shard answers.
     """
     answers = await asyncio.gather(*(_read(store) for store in stores))
     known = [_decode(answer) for answer in there(answers) if answer is not None]
+    known += [seen] if seen is not None and seen.epoch else []
     if not known:
         return None
     newest = max(known, key=lambda each: each.epoch)

@@ -53,7 +53,9 @@ async def join_up(shards: Shards, named: int) -> None:
     there(answers)
     if not members:
         whole(answers)
-        await asyncio.gather(*(prove_empty(index, shard) for index, shard in enumerate(shards.stores)))
+        await asyncio.gather(
+            *(prove_empty(f"The shard named in place {index}", shard) for index, shard in enumerate(shards.stores))
+        )
         members = [await _found(shards)]
     counted = shards.map.shard_count if shards.map.epoch else members[0].shard_count
     if named != counted:
@@ -79,11 +81,11 @@ async def keep_place(shard: Shard, membership: Membership, *, again: bool = Fals
     await shard.put_records((Record(KEY, _encode(membership), only_if_absent=not again),), 0)
 
 
-async def prove_empty(name: object, shard: Shard) -> None:
-    """Raise InvalidRequest if a shard that is to be part of a store has queues of its own."""
+async def prove_empty(what: str, shard: Shard) -> None:
+    """Raise InvalidRequest if a shard that is to be part of a store has queues of its own; ``what`` names it."""
     if await shard.list_queues("", "", 1, None, 0):
         raise InvalidRequest(
-            f"The shard named in place {name} has queues of its own.",
+            f"{what} has queues of its own.",
             hint="Begin with empty servers, or under another tag.",
             field="store",
         )

@@ -157,7 +157,7 @@ class ShardedStore(Store):
         """Use a newer map than these have, if there is one; a shard that knew an older one is given it."""
         async with self._renewing:
             if self._spread.shards is shards:
-                newest = await newest_map(self.stores)
+                newest = await newest_map(self.stores, shards.map)
                 if newest is not None and newest.epoch > shards.map.epoch:
                     await self._use(newest)
 
