@@ -1,5 +1,6 @@
 """`penstock shard` as a command: what it lists, adds and refuses; what goes on meanwhile is another test's."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -7,8 +8,10 @@ import time
 from pathlib import Path
 from urllib.parse import quote
 
+from penstock.broker.local import LocalBroker
 from penstock.broker.system import SystemEntropy
 from penstock.core.messages import Draft
+from penstock.core.operations import Receive, Send
 from penstock.core.queues import QueueChanges
 from penstock.store import open_store
 from penstock.store.contract import Store
@@ -66,6 +69,25 @@ async def test_shards_are_added_and_listed_and_once_more_is_no_harm(tmp_path: Pa
     assert listed.count("127.0.0.1") >= 4
     assert "0 messages moved" in shard("add", "--store", both, *more)
     await store.aclose()
+
+
+async def test_who_waits_for_a_message_is_woken_where_the_queue_lives_now(tmp_path: Path) -> None:
+    both, *more = urls(tmp_path)
+    store, other = await fill(both), await open_store(both)
+    waiting, sending = LocalBroker(store), LocalBroker(other)
+    for name in QUEUES:
+        await store.receive(name, ENTROPY.tokens(1), 600_000, now())
+    polls = [asyncio.ensure_future(waiting.perform(Receive(name, wait_seconds=20))) for name in QUEUES]
+    await asyncio.to_thread(shard, "add", "--store", both, *more)
+    began = time.monotonic()
+    for name in QUEUES:
+        await sending.perform(Send(name, (Draft("late"),)))
+    for poll in polls:
+        (delivery,) = (await poll).deliveries
+        assert delivery.body == "late"
+    assert time.monotonic() - began < 5, "it was not woken, but has looked again in the end"
+    await waiting.aclose()
+    await sending.aclose()
 
 
 async def test_a_shard_is_added_to_a_store_on_a_cluster(tmp_path: Path) -> None:
