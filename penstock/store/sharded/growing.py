@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from penstock.core.errors import InvalidRequest
 from penstock.core.placement import SLOTS, homes, slot_of
 from penstock.store.contract import Shard
-from penstock.store.house import ShardHouse
 from penstock.store.sharded.finishing import finish, signs_of_life
 from penstock.store.sharded.maps import Map, first_map, newest_map
 from penstock.store.sharded.membership import Membership, keep_place, prove_empty, read_place, take_queues
@@ -104,7 +103,7 @@ class Growing:
     async def _spread(self) -> None:
         # whoever did this before is gone, or refused from now on
         known = await self._store.publish((await self._known()).next())
-        await self._keys.find(self._houses(), self._now_ms())
+        await self._keys.find(Shards(self._store.stores, known).houses(), self._now_ms())
         if known.moving:
             known = await self._finish(known)
         await self._make_ready(known)
@@ -115,7 +114,7 @@ class Growing:
             of = sum(wanted[slot] in known.urls for slot in range(SLOTS))
             self._progress(of - len(left), of)
             if not left:
-                await self._keys.end(self._houses(), self._now_ms())
+                await self._keys.end(Shards(self._store.stores, known).houses(), self._now_ms())
                 return
             moving = {slot: wanted[slot] for slot in _of_one_round(left, sizes)}
             began = asyncio.get_running_loop().time()
@@ -129,9 +128,6 @@ class Growing:
         known, carried = await finish(self._store.stores, known, self._keys, self._now_ms, self._store.publish)
         self.carried += carried
         return known
-
-    def _houses(self) -> list[ShardHouse]:
-        return [store.house() for store in self._store.stores]
 
     async def _make_ready(self, known: Map) -> None:
         """Have the shards that came later hold what every shard holds."""

@@ -61,7 +61,7 @@ class Round:
         self._homes_then = [known.moving.get(slot, home) for slot, home in enumerate(known.homes)]
         self._now_ms = now_ms
         self._shards = Shards(stores, known)
-        self._houses = [store.house() for store in self._shards.stores]
+        self._houses = self._shards.houses()
         self._relaying = Relaying(self._shards)
         self._carrying = Carrying(self._shards)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from penstock.core.errors import StoreUnavailable
 from penstock.core.placement import slot_of, slot_of_key
 from penstock.store.contract import MapChanged, Shard
+from penstock.store.house import ShardHouse
 from penstock.store.sharded.maps import Map, first_map
 
 if TYPE_CHECKING:
@@ -83,6 +84,10 @@ class Shards:
     def home_of_join(self, join_id: str) -> int:
         """Return the shard that a join lives on."""
         return self._homes[slot_of_key(join_id)]
+
+    def houses(self) -> list[ShardHouse]:
+        """Return each as a house that things are carried out of and into."""
+        return [store.house() for store in self.stores]
 
     def is_moving(self, queue: str) -> bool:
         """Return whether a queue is on its way from one shard to another."""

@@ -195,13 +195,13 @@ class ShardedStore(Store):
         if not known.moving or not await self._watch.is_abandoned(known, now):
             return
         log.warning("Whoever was adding shards has gone: %d slots are moved on from here.", len(known.moving))
-        houses, keys = [store.house() for store in self.stores], RecordKeys()
+        keys = RecordKeys()
         with contextlib.suppress(MapChanged):  # somebody else does it
             known = await self.publish(known.next())
             async with signs_of_life(self.stores[0]):
-                await keys.find(houses, now)
-                await finish(self.stores, known, keys, lambda: now, self.publish)
-                await keys.end(houses, now)
+                await keys.find(Shards(self.stores, known).houses(), now)
+                known, _ = await finish(self.stores, known, keys, lambda: now, self.publish)
+                await keys.end(Shards(self.stores, known).houses(), now)
 
     async def publish(self, published: Map) -> Map:
         """Have everybody know a map, and this store use it. Raises MapChanged, StoreUnavailable."""
