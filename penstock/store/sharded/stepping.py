@@ -172,6 +172,9 @@ class Stepping:
             origin = self._shards.home_of_record(effects.guards[0].key)
         else:
             origin = max(parts, key=lambda shard: len(parts[shard].sends) + len(parts[shard].records))
+        if effects.sends and effects.joins:
+            effects = await self._with_joins_ahead(effects, origin, now)
+            parts = split(effects, self._shards)
         step, known = await self._ready(effects, origin, now)
         if step.refused is not None:
             raise step.refused
@@ -198,6 +201,30 @@ class Stepping:
             tuple(sends[place] for place in range(len(effects.sends))),
             tuple(records[place] for place in range(len(effects.records))),
         )
+
+    async def _with_joins_ahead(self, effects: Effects, origin: int, now: int) -> Effects:
+        """Open the joins of other shards before the step: what it sends may have arrived before the rest is relayed.
+
+        What is opened for a step that then is not taken waits for nothing, and is used when the step is taken again.
+
+        Returns:
+            The effects without what was opened.
+        """
+        if await self._refusal(effects, origin, now) is not None:
+            return effects
+        known, (_, unopenable) = await self._kept_elsewhere(effects, now), self._named_before(effects)
+        ahead: dict[int, list[int]] = defaultdict(list)
+        for place, join in enumerate(effects.joins):
+            home = self._shards.home_of_join(join.join_id)
+            if home != origin and place not in unopenable and join.follow_up.message.message_id not in known:
+                ahead[home].append(place)
+        opened = set[int]()
+        for home, places in ahead.items():
+            joins = Effects(joins=tuple([wrapped(effects.joins[place], self._shards) for place in places]))
+            answer = await self._shards.attempt(home, lambda shard, joins=joins: shard.apply(joins, now))  # type: ignore[misc]
+            opened.update(() if isinstance(answer, StoreUnavailable) else places)
+        left = tuple([join for place, join in enumerate(effects.joins) if place not in opened])
+        return structs.replace(effects, joins=left)
 
     async def _ready(self, effects: Effects, origin: int, now: int) -> tuple[Step, dict[int, Sent]]:
         """Return effects made ready for a shard, and the outcomes of sends that are left out: duplicates elsewhere."""
