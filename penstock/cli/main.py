@@ -43,6 +43,7 @@ ELSEWHERE = {
     "restore": Elsewhere("restore", "Put a backup of a SQLite store in its place."),
     "migrate": Elsewhere("migrate", "Carry everything a store keeps to another one."),
     "encryption": Elsewhere("encryption", "Encryption of content at rest: make keys, see what is under which."),
+    "shard": Elsewhere("shards", "Shards: the servers that one store lives on; add some while it is in use."),
     "key": Elsewhere("keys", "Make, list, rotate and revoke keys"),
     "user": Elsewhere("users", "Make, list, change and delete users of the console."),
     "audit": Elsewhere("audit", "Show the audit log, the latest first."),

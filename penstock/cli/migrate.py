@@ -121,7 +121,7 @@ def identity(url: str) -> tuple[object, ...]:
     hosts = sorted(_host(each, port) for each in parts.netloc.rpartition("@")[2].split(","))
     if kind == "postgresql":
         return kind, *hosts, parts.path, options.get("schema", "penstock")
-    return kind, *hosts, parts.path.strip("/") or "0", options.get("tag", "penstock")
+    return kind, *hosts, parts.path.strip("/") or "0", options.get("tags") or options.get("tag", "penstock")
 
 
 def _host(text: str, port: str) -> str:

@@ -146,7 +146,7 @@ class RestingName(Struct, frozen=True, tag="resting"):
 class Gone(Struct, frozen=True, tag="gone"):
     """Something that is not there any more: a queue with all that belongs to it, or one thing."""
 
-    kind: Literal["queue", "message", "group", "join", "record"]
+    kind: Literal["queue", "message", "group", "join", "record", "move", "resting"]
     queue: str = ""
     key: str = ""
     sequence_number: int = 0

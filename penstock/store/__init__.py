@@ -6,7 +6,7 @@ from typing import Any, cast
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from penstock.core.errors import InvalidRequest
-from penstock.store.contract import Store
+from penstock.store.contract import Shard, Store
 from penstock.store.examination import Examination, together
 from penstock.store.following import FollowingStore, StoreMoved
 from penstock.store.house import House
@@ -76,7 +76,11 @@ async def open_plain_store(url: str) -> Store:
             return await RedisStore.open(addresses[0])
         from penstock.store.sharded import ShardedStore
 
-        return await ShardedStore.open([RedisStore(address) for address in addresses])
+        async def open_shard(url: str) -> Shard:
+            (address,) = read_addresses(url)
+            return RedisStore(address)
+
+        return await ShardedStore.open([RedisStore(address) for address in addresses], open_shard)
     if parts.scheme in ("postgresql", "postgres"):
         try:
             from penstock.store.postgres import PostgresStore
@@ -111,8 +115,13 @@ async def open_house(url: str) -> House:
     try:
         if scheme.startswith("redis"):
             from penstock.store.redis.house import RedisHouse
+            from penstock.store.redis.store import RedisStore
+            from penstock.store.sharded import ShardedStore
+            from penstock.store.sharded.house import ShardedHouse
 
-            return RedisHouse(store)
+            if isinstance(store, ShardedStore):
+                return ShardedHouse(store)
+            return RedisHouse(cast(RedisStore, store))
         from penstock.store.postgres.house import PostgresHouse
 
         return PostgresHouse(store)

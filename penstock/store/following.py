@@ -11,15 +11,10 @@ from typing import Any
 
 from penstock.core.errors import PenstockError
 from penstock.core.filters import Matcher, matches
-from penstock.store.contract import EVERY_GROUP, Store, WakeupListener, wakeup_name
+from penstock.store.contract import EVERY_GROUP, VERBS, Store, WakeupListener, wakeup_name
 
 log = logging.getLogger("penstock.store")
 
-VERBS = tuple(
-    name
-    for name, verb in vars(Store).items()
-    if not name.startswith("_") and asyncio.iscoroutinefunction(verb) and name != "aclose"
-)
 _ALL = 1 << 30
 
 

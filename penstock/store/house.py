@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from penstock.core.belongings import Belonging, Gone, Kind
+from penstock.core.effects import Join
 from penstock.store.contract import Store
 
 Place = tuple[Any, ...]
@@ -60,6 +61,10 @@ class House(Protocol):
 
     store: Store
 
+    async def gather(self, now: int) -> None:
+        """Have everything be where it belongs, before it is carried out."""
+        ...
+
     async def page(self, kind: Kind, after: Place | None, limit: int) -> tuple[Sequence[Belonging], Place | None]:
         """Return about ``limit`` things of a kind after a place, and the place behind them; ``None``: there are no
         more."""
@@ -85,4 +90,40 @@ class House(Protocol):
 
     async def aclose(self) -> None:
         """Let go of it."""
+        ...
+
+
+class ShardHouse(House, Protocol):
+    """A shard, seen by who moves some of its queues to another while both are in use.
+
+    Nobody asks for these queues meanwhile. But on both shards steps of other queues may put messages into them (dead
+    letters): those have later numbers than what is carried, and stay.
+    """
+
+    async def page_of(
+        self, queue: str, kind: Kind, after: Place | None, limit: int
+    ) -> tuple[Sequence[Belonging], Place | None]:
+        """Return about ``limit`` things of a kind that belong to a queue, and the place behind them; as ``page``."""
+        ...
+
+    async def settle_queue(self, queue: str, now: int) -> None:
+        """Put what was taken into a queue into its order and count it, however often that is asked for."""
+        ...
+
+    async def redirect_join(self, join: Join) -> None:
+        """Have a join send its message, which is the same, to another queue; if it has sent it, nothing happens."""
+        ...
+
+    async def note_records(self, until: int | None, now: int) -> None:
+        """Note the keys of records that are put from now on, until an instant, and forget those noted before; ``None``:
+        note nothing any more."""
+        ...
+
+    async def noted_records(self, until: int, now: int) -> Sequence[str] | None:
+        """Return what was noted, forget it and note on, until an instant; ``None``: not all was noted."""
+        ...
+
+    async def leave_queue(self, queue: str, last: int, now: int) -> bool:
+        """Forget what a queue holds, but not the queue, and wake who waits for it; unless there are messages with
+        later numbers than ``last``: then nothing happens. Return whether it is empty."""
         ...

@@ -85,6 +85,7 @@ class Migration:
         Raises:
             CannotMove: the target has something else in it.
         """
+        await self._source.gather(now)
         (record,) = await self._target.store.get_records([NOTE], now)
         if record is not None:
             self.note = _decode(record.value)

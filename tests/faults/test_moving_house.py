@@ -21,6 +21,9 @@ SCHEMA = "moving"
 
 
 def url_of(kind: str, folder: Path) -> str:
+    if kind == "redis-shards":
+        hosts = ",".join(f"127.0.0.1:{server.port}" for server in redis_server.shared_servers())
+        return f"redis://{hosts}?tag={quote(str(folder), safe='')}"
     if kind == "redis":
         return f"{redis_server.shared_server().url}?tag={quote(str(folder), safe='')}"
     url = postgres.shared_server().url
@@ -28,7 +31,7 @@ def url_of(kind: str, folder: Path) -> str:
     return f"{url}?schema={SCHEMA}"
 
 
-@pytest.mark.parametrize("kind", ["redis", "postgres"])
+@pytest.mark.parametrize("kind", ["redis", "postgres", "redis-shards"])
 async def test_servers_go_on_while_their_store_moves_and_the_migration_is_killed(kind: str, tmp_path: Path) -> None:
     random = Random(7)
     source, target = f"sqlite:///{tmp_path}/penstock.db", url_of(kind, tmp_path)

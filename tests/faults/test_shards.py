@@ -173,6 +173,23 @@ async def test_a_join_on_one_shard_sends_to_a_queue_on_another_once() -> None:
             assert sorted(found) == [f"{name} {each}" for each in ("a", "b", "c", "d")]
 
 
+async def test_a_join_on_another_shard_is_open_before_what_arrives_at_it_is_sent() -> None:
+    async with ending() as (shards, store):
+        here, there = one_each(store)
+        name = next(f"j{number}" for number in range(100) if store._spread.shards.home_of_join(f"j{number}") == 1)
+        shards[0].ends = ("after", "apply")  # the step is taken, and nothing of it is relayed any more
+        step = Effects(
+            sends=(FollowUp(here, draft("first")),), joins=(Join(name, 1, FollowUp(there, draft("second"))),)
+        )
+        with pytest.raises(Ends):
+            await store.apply(step, 1)
+        shards[0].ends = None
+        other = await ShardedStore.open(shards)
+        handle = await take(other, here, 2)
+        assert await settle(other, here, handle, 2, arrivals=(Arrival(name, "p"),)) is Settled.DONE
+        assert await bodies(other, there, 3) == ["second"]
+
+
 async def test_a_queue_that_is_deleted_meanwhile_lets_what_was_for_it_fall() -> None:
     async with ending() as (shards, store):
         here, there = one_each(store)

@@ -10,6 +10,7 @@ from penstock.worker.queues import QueueDefinition, ensure
 from tests.worker.workers import Gate, message_of, working
 
 SOME_ID = "018bcfe5-6800-7000-8000-0000000000ff"
+OTHER_ID = "018bcfe5-6800-7000-8000-0000000000fe"
 
 
 async def _send(under_test: AppUnderTest, body: str, **details: str) -> None:
@@ -63,6 +64,35 @@ async def test_a_task_that_is_not_known_yet_is_waited_for(app: App, under_test: 
 
     await under_test.run_until_idle(jumps=True)
     assert await job.result(0) == "done"
+
+
+async def test_a_result_that_is_not_there_yet_is_waited_for(app: App, under_test: AppUnderTest) -> None:
+    @app.task(name="first")
+    def first() -> int:
+        return 2
+
+    @app.task(name="second")
+    def second(x: int) -> int:
+        return x + 1
+
+    await _send(under_test, f'{{"task": "second", "results": {{"x": "{OTHER_ID}"}}}}')
+    await under_test.run_until_idle()
+    job = app.async_job(SOME_ID)
+    assert await job.status() is Status.RETRYING
+    await under_test.broker.perform(Send("default", (Draft('{"task": "first"}', message_id=OTHER_ID),)))
+    await under_test.run_until_idle(jumps=True)
+    assert await job.result(0) == 3
+
+
+async def test_a_result_that_never_comes_fails_the_job_in_the_end(app: App, under_test: AppUnderTest) -> None:
+    @app.task(name="second")
+    def second(x: int) -> int:
+        return x
+
+    await _send(under_test, f'{{"task": "second", "results": {{"x": "{OTHER_ID}"}}}}')
+    await under_test.run_until_idle(jumps=True)
+    with pytest.raises(JobFailed, match="ResultMissing"):
+        await app.async_job(SOME_ID).result(0)
 
 
 async def test_a_task_that_stays_unknown_is_dead_lettered_in_the_end(app: App, under_test: AppUnderTest) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from penstock.core.effects import Record
+from penstock.core.effects import Effects, Record
 from penstock.core.messages import MessageView, State, as_draft
 from penstock.store.memory.rows import Row
 from penstock.store.memory.shelf import Shelf
@@ -31,3 +31,18 @@ def let_go(shelf: Shelf, queue_name: str, message_ids: Sequence[str], now: int) 
             queue, row = shelf.messages[message_id]
             if queue.name == queue_name and queue.view(row, now).state is not State.IN_FLIGHT:
                 shelf.forget(queue, row, now)
+
+
+def exchange(shelf: Shelf, queue_name: str, message_id: str, effects: Effects, now: int) -> bool:
+    """Forget a message that nobody holds, and let effects happen."""
+    if message_id not in shelf.messages:
+        return False
+    queue, row = shelf.messages[message_id]
+    if queue.name != queue_name or queue.view(row, now).state is State.IN_FLIGHT:
+        return False
+    refused = shelf.refusal_of(effects, now)
+    if refused is not None:
+        raise refused
+    shelf.forget(queue, row, now)
+    shelf.apply(effects, now)
+    return True

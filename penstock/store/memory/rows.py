@@ -4,9 +4,10 @@ Every change of a row goes: take it out of its place, change it, place it again.
 """
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from penstock.core.belongings import KeptGroup
 from penstock.core.fairness import BusyTime, is_noisy
 from penstock.core.lifecycle import LANES, lane_of, state_of
 from penstock.core.messages import Delivery, Draft, MessageView
@@ -175,6 +176,33 @@ class Queue:
 
     def _timed(self, row: Row) -> list[tuple[int, int]]:
         return self._delayed if row.token is None else self._leased
+
+    def settle_in(self, kept: Iterable[KeptGroup], now: int) -> None:
+        """Place rows that were taken in, with their groups where these were; what came meanwhile stays where it is."""
+        self.rows = dict(sorted(self.rows.items()))
+        for group in self.groups.values():
+            group.rows, group.seat, group.head = {}, None, None
+        self._ungrouped, self._heads, self._leased, self._delayed = [], [], [], []
+        seats = {each.group_id: each for each in kept}
+        for each in seats.values():
+            group = self.groups.setdefault(each.group_id, Group(each.group_id))
+            group.is_parked, group.is_noisy = each.is_parked, each.is_noisy
+            group.last_sent_at, group.busy = max(group.last_sent_at, each.last_sent_at), each.busy
+        for row in self.rows.values():
+            insort(self._timed(row), (row.visible_at, row.sequence_number))
+            if row.draft.group_id is None:
+                insort(self._ungrouped, (row.lane, row.visible_at, row.sequence_number))
+            else:
+                group = self.groups.setdefault(row.draft.group_id, Group(row.draft.group_id))
+                group.rows[row.sequence_number] = row
+        for group in list(self.groups.values()):
+            seat = seats.get(group.group_id)
+            if seat is None or seat.ready_at is None or seat.head is None or not group.rows:
+                self.reseat(group, now)
+            else:
+                group.head = (seat.head, seat.head_visible_at or 0)
+                group.seat = (seat.lane, seat.ready_at, seat.turn, group.group_id)
+                insort(self._heads, group.seat)
 
     # -- questions ---------------------------------------------------------------------------------------------------
 

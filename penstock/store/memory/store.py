@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import islice, takewhile
+from typing import cast
 
 from penstock.core.effects import Effects, Record
 from penstock.core.events import Event
@@ -26,10 +27,13 @@ from penstock.store.contract import (
     EVENTS_KEPT,
     EVERY_GROUP,
     Received,
+    Shard,
     WakeupListener,
     wakeup_name,
 )
 from penstock.store.memory import carrying, moving, settling
+from penstock.store.memory.house import MemoryHouse
+from penstock.store.memory.mapped import MappedStore
 from penstock.store.memory.receiving import receive
 from penstock.store.memory.rows import Group, Queue
 from penstock.store.memory.shelf import Shelf
@@ -42,6 +46,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._shelf = Shelf(self._wake)
         self._listeners: list[WakeupListener] = []
+        self.map: tuple[int, bytes | None] = (0, None)
 
     def _wake(self, name: str, at: int) -> None:
         for listener in self._listeners:
@@ -228,6 +233,24 @@ class MemoryStore:
 
     async def let_go(self, queue: str, message_ids: Sequence[str], now: int) -> None:
         carrying.let_go(self._shelf, queue, message_ids, now)
+
+    async def exchange(self, queue: str, message_id: str, effects: Effects, now: int) -> bool:
+        return carrying.exchange(self._shelf, queue, message_id, effects, now)
+
+    def at(self, epoch: int) -> Shard:
+        return cast(Shard, MappedStore(self, epoch))
+
+    async def read_map(self) -> bytes | None:
+        return self.map[1]
+
+    async def write_map(self, epoch: int, packed: bytes) -> bool:
+        is_newer = epoch > self.map[0]
+        if is_newer:
+            self.map = (epoch, packed)
+        return is_newer
+
+    def house(self) -> MemoryHouse:
+        return MemoryHouse(self, self._shelf)
 
     # -- moves -------------------------------------------------------------------------------------------------------
 

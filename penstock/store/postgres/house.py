@@ -69,6 +69,9 @@ class PostgresHouse:
         self._options: Options = store.options
         self._connection: Connection | None = None
 
+    async def gather(self, now: int) -> None:
+        return None
+
     async def page(self, kind: Kind, after: Place | None, limit: int) -> tuple[Sequence[Belonging], Place | None]:
         async with self._connected() as connection:
             return await read_page(connection, self._options.schema, kind, after, limit)

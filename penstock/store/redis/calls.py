@@ -8,11 +8,12 @@ import asyncio
 import itertools
 import os
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
 from penstock.core.errors import PenstockError, StoreUnavailable
+from penstock.store.contract import MapChanged
 from penstock.store.redis.address import Address
 from penstock.store.redis.connection import LOST, Connection, pack
 from penstock.store.redis.keys import key, prefix
@@ -34,19 +35,20 @@ WAIT_REPLICAS_MS = 5_000
 _MOST_LOADS = 2
 _READING = frozenset(
     {"describe_queue", "list_queues", "list_groups", "look", "find", "get_records", "find_records", "history", "events"}
-    | {"list_moves", "running_moves", "list_blocked"}
+    | {"list_moves", "running_moves", "list_blocked", "read_map", "house_queue", "house_groups", "house_hash"}
 )
 _MAKING_ROOM = frozenset({"receive", "settle", "release", "cancel", "delete", "delete_queue", "purge_queue", "sweep"})
 _unpack_wakeups = msgspec.msgpack.Decoder(tuple[str, list[str | int]]).decode
 
 
 class Call(NamedTuple):
-    """One verb asked for, and who waits for its outcome."""
+    """One verb asked for, and who waits for its outcome. ``epoch``: of the map it is asked by; '' of every one."""
 
     verb: str
     arguments: Sequence[bytes | str | int]
     outcome: "asyncio.Future[Any]"
     since: float
+    epoch: int | str
 
 
 class Batch:
@@ -64,11 +66,44 @@ class Batch:
         """Return the command."""
         makes_room = all(call.verb in _MAKING_ROOM for call in self.calls)
         command: list[bytes | str | int] = [*(form.call_making_room if makes_room else form.call), 1, prefix(tag)]
-        command += (client, self.number, int(makes_room), len(self.calls))
+        command += (client, self.number, int(makes_room), self.calls[0].epoch, len(self.calls))
         for call in self.calls:
             command.append(call.verb)
             command += call.arguments
         return pack(command)
+
+
+class Asking(Protocol):
+    """A way to one shard."""
+
+    address: Address
+
+    def submit(self, verb: str, now: int, *arguments: bytes | str | int) -> "asyncio.Future[Any]":
+        """Return the future of a verb's outcome."""
+        ...
+
+    async def ask(self, *command: bytes | str | int) -> Any:
+        """Send a command of Redis itself."""
+        ...
+
+
+class CallsByMap:
+    """The way to one shard for calls made by the map of an epoch. They fail with MapChanged while it knows another.
+
+    Args:
+        calls: the way.
+        epoch: of the map.
+    """
+
+    def __init__(self, calls: "Calls", epoch: int) -> None:
+        self.address = calls.address
+        self.ask = calls.ask
+        self._calls = calls
+        self._epoch = epoch
+
+    def submit(self, verb: str, now: int, *arguments: bytes | str | int) -> "asyncio.Future[Any]":
+        """Return the future of a verb's outcome."""
+        return self._calls.submit_by(self._epoch, verb, now, arguments)
 
 
 class Calls:
@@ -109,11 +144,17 @@ class Calls:
             now: ms since the epoch.
             arguments: as the verb's header has them.
         """
+        return self.submit_by("", verb, now, arguments)
+
+    def submit_by(
+        self, epoch: int | str, verb: str, now: int, arguments: Sequence[bytes | str | int]
+    ) -> "asyncio.Future[Any]":
+        """Return the future of a verb's outcome, asked by the map of an epoch."""
         outcome: asyncio.Future[Any] = self._loop.create_future()
         if self._is_closed:
             outcome.set_exception(StoreUnavailable("The store is closed."))
             return outcome
-        self._pending.append(Call(verb, (now, *arguments), outcome, self._loop.time()))
+        self._pending.append(Call(verb, (now, *arguments), outcome, self._loop.time(), epoch))
         self._schedule()
         return outcome
 
@@ -165,10 +206,13 @@ class Calls:
             self._drained.set_result(None)
 
     def _next_calls(self) -> list[Call]:
-        taken, size, at = [], 0, 0
-        for at, call in enumerate(self._pending, 1):  # noqa: B007
+        taken, size, at = list[Call](), 0, 0
+        for at, call in enumerate(self._pending, 1):
             if call.outcome.cancelled():
                 continue
+            if taken and call.epoch != taken[0].epoch:
+                at -= 1
+                break
             taken.append(call)
             size += sum(len(each) for each in call.arguments if isinstance(each, bytes))
             if len(taken) == MOST_TOGETHER or size > MOST_BYTES:
@@ -217,7 +261,9 @@ class Calls:
             outcomes, told = answer
             if told:
                 self._on_wakeups({told[at].decode(): told[at + 1] for at in range(0, len(told), 2)})
-            for call, outcome in zip(batch.calls, outcomes, strict=True):
+            if not outcomes:
+                self._fail(batch, MapChanged(f"The shard at {self.address.name} knows another map."))
+            for call, outcome in zip(batch.calls, outcomes, strict=bool(outcomes)):
                 if not call.outcome.done():
                     call.outcome.set_result(outcome)
         else:

@@ -5,13 +5,13 @@ from typing import Any
 import hiredis
 
 from penstock.store.examination import Concern, Examination
-from penstock.store.redis.calls import Calls
+from penstock.store.redis.calls import Asking
 
 _WANTED = ("appendonly", "appendfsync", "save", "maxmemory", "maxmemory-policy", "min-replicas-to-write")
 _PAGE = "docs/redis.md"
 
 
-async def examine(calls: Calls) -> Examination:
+async def examine(calls: Asking) -> Examination:
     """Ask a server how it is set. Raises StoreUnavailable."""
     settings = _texts(await calls.ask("CONFIG", "GET", *_WANTED))
     if not settings:

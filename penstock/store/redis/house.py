@@ -23,11 +23,10 @@ from penstock.core.belongings import (
     RestingName,
 )
 from penstock.core.effects import FollowUp, Join
-from penstock.core.errors import InvalidRequest
 from penstock.core.fairness import BusyTime
 from penstock.store.contract import ENDED_MOVES_KEPT_MS, Store
 from penstock.store.house import Place
-from penstock.store.redis.calls import Calls
+from penstock.store.redis.calls import Asking
 from penstock.store.redis.drafts import pack_draft, pack_record, to_blob, to_text, unpack_whole_draft
 from penstock.store.redis.keys import prefix
 from penstock.store.redis.moving import encode_move, read_move
@@ -50,17 +49,16 @@ class RedisHouse:
         store: the same, opened.
     """
 
-    def __init__(self, store: Store) -> None:
-        if not isinstance(store, RedisStore):
-            raise InvalidRequest(
-                "A store of several shards cannot be moved out of or into yet.",
-                hint="Name one shard, and spread the store afterwards.",
-                field="store",
-            )
+    def __init__(self, store: RedisStore) -> None:
         self.store: Store = store
-        self._calls: Calls = store.calls
+        self._calls: Asking = store.calls
+
+    async def gather(self, now: int) -> None:
+        return None
 
     async def page(self, kind: Kind, after: Place | None, limit: int) -> tuple[Sequence[Belonging], Place | None]:
+        if kind in _OF_QUEUES:
+            return await self._of_queues(kind, after, limit)
         return await _PAGES[kind](self, after, limit)
 
     async def take_in(self, things: Sequence[Belonging | Gone]) -> None:
@@ -72,12 +70,37 @@ class RedisHouse:
 
     async def settle_in(self, now: int) -> None:
         for name in await self._names():
-            after: Any = 0
-            while after >= 0:
-                after = await self._calls.submit("settle_messages", now, name, after, _AT_ONCE)
-            last: Any = b""
-            while last is not None:
-                last = await self._calls.submit("settle_groups", now, name, last, _AT_ONCE)
+            await self.settle_queue(name, now)
+
+    async def settle_queue(self, queue: str, now: int) -> None:
+        after: Any = 0
+        while after >= 0:
+            after = await self._calls.submit("settle_messages", now, queue, after, _AT_ONCE)
+        last: Any = b""
+        while last is not None:
+            last = await self._calls.submit("settle_groups", now, queue, last, _AT_ONCE)
+
+    async def page_of(
+        self, queue: str, kind: Kind, after: Place | None, limit: int
+    ) -> tuple[Sequence[Belonging], Place | None]:
+        if kind is KeptQueue:
+            return [await self._queue(queue)], None
+        found, within = await _OF_QUEUES[kind](self, queue, None if after is None else after[0], limit)
+        return found, None if within is None else (within,)
+
+    async def redirect_join(self, join: Join) -> None:
+        row, blob, _, draft = _packed_join(join)
+        await self._calls.submit("redirect_join", 0, join.join_id, row, blob, draft)
+
+    async def note_records(self, until: int | None, now: int) -> None:
+        await self._calls.submit("note_records", now, until or 0)
+
+    async def noted_records(self, until: int, now: int) -> Sequence[str] | None:
+        keys = await self._calls.submit("noted_records", now, until)
+        return None if keys is None else [key.decode() for key in keys]
+
+    async def leave_queue(self, queue: str, last: int, now: int) -> bool:
+        return bool(await self._calls.submit("leave_queue", now, queue, last))
 
     async def clear(self) -> None:
         pattern = re.sub(r"([*?\[\]\\])", r"\\\1", prefix(self._calls.address.tag)) + "*"
@@ -107,82 +130,64 @@ class RedisHouse:
 
     async def _queues(self, after: Place | None, limit: int) -> tuple[list[Belonging], Place | None]:
         page = await self.store.list_queues("", "" if after is None else after[0], limit, None, 0)
-        found: list[Belonging] = []
-        for each in page:
-            settings, created, modified, purged, *numbers = await self._calls.submit("house_queue", 0, each.name)
-            found.append(
-                KeptQueue(
-                    *(each.name, decode_settings(settings), created, modified, None if purged < 0 else purged),
-                    *(*numbers[:5], BusyTime(*numbers[5:])),
-                )
-            )
-        return found, (page[-1].name,) if len(page) == limit else None
+        return [await self._queue(each.name) for each in page], (page[-1].name,) if len(page) == limit else None
 
-    async def _of_queues(
-        self,
-        after: Place | None,
-        read: "Callable[[str, Any], Awaitable[tuple[list[Belonging], Any]]]",
-    ) -> tuple[list[Belonging], Place | None]:
+    async def _queue(self, name: str) -> Belonging:
+        settings, created, modified, purged, *numbers = await self._calls.submit("house_queue", 0, name)
+        return KeptQueue(
+            *(name, decode_settings(settings), created, modified, None if purged < 0 else purged),
+            *(*numbers[:5], BusyTime(*numbers[5:])),
+        )
+
+    async def _of_queues(self, kind: Kind, after: Place | None, limit: int) -> tuple[list[Belonging], Place | None]:
         """Read a page of one queue; the place is the queue and where in it to go on."""
         names = await self._names()
         name, within = (names[0] if names else "", None) if after is None else (after[0], after[1])
         if not name:
             return [], None
-        found, within = await read(name, within)
+        found, within = await _OF_QUEUES[kind](self, name, within, limit)
         if within is not None:
             return found, (name, within)
         following = next((each for each in names if each > name), None)
         return found, None if following is None else (following, None)
 
-    async def _messages(self, after: Place | None, limit: int) -> tuple[list[Belonging], Place | None]:
-        async def read(name: str, within: Any) -> tuple[list[Belonging], Any]:
-            rows = await self._calls.submit("look", 0, name, within or 0, limit)
-            rows = [] if rows == b"missing" else rows
-            return [read_message(row) for row in rows], rows[-1][1] if len(rows) == limit else None
+    async def _messages(self, name: str, within: Any, limit: int) -> tuple[list[Belonging], Any]:
+        rows = await self._calls.submit("look", 0, name, within or 0, limit)
+        rows = [] if rows == b"missing" else rows
+        return [read_message(row) for row in rows], rows[-1][1] if len(rows) == limit else None
 
-        return await self._of_queues(after, read)
+    async def _groups(self, name: str, within: Any, limit: int) -> tuple[list[Belonging], Any]:
+        first = _BEGINNING if within is None else b"(" + within.encode()
+        rows = await self._calls.submit("house_groups", 0, name, first, _END, limit)
+        found: list[Belonging] = []
+        for packed, parked, noisy, sent_at, period, current, previous, seated, *place in rows:
+            lane, ready_at, turn, head, head_at = place
+            group_id, busy = packed.decode(), BusyTime(period, current, previous)
+            known = (name, group_id, bool(parked), bool(noisy), sent_at, busy, lane)
+            if seated:
+                found.append(KeptGroup(*known, ready_at, turn, head, head_at))
+            else:
+                found.append(KeptGroup(*known, None, turn, None, None))
+        return found, rows[-1][0].decode() if len(rows) == limit else None
 
-    async def _groups(self, after: Place | None, limit: int) -> tuple[list[Belonging], Place | None]:
-        async def read(name: str, within: Any) -> tuple[list[Belonging], Any]:
-            first = _BEGINNING if within is None else b"(" + within.encode()
-            rows = await self._calls.submit("house_groups", 0, name, first, _END, limit)
-            found: list[Belonging] = []
-            for packed, parked, noisy, sent_at, period, current, previous, seated, *place in rows:
-                lane, ready_at, turn, head, head_at = place
-                group_id, busy = packed.decode(), BusyTime(period, current, previous)
-                known = (name, group_id, bool(parked), bool(noisy), sent_at, busy, lane)
-                if seated:
-                    found.append(KeptGroup(*known, ready_at, turn, head, head_at))
-                else:
-                    found.append(KeptGroup(*known, None, turn, None, None))
-            return found, rows[-1][0].decode() if len(rows) == limit else None
+    async def _duplicates(self, name: str, within: Any, limit: int) -> tuple[list[Belonging], Any]:
+        cursor, entries = await self._calls.submit("house_hash", 0, "duplicates", name, within or "0", limit)
+        found: list[Belonging] = []
+        for key, packed in zip(entries[::2], entries[1::2], strict=True):
+            scope, _, deduplication_id = key.decode().partition("\0")
+            until, sequence = _instant_at(packed, 0), _instant_at(packed, 6)
+            found.append(KeptDuplicate(name, scope, deduplication_id, to_text(packed[12:28]), sequence, until))
+        return found, None if cursor == b"0" else cursor.decode()
 
-        return await self._of_queues(after, read)
-
-    async def _duplicates(self, after: Place | None, limit: int) -> tuple[list[Belonging], Place | None]:
-        async def read(name: str, within: Any) -> tuple[list[Belonging], Any]:
-            cursor, entries = await self._calls.submit("house_hash", 0, "duplicates", name, within or "0", limit)
-            found: list[Belonging] = []
-            for key, packed in zip(entries[::2], entries[1::2], strict=True):
-                scope, _, deduplication_id = key.decode().partition("\0")
-                until, sequence = _instant_at(packed, 0), _instant_at(packed, 6)
-                found.append(KeptDuplicate(name, scope, deduplication_id, to_text(packed[12:28]), sequence, until))
-            return found, None if cursor == b"0" else cursor.decode()
-
-        return await self._of_queues(after, read)
-
-    async def _attempts(self, after: Place | None, limit: int) -> tuple[list[Belonging], Place | None]:
-        async def read(name: str, within: Any) -> tuple[list[Belonging], Any]:
-            cursor, entries = await self._calls.submit("house_hash", 0, "attempts", name, within or "0", limit)
-            found: list[Belonging] = []
-            for attempt_id, packed in zip(entries[::2], entries[1::2], strict=True):
-                leases = tuple(
-                    (_instant_at(packed, at), packed[at + 6 : at + 18]) for at in range(6, len(packed), _LEASE.size)
-                )
-                found.append(KeptAttempt(name, attempt_id.decode(), leases, _instant_at(packed, 0)))
-            return found, None if cursor == b"0" else cursor.decode()
-
-        return await self._of_queues(after, read)
+    async def _attempts(self, name: str, within: Any, limit: int) -> tuple[list[Belonging], Any]:
+        cursor, entries = await self._calls.submit("house_hash", 0, "attempts", name, within or "0", limit)
+        found: list[Belonging] = []
+        for attempt_id, packed in zip(entries[::2], entries[1::2], strict=True):
+            leases = tuple(
+                (_instant_at(packed, at), packed[at + 6 : at + 18]) for at in range(6, len(packed), _LEASE.size)
+            )
+            found.append(KeptAttempt(name, attempt_id.decode(), leases, _instant_at(packed, 0)))
+        return found, None if cursor == b"0" else cursor.decode()
 
     async def _joins(self, after: Place | None, limit: int) -> tuple[list[Belonging], Place | None]:
         begin = "0" if after is None else after[0]
@@ -255,16 +260,8 @@ class RedisHouse:
 
     async def _take_joins(self, joins: Sequence[KeptJoin]) -> None:
         for kept in joins:
-            join = kept.join
-            message_id = join.follow_up.message.message_id
-            assert message_id is not None
-            head, tail = pack_draft(join.follow_up.message, with_digest=True)
-            ends, queue = 0 if join.expires_at is None else join.expires_at + 1, join.follow_up.queue.encode()
-            blob = to_blob(message_id)
-            row = _JOIN.pack(join.parts, ends >> 32, ends & 0xFFFFFFFF, blob, len(queue)) + queue
-            draft = len(head).to_bytes(4, "big") + head + tail
             await self._calls.submit(
-                "take_in_join", 0, join.join_id, row, blob, ends, draft, len(kept.arrived), *kept.arrived
+                "take_in_join", 0, kept.join.join_id, *_packed_join(kept.join), len(kept.arrived), *kept.arrived
             )
 
     async def _take_records(self, records: Sequence[KeptRecord]) -> None:
@@ -305,15 +302,18 @@ class RedisHouse:
 
 _PAGES: dict[Kind, Callable[[RedisHouse, Place | None, int], Awaitable[tuple[list[Belonging], Place | None]]]] = {
     KeptQueue: RedisHouse._queues,
-    KeptMessage: RedisHouse._messages,
-    KeptGroup: RedisHouse._groups,
-    KeptDuplicate: RedisHouse._duplicates,
-    KeptAttempt: RedisHouse._attempts,
     KeptJoin: RedisHouse._joins,
     KeptRecord: RedisHouse._records,
     KeptMove: RedisHouse._moves,
     KeptEvent: RedisHouse._events,
     RestingName: RedisHouse._resting,
+}
+
+_OF_QUEUES: dict[Kind, Callable[[RedisHouse, str, Any, int], Awaitable[tuple[list[Belonging], Any]]]] = {
+    KeptMessage: RedisHouse._messages,
+    KeptGroup: RedisHouse._groups,
+    KeptDuplicate: RedisHouse._duplicates,
+    KeptAttempt: RedisHouse._attempts,
 }
 
 _TAKERS: dict[type, Callable[[RedisHouse, Any], Awaitable[None]]] = {
@@ -329,6 +329,17 @@ _TAKERS: dict[type, Callable[[RedisHouse, Any], Awaitable[None]]] = {
     RestingName: RedisHouse._take_resting,
     Gone: RedisHouse._take_out,
 }
+
+
+def _packed_join(join: Join) -> tuple[bytes, bytes, int, bytes]:
+    """Return a join's row, the id of its message, when it ends (+1) and its draft."""
+    message_id = join.follow_up.message.message_id
+    assert message_id is not None
+    head, tail = pack_draft(join.follow_up.message, with_digest=True)
+    ends, queue = 0 if join.expires_at is None else join.expires_at + 1, join.follow_up.queue.encode()
+    blob = to_blob(message_id)
+    row = _JOIN.pack(join.parts, ends >> 32, ends & 0xFFFFFFFF, blob, len(queue)) + queue
+    return row, blob, ends, len(head).to_bytes(4, "big") + head + tail
 
 
 def _together(thing: Belonging | Gone) -> tuple[type, str]:

@@ -51,6 +51,8 @@ KEYS = {
     "running": "mr",  # zset by start: moves that run
     "ended": "me",  # zset by instant: moves to forget
     "running_of": "ms",  # hash: source -> the move that runs
+    "map": "map",  # hash: where things live in a store of several shards, its epoch, until when records are noted
+    "noted": "noted",  # set: keys of records that were put while things move to other shards
     "journal": "once:{client}",  # hash: what a client's latest batches were answered
     "wakeups": "wake",  # pub/sub channel
     "check": "check",

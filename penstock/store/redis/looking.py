@@ -4,14 +4,14 @@ from penstock.core.filters import Matcher, MessageFilter, matches
 from penstock.core.messages import MessageView
 from penstock.core.refusals import queue_not_found
 from penstock.store.peeking import Page
-from penstock.store.redis.calls import Calls
+from penstock.store.redis.calls import Asking
 from penstock.store.redis.rows import view
 
 _MOST = 2000
 
 
 async def peek(
-    calls: Calls, matcher: Matcher, queue: str, wanted: MessageFilter, after: int, limit: int, now: int
+    calls: Asking, matcher: Matcher, queue: str, wanted: MessageFilter, after: int, limit: int, now: int
 ) -> tuple[list[MessageView], int | None]:
     """Return matching messages of a queue in order of arrival, and where to go on."""
     page = Page(wanted, matcher, after, limit, _MOST)
@@ -34,7 +34,7 @@ async def peek(
             return page.found, None
 
 
-async def list_blocked(calls: Calls, after: str, limit: int, now: int) -> tuple[list[MessageView], str | None]:
+async def list_blocked(calls: Asking, after: str, limit: int, now: int) -> tuple[list[MessageView], str | None]:
     """Return messages that joins hold, and where Redis goes on."""
     cursor, shown = await calls.submit("list_blocked", now, after or "0", limit)
     found = [message for row in shown if (message := view(row, now)) is not None]

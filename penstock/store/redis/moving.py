@@ -9,8 +9,8 @@ from msgspec import structs
 from penstock.core.filters import Matcher
 from penstock.core.moves import Move, MoveStatus, allowance, next_step_at, target_of
 from penstock.core.refusals import move_conflict, move_not_found, queue_not_found
-from penstock.store.contract import ENDED_MOVES_KEPT_MS, PEEK_BUDGET
-from penstock.store.redis.calls import Calls
+from penstock.store.contract import ENDED_MOVES_KEPT_MS, PEEK_BUDGET, MapChanged
+from penstock.store.redis.calls import Asking
 from penstock.store.redis.drafts import to_blob
 from penstock.store.redis.rows import view
 
@@ -19,7 +19,7 @@ _decode = msgspec.json.Decoder(Move).decode
 _CHUNK = 200
 
 
-async def start_move(calls: Calls, move: Move, now: int) -> Move:
+async def start_move(calls: Asking, move: Move, now: int) -> Move:
     """Keep a running move."""
     ends_at = move.started_at + ENDED_MOVES_KEPT_MS
     answer = await calls.submit(
@@ -39,7 +39,7 @@ async def start_move(calls: Calls, move: Move, now: int) -> Move:
     return read_move(answer)
 
 
-async def cancel_move(calls: Calls, move_id: str, now: int) -> Move:
+async def cancel_move(calls: Asking, move_id: str, now: int) -> Move:
     """Stop a running move."""
     answer = await calls.submit("cancel_move", now, move_id)
     if answer is None:
@@ -47,7 +47,7 @@ async def cancel_move(calls: Calls, move_id: str, now: int) -> Move:
     return read_move(answer)
 
 
-async def list_moves(calls: Calls, source: str, limit: int, now: int) -> list[Move]:
+async def list_moves(calls: Asking, source: str, limit: int, now: int) -> list[Move]:
     """Return the latest moves of a source."""
     answer = await calls.submit("list_moves", now, source, limit)
     if answer == b"missing":
@@ -55,14 +55,20 @@ async def list_moves(calls: Calls, source: str, limit: int, now: int) -> list[Mo
     return [read_move(each) for each in answer]
 
 
-async def step_moves(calls: Calls, unused: list[str], matches: Matcher, now: int) -> int | None:
+async def step_moves(calls: Asking, unused: list[str], matches: Matcher, now: int) -> int | None:
     """Take every running move one step on; return when to step next."""
-    running = [read_move(each) for each in await calls.submit("running_moves", now)]
-    after = [await _step(calls, move, unused, matches, now) for move in running]
+    given = len(unused)
+    try:
+        running = [read_move(each) for each in await calls.submit("running_moves", now)]
+        after = [await _step(calls, move, unused, matches, now) for move in running]
+    except MapChanged:
+        if len(unused) == given:
+            raise
+        return now  # nobody uses again the ids that were used
     return min((next_step_at(move, now) for move in after if move.status is MoveStatus.RUNNING), default=None)
 
 
-async def _step(calls: Calls, move: Move, unused: list[str], matches: Matcher, now: int) -> Move:
+async def _step(calls: Asking, move: Move, unused: list[str], matches: Matcher, now: int) -> Move:
     may_move = allowance(move, now, len(unused))
     looked_at, begun_with = 0, move.moved_count
     while True:

@@ -108,3 +108,10 @@ def described(shown: Sequence[Any]) -> QueueDescription:
         received_total=totals[1],
         deleted_total=totals[2],
     )
+
+
+def found(answer: Any, queue: str) -> Any:
+    """Return what was answered about a queue. Raises QueueNotFound."""
+    if answer == b"missing":
+        raise queue_not_found(queue)
+    return answer

@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
+import copy
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from penstock.core.effects import NO_EFFECTS, Effects, Record
 from penstock.core.errors import PenstockError
@@ -13,27 +14,19 @@ from penstock.core.messages import Draft, MessageView
 from penstock.core.moves import Move
 from penstock.core.operations import ApplyReply, IdOutcome, SendOutcome
 from penstock.core.queues import (
-    FIXED_AT_CREATION,
     GroupView,
     QueueChanges,
     QueueDescription,
-    changed,
-    first_difference,
-    new_settings,
 )
 from penstock.core.refusals import (
     purge_in_progress,
-    queue_conflict,
-    queue_deleted_recently,
-    queue_not_found,
-    setting_is_fixed,
 )
-from penstock.core.settlements import GiveBack, Settlement, SettleOutcome
-from penstock.store.contract import EVENTS_KEPT, Received, WakeupListener, wakeup_name
+from penstock.core.settlements import GiveBack, Settled, Settlement, SettleOutcome
+from penstock.store.contract import EVENTS_KEPT, MapChanged, Received, WakeupListener, wakeup_name
 from penstock.store.examination import Examination
-from penstock.store.redis import looking, moving
+from penstock.store.redis import administering, looking, moving
 from penstock.store.redis.address import Address
-from penstock.store.redis.calls import Calls
+from penstock.store.redis.calls import Asking, Calls, CallsByMap
 from penstock.store.redis.drafts import (
     pack_draft,
     pack_effects,
@@ -45,11 +38,13 @@ from penstock.store.redis.drafts import (
 )
 from penstock.store.redis.durability import examine
 from penstock.store.redis.feed import events
-from penstock.store.redis.outcomes import applied, described, receive_refusal, sent, settled
+from penstock.store.redis.outcomes import applied, described, found, receive_refusal, sent, settled
 from penstock.store.redis.rows import delivery, view
-from penstock.store.redis.settings import dead_letter_queue_of, decode_settings, encode_settings, pack_facts
 from penstock.store.redis.settling import pack_followed, pack_settlement
 from penstock.store.redis.spans import span, span_down
+
+if TYPE_CHECKING:
+    from penstock.store.house import ShardHouse
 
 _NAMES_REST_MS = 3_600_000
 _MOST_AWAITED = 10_000
@@ -67,7 +62,8 @@ class RedisStore:
         self._listeners: list[WakeupListener] = []
         self._awaited: dict[str, None] = {}
         self._digested: set[str] = set()
-        self.calls = self._calls = Calls(address, self._wake)
+        self._own_calls = Calls(address, self._wake)
+        self._calls: Asking = self._own_calls
 
     @classmethod
     async def open(cls, address: Address) -> "RedisStore":
@@ -85,6 +81,11 @@ class RedisStore:
         return store
 
     @property
+    def calls(self) -> Asking:
+        """The way to its server."""
+        return self._calls
+
+    @property
     def name(self) -> str:
         """What it is called where it is one of several."""
         address = self._calls.address
@@ -92,12 +93,13 @@ class RedisStore:
 
     async def connect(self) -> None:
         """Connect now, not when something is asked. Raises StoreUnavailable."""
-        await self._calls.open()
+        await self._own_calls.open()
 
     def _wake(self, wakeups: dict[str, int]) -> None:
         if not wakeups:
             # the connection was away: whatever was said meanwhile was not heard
-            wakeups, self._awaited = dict.fromkeys(self._awaited, 0), {}
+            wakeups = dict.fromkeys(self._awaited, 0)
+            self._awaited.clear()
         for name, at in wakeups.items():
             self._awaited.pop(name, None)
             for listener in self._listeners:
@@ -114,70 +116,34 @@ class RedisStore:
     async def create_queue(
         self, name: str, changes: QueueChanges, name_rest_ms: int, now: int
     ) -> tuple[QueueDescription, bool]:
-        settings = new_settings(changes)
-        answer = await self._calls.submit(
-            "create_queue",
-            now,
-            name,
-            name_rest_ms,
-            encode_settings(settings),
-            pack_facts(settings),
-            dead_letter_queue_of(settings),
-        )
-        if answer == b"resting":
-            raise queue_deleted_recently(name)
-        queue = described(answer[1])
-        if answer[0] == b"created":
-            return queue, True
-        different = first_difference(queue.settings, changes)
-        if different is not None:
-            raise queue_conflict(name, different)
-        return queue, False
+        return await administering.create_queue(self._calls, name, changes, name_rest_ms, now)
 
     async def update_queue(self, name: str, changes: QueueChanges, now: int) -> QueueDescription:
-        while True:
-            answer = _found(await self._calls.submit("describe_queue", now, name), name)
-            expected = decode_settings(answer[0])
-            settings = changed(expected, changes)
-            for fixed in FIXED_AT_CREATION:
-                if getattr(settings, fixed) != getattr(expected, fixed):
-                    raise setting_is_fixed(fixed)
-            answer = await self._calls.submit(
-                "update_queue",
-                now,
-                name,
-                answer[0],
-                encode_settings(settings),
-                pack_facts(settings),
-                dead_letter_queue_of(settings),
-                int(settings.group_max_in_flight != expected.group_max_in_flight),
-            )
-            if answer != b"changed":
-                return described(_found(answer, name))
+        return await administering.update_queue(self._calls, name, changes, now)
 
     async def delete_queue(self, name: str, now: int) -> None:
-        _found(await self._calls.submit("delete_queue", now, name), name)
+        found(await self._calls.submit("delete_queue", now, name), name)
 
     async def describe_queue(self, name: str, now: int) -> QueueDescription:
-        return described(_found(await self._calls.submit("describe_queue", now, name), name))
+        return described(found(await self._calls.submit("describe_queue", now, name), name))
 
     async def list_queues(
         self, prefix: str, after: str, limit: int, dead_letter_queue: str | None, now: int
     ) -> Sequence[QueueDescription]:
-        found: list[QueueDescription] = []
-        while len(found) < limit:
-            most = min(limit - len(found), _MOST_QUEUES_AT_ONCE)
+        queues: list[QueueDescription] = []
+        while len(queues) < limit:
+            most = min(limit - len(queues), _MOST_QUEUES_AT_ONCE)
             page = await self._calls.submit(
                 "list_queues", now, *span(prefix, after), most, "" if dead_letter_queue is None else dead_letter_queue
             )
-            found += map(described, page)
+            queues += map(described, page)
             if len(page) < most:
                 break
-            after = found[-1].name
-        return found
+            after = queues[-1].name
+        return queues
 
     async def purge_queue(self, name: str, rest_ms: int, now: int) -> int:
-        answer = _found(await self._calls.submit("purge_queue", now, name, rest_ms), name)
+        answer = found(await self._calls.submit("purge_queue", now, name, rest_ms), name)
         if answer == b"resting":
             raise purge_in_progress(name)
         return int(answer)
@@ -186,11 +152,11 @@ class RedisStore:
         answer = await self._calls.submit("list_groups", now, name, *span("", after), limit, int(only_parked))
         return [
             GroupView(group_id.decode(), waiting, held, None if ready_at < 0 else ready_at, bool(parked), bool(noisy))
-            for group_id, waiting, held, ready_at, parked, noisy in _found(answer, name)
+            for group_id, waiting, held, ready_at, parked, noisy in found(answer, name)
         ]
 
     async def update_group(self, name: str, group_id: str, is_parked: bool, now: int) -> None:
-        _found(await self._calls.submit("update_group", now, name, group_id, int(is_parked)), name)
+        found(await self._calls.submit("update_group", now, name, group_id, int(is_parked)), name)
 
     # -- messages ----------------------------------------------------------------------------------------------------
 
@@ -198,7 +164,7 @@ class RedisStore:
         while True:
             with_digest = queue in self._digested
             packed = [part for draft in drafts for part in pack_draft(draft, with_digest=with_digest)]
-            answer = _found(await self._calls.submit("send", now, queue, len(drafts), *packed), queue)
+            answer = found(await self._calls.submit("send", now, queue, len(drafts), *packed), queue)
             if answer != b"digest":
                 return tuple(map(sent, answer, drafts))
             self._digested.add(queue)
@@ -258,7 +224,14 @@ class RedisStore:
 
     async def settle(self, settlements: Sequence[Settlement], now: int) -> tuple[SettleOutcome, ...]:
         asked = [self._calls.submit("settle", now, *pack_settlement(each, now)) for each in settlements]
-        return tuple([settled(await answer, each) for answer, each in zip(asked, settlements, strict=True)])
+        outcomes: list[SettleOutcome] = []
+        for answer, each in zip(asked, settlements, strict=True):
+            try:
+                outcomes.append(settled(await answer, each))
+            except MapChanged as changed:
+                # others may have happened
+                outcomes.append(SettleOutcome(Settled.REFUSED, problem=changed.problem))
+        return tuple(outcomes)
 
     async def release_leases(self, owner: str, now: int) -> int:
         return int(await self._calls.submit("release", now, owner))
@@ -313,10 +286,31 @@ class RedisStore:
         self, queue: str, messages: Sequence[MessageView], marks: Sequence[str], marks_expire_at: int, now: int
     ) -> None:
         packed = [part for each, mark in zip(messages, marks, strict=True) for part in (mark, *pack_view(each))]
-        _found(await self._calls.submit("adopt", now, queue, marks_expire_at, len(messages), *packed), queue)
+        found(await self._calls.submit("adopt", now, queue, marks_expire_at, len(messages), *packed), queue)
 
     async def let_go(self, queue: str, message_ids: Sequence[str], now: int) -> None:
         await self._calls.submit("let_go", now, queue, len(message_ids), *map(_blob, message_ids))
+
+    async def exchange(self, queue: str, message_id: str, effects: Effects, now: int) -> bool:
+        answer = await self._calls.submit("exchange", now, queue, _blob(message_id), *pack_effects(effects))
+        return answer != b"gone" and bool(applied(answer, effects))
+
+    def at(self, epoch: int) -> "RedisStore":
+        shard = copy.copy(self)
+        shard._calls = CallsByMap(self._own_calls, epoch)
+        return shard
+
+    async def read_map(self) -> bytes | None:
+        known: bytes | None = await self._calls.submit("read_map", 0)
+        return known
+
+    async def write_map(self, epoch: int, packed: bytes) -> bool:
+        return bool(await self._calls.submit("write_map", 0, epoch, packed))
+
+    def house(self) -> "ShardHouse":
+        from penstock.store.redis.house import RedisHouse
+
+        return RedisHouse(self)
 
     # -- moves -------------------------------------------------------------------------------------------------------
 
@@ -379,13 +373,7 @@ class RedisStore:
 
     async def aclose(self) -> None:
         self._listeners.clear()
-        await self._calls.aclose()
-
-
-def _found(answer: Any, queue: str) -> Any:
-    if answer == b"missing":
-        raise queue_not_found(queue)
-    return answer
+        await self._own_calls.aclose()
 
 
 def _blob(message_id: str) -> bytes:

@@ -13,8 +13,7 @@ from penstock.core.moves import Move
 from penstock.core.operations import ApplyReply, SendOutcome
 from penstock.core.queues import QueueChanges, QueueDescription
 from penstock.core.settlements import DeadLetter, Settled, Settlement, SettleOutcome
-from penstock.store.contract import Received, Store
-from penstock.store.following import VERBS
+from penstock.store.contract import VERBS, Received, Store
 from penstock.store.sealed.contents import Contents
 from penstock.store.sealed.guarding import Guarding
 from penstock.store.sealed.keys import Keyring

@@ -9,8 +9,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from penstock.core.errors import PenstockError, QueueConflict, QueueNotFound, StoreUnavailable
+from penstock.core.placement import slot_of
 from penstock.core.queues import QueueChanges, QueueCounts, QueueDescription
-from penstock.store.contract import Shard
+from penstock.store.contract import MapChanged, Shard
 from penstock.store.sharded.merging import in_order, there
 from penstock.store.sharded.shards import Shards, is_named
 
@@ -29,7 +30,7 @@ async def create_queue(
     try:
         return await home.create_queue(name, changes, name_rest_ms, now)
     except PenstockError as error:
-        if not isinstance(error, QueueConflict | StoreUnavailable):
+        if not isinstance(error, QueueConflict | StoreUnavailable | MapChanged):
             await _elsewhere(shards, name, lambda shard: _forget(shard, name, now))
         raise
 
@@ -39,24 +40,49 @@ async def update_queue(shards: Shards, name: str, changes: QueueChanges, now: in
     queue = await shards[shards.home(name)].update_queue(name, changes, now)
     # of what passes through elsewhere only the history depends on settings: a shard that is away may lag behind
     others = shards.others(shards.home(name))
-    await asyncio.gather(
-        *(shards.attempt(each, lambda shard: shard.update_queue(name, changes, now)) for each in others)
-    )
+    await asyncio.gather(*(shards.attempt(each, lambda shard: _update(shard, name, changes, now)) for each in others))
     return queue
+
+
+async def _update(shard: Shard, name: str, changes: QueueChanges, now: int) -> None:
+    # a shard that has just been added may not have it yet
+    with contextlib.suppress(QueueNotFound):
+        await shard.update_queue(name, changes, now)
 
 
 async def delete_queue(shards: Shards, name: str, now: int) -> None:
     """Forget a queue on all shards."""
     try:
         await shards[shards.home(name)].delete_queue(name, now)
-    finally:
+    except MapChanged:
+        raise
+    except BaseException:
         await _elsewhere(shards, name, lambda shard: _forget(shard, name, now))
+        raise
+    while True:
+        try:
+            await _elsewhere(shards, name, lambda shard: _forget(shard, name, now))
+            return
+        except MapChanged:
+            shards = (await shards.renewed({slot_of(name)})).shards
+            with contextlib.suppress(QueueNotFound, MapChanged):
+                await shards[shards.home(name)].describe_queue(name, now)
+                return  # somebody has made another one
 
 
 async def purge_queue(shards: Shards, name: str, rest_ms: int, now: int) -> int:
     """Forget a queue's messages, those on their way home too."""
     purged = await shards[shards.home(name)].purge_queue(name, rest_ms, now)
-    return purged + sum(await _elsewhere(shards, name, lambda shard: shard.purge_queue(name, 0, now)))
+    with contextlib.suppress(MapChanged):
+        purged += sum(await _elsewhere(shards, name, lambda shard: _purge(shard, name, now)))
+    return purged
+
+
+async def _purge(shard: Shard, name: str, now: int) -> int:
+    try:
+        return await shard.purge_queue(name, 0, now)
+    except QueueNotFound:
+        return 0
 
 
 async def list_queues(

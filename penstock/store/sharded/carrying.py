@@ -11,6 +11,7 @@ from collections import defaultdict
 from penstock.core.errors import QueueNotFound, StoreUnavailable
 from penstock.core.filters import MessageFilter
 from penstock.core.messages import MessageView, State
+from penstock.store.contract import MapChanged
 from penstock.store.sharded.shards import AWAY_SECONDS, RESERVED, Shards
 
 MARKS_KEPT_MS = 3_600_000
@@ -31,15 +32,19 @@ class Carrying:
         self._strays: dict[tuple[int, str], None] = {}
         self._turns: dict[tuple[int, str], asyncio.Lock] = defaultdict(asyncio.Lock)
 
+    def go_on(self, before: "Carrying") -> None:
+        """Have noted what was noted by an older map."""
+        self._strays.update(before._strays)
+
     def note(self, index: int, queue: str) -> None:
         """Note that something may lie in a queue on a shard that is not its home."""
         self._strays[index, queue] = None
 
     async def carry_noted(self, now: int) -> None:
         """Carry home what was noted. What cannot be carried now stays where it is, for ``carry_all``."""
-        if self._strays:
-            noted, self._strays = list(self._strays), {}
-            for index, queue in noted:
+        noted = [(index, queue) for index, queue in self._strays if not self._shards.is_moving(queue)]
+        for index, queue in noted:
+            if self._strays.pop((index, queue), 0) is None:
                 await self._try(index, queue, now)
 
     async def carry_all(self, index: int, now: int) -> None:
@@ -57,27 +62,33 @@ class Carrying:
 
     async def _try(self, index: int, queue: str, now: int) -> None:
         home = self._shards.home(queue)
-        if self._shards.is_away(index) or self._shards.is_away(home):
+        if self._shards.is_away(index) or self._shards.is_away(home) or self._shards.is_moving(queue):
             return
         try:
             await asyncio.wait_for(self.carry(index, queue, now), AWAY_SECONDS)
         except (StoreUnavailable, TimeoutError, QueueNotFound):
             # a later sweep carries it: nothing is lost where it lies
             return
+        except MapChanged:
+            self.note(index, queue)
+            raise
 
-    async def carry(self, index: int, queue: str, now: int) -> None:
-        """Carry a queue's messages home from a shard, but for those that somebody holds.
+    async def carry(self, index: int, queue: str, now: int, *, after: int | None = 0) -> None:
+        """Carry a queue's messages home from a shard, but for those that somebody holds: those after a sequence number.
+
+        What lies at home already stays: it may have become that since it was noted.
 
         Raises:
             QueueNotFound: it is not there, or has no home.
             StoreUnavailable: one of the two shards is away.
         """
+        if index == self._shards.home(queue):
+            return
         source, home = self._shards[index], self._shards[self._shards.home(queue)]
         async with self._turns[index, queue]:
             # first ask to be told again, then look: nothing falls between
             await source.receive(queue, (), None, now)
             came = (await source.describe_queue(queue, now)).created_at
-            after: int | None = 0
             while after is not None:
                 page, after = await source.peek(queue, MessageFilter(), after, _AT_ONCE, now)
                 free = [message for message in page if message.state is not State.IN_FLIGHT]

@@ -6,7 +6,6 @@ that for an entry it finds, and end anywhere.
 """
 
 import asyncio
-import contextlib
 import itertools
 import os
 from collections import defaultdict
@@ -19,12 +18,13 @@ from penstock.core.effects import Effects, FollowUp, Guard, Join, Record
 from penstock.core.errors import GuardFailed, PenstockError, QueueNotFound, StoreUnavailable
 from penstock.core.filters import MessageFilter
 from penstock.core.lifecycle import refusal
-from penstock.core.messages import Draft
-from penstock.core.operations import ApplyReply
+from penstock.core.messages import Draft, MessageView
+from penstock.core.operations import ApplyReply, SendOutcome
 from penstock.core.queues import QueueChanges
-from penstock.store.contract import Shard
+from penstock.store.contract import MapChanged, Shard
 from penstock.store.sharded.shards import AWAY_SECONDS, JOINED, OUTBOX, RESERVED, Shards
 from penstock.store.sharded.splitting import split
+from penstock.store.sharded.waiting import slots_in
 from penstock.store.sharded.wrapping import unwrapped
 
 MARKS_KEPT_MS = 7 * 86_400_000
@@ -64,6 +64,12 @@ class Entry(Struct, frozen=True):
         return FollowUp(OUTBOX, Draft(_encode(self.effects).decode(), message_id=self.entry_id))
 
 
+async def make_outbox(shard: Shard) -> None:
+    """Make the queues a shard needs for itself, where they are not there."""
+    await shard.create_queue(OUTBOX, _SETTINGS, 0, 0)
+    await shard.create_queue(JOINED, _SETTINGS, 0, 0)
+
+
 class Relaying:
     """Relays what lies in the outboxes.
 
@@ -80,10 +86,9 @@ class Relaying:
         self._joined: set[int] = set()
         self._forgetting: set[asyncio.Task[None]] = set()
 
-    async def open(self, shard: Shard) -> None:
-        """Make the queues a shard needs for itself, where they are not there."""
-        await shard.create_queue(OUTBOX, _SETTINGS, 0, 0)
-        await shard.create_queue(JOINED, _SETTINGS, 0, 0)
+    def go_on(self, before: "Relaying") -> None:
+        """Have noted what was noted by an older map."""
+        self._joined |= before._joined
 
     def entry(self, source: int, target: int, effects: Effects, now: int) -> Entry:
         """Return an entry of its own name."""
@@ -109,11 +114,49 @@ class Relaying:
     async def _relay_step(self, entries: Sequence[Entry]) -> list[ApplyReply | None]:
         replies = []
         for entry in entries:
-            is_done, reply = await self._apply(entry)
+            try:
+                is_done, reply = await self._apply(entry)
+            except MapChanged:
+                try:
+                    is_done, reply = await self._go_on(entry)
+                except StoreUnavailable:
+                    is_done, reply = False, None
             if is_done:
                 self._applied[entry.source].append(entry)
             replies.append(reply)
         return replies
+
+    async def _go_on(self, entry: Entry) -> tuple[bool, ApplyReply | None]:
+        """Do what an entry wants by the map of now; what moves has arrived before."""
+        shards = self._shards
+        while True:
+            spread = await shards.renewed(slots_in(entry.effects))
+            try:
+                return await spread.relaying.apply_again(entry)
+            except MapChanged:
+                shards = spread.shards
+
+    async def apply_again(self, entry: Entry) -> tuple[bool, ApplyReply | None]:
+        """Apply an entry that was made by an older map, unless somebody has forgotten it since: then it was done."""
+        kept = await self._shards.attempt(entry.source, lambda shard: shard.find((entry.entry_id,), entry.now))
+        if isinstance(kept, StoreUnavailable):
+            return False, None
+        if kept[0] is None:
+            return True, None
+        outcomes: dict[int, SendOutcome] = {}
+        records: dict[int, bool] = {}
+        are_done, is_known = True, True
+        for target, part in split(entry.effects, self._shards).items():
+            is_done, reply = await self._apply(structs.replace(entry, target=target, effects=part.effects))
+            are_done, is_known = are_done and is_done, is_known and reply is not None
+            if reply is not None:
+                outcomes.update(zip(part.sends, reply.outcomes, strict=False))
+                records.update(zip(part.records, reply.kept_records, strict=False))
+        if not (are_done and is_known):
+            return are_done, None
+        return True, ApplyReply(
+            tuple(outcomes[place] for place in sorted(outcomes)), tuple(records[place] for place in sorted(records))
+        )
 
     async def relay_all(self, index: int, now: int) -> None:
         """Do what lies in the outbox of a shard since a while. Raises StoreUnavailable."""
@@ -122,14 +165,8 @@ class Relaying:
             found, after = await self._shards[index].peek(
                 OUTBOX, MessageFilter(sent_before=now - RELAYED_AFTER_MS), after, _AT_ONCE, now
             )
-            entries = []
-            for message in found:
-                # shards may have been added since: it goes where its things live now
-                parts = split(_decode(message.body.encode()), self._shards)
-                entries += [
-                    Entry(message.message_id, index, target, part.effects, message.sent_at)
-                    for target, part in parts.items()
-                ]
+            # shards may have been added since: each goes where its things live now
+            entries = [entry for message in found for entry in self._entries(index, message)]
             replies = [await self._apply(entry) for entry in entries]
             undone = {entry.entry_id for entry, (is_done, _) in zip(entries, replies, strict=True) if not is_done}
             done = [message.message_id for message in found if message.message_id not in undone]
@@ -146,8 +183,13 @@ class Relaying:
             noted, self._joined = sorted(self._joined), set()
             for index in noted:
                 if not self._shards.is_away(index):
-                    with contextlib.suppress(StoreUnavailable, TimeoutError):
+                    try:
                         await asyncio.wait_for(self.relay_joined(index, now), AWAY_SECONDS)
+                    except MapChanged:
+                        self._joined |= {*noted}
+                        raise
+                    except (StoreUnavailable, TimeoutError):
+                        continue
 
     async def relay_joined(self, index: int, now: int) -> None:
         """Send what joins on a shard have sent to queues on others. Raises StoreUnavailable."""
@@ -159,14 +201,63 @@ class Relaying:
             found, after = await shard.peek(JOINED, MessageFilter(), after, _AT_ONCE, now)
             done = []
             for message in found:
-                follow_up = unwrapped(message)
-                # not by the message's id alone: a caller's own id may come this way again
-                name = f"{index}/{message.sequence_number}/{message.message_id}"
-                target, effects = self._shards.home(follow_up.queue), Effects(sends=(follow_up,))
-                is_done, _ = await self._apply(Entry(name, index, target, effects, message.sent_at))
+                (entry,) = self._entries(index, message)
+                if self._shards.is_moving(entry.effects.sends[0].queue):
+                    self.note(index)
+                    continue
+                if entry.target == index:
+                    await self._unwrap(index, message, entry.effects.sends[0])
+                    continue
+                is_done, _ = await self._apply(entry)
                 done += [message.message_id] if is_done else []
             if done:
                 await shard.let_go(JOINED, done, now)
+
+    async def _unwrap(self, index: int, message: MessageView, follow_up: FollowUp) -> None:
+        """Send what a join has sent to a queue that has come to live on its shard."""
+        effects = Effects(sends=(follow_up,))
+        while True:
+            try:
+                await self._shards[index].exchange(JOINED, message.message_id, effects, message.sent_at)
+                return
+            except MapChanged:
+                raise
+            except PenstockError:
+                before, effects = effects, await self._what_can_happen(index, effects, message.sent_at)
+                if effects == before:
+                    raise
+
+    async def forget_done(self, index: int, now: int) -> None:
+        """Forget of the outbox of a shard what was done, and finish what was begun: before things move to where no mark
+        tells that. What nobody has begun stays. Raises StoreUnavailable."""
+        for queue in (OUTBOX, JOINED):
+            after: int | None = 0
+            while after is not None:
+                found, after = await self._shards[index].peek(queue, MessageFilter(), after, _AT_ONCE, now)
+                done = [
+                    message.message_id
+                    for message in found
+                    if await self._was_begun(self._entries(index, message), message.sent_at)
+                ]
+                if done:
+                    await self._shards[index].let_go(queue, done, now)
+
+    def _entries(self, index: int, message: MessageView) -> list[Entry]:
+        """Return what a message in the outbox wants, by shard."""
+        name, effects = message.message_id, None
+        if message.queue == JOINED:
+            # not by the message's id alone: a caller's own id may come this way again
+            name = f"{index}/{message.sequence_number}/{name}"
+            effects = Effects(sends=(unwrapped(message),))
+        parts = split(effects or _decode(message.body.encode()), self._shards)
+        return [Entry(name, index, target, part.effects, message.sent_at) for target, part in parts.items()]
+
+    async def _was_begun(self, entries: Sequence[Entry], now: int) -> bool:
+        """Return whether some entries of one name were begun; then they are finished."""
+        marks = [await self._shards[entry.target].get_records((_mark(entry.entry_id),), now) for entry in entries]
+        if not any(mark is not None for (mark,) in marks):
+            return False
+        return all([(await self._apply(entry))[0] for entry in entries])
 
     async def aclose(self) -> None:
         """Finish forgetting."""
@@ -188,6 +279,8 @@ class Relaying:
                 )
             except GuardFailed:
                 return True, None
+            except MapChanged:
+                raise
             except PenstockError:
                 # a queue was deleted or changed since it was asked: what was for it falls
                 before, effects = effects, await self._what_can_happen(entry.target, effects, entry.now)
@@ -216,10 +309,13 @@ class Relaying:
             applied, self._applied = self._applied, defaultdict(list)
             for source, entries in applied.items():
                 ids, now = [entry.entry_id for entry in entries], entries[-1].now
-                gone = await self._shards.attempt(
-                    source,
-                    lambda shard, ids=ids, now=now: shard.let_go(OUTBOX, ids, now),  # type: ignore[misc]
-                )
+                try:
+                    gone = await self._shards.attempt(
+                        source,
+                        lambda shard, ids=ids, now=now: shard.let_go(OUTBOX, ids, now),  # type: ignore[misc]
+                    )
+                except MapChanged:
+                    continue
                 if not isinstance(gone, StoreUnavailable):
                     for entry in entries:
                         self._done[entry.target].append(_mark(entry.entry_id))

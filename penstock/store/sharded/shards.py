@@ -6,12 +6,17 @@ can do without it.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from penstock.core.errors import StoreUnavailable
-from penstock.core.placement import homes, slot_of, slot_of_key
+from penstock.core.placement import slot_of, slot_of_key
 from penstock.store.contract import RESERVED as RESERVED
-from penstock.store.contract import Shard
+from penstock.store.contract import MapChanged, Shard
+from penstock.store.house import ShardHouse
+from penstock.store.sharded.maps import Map, first_map
+
+if TYPE_CHECKING:
+    from penstock.store.sharded.spread import Spread
 
 T = TypeVar("T")
 
@@ -25,16 +30,30 @@ JOINED = f"{RESERVED}joined"
 """Where a join sends its message when that belongs on another shard."""
 
 
+Renew = Callable[["Shards", set[int]], Awaitable["Spread"]]
+"""Returns the store by a map in which none of some slots is moving, after shards have refused a call by an older."""
+
+
+async def _cannot_renew(shards: "Shards", slots: set[int]) -> "Spread":
+    raise MapChanged("The shards know another map.")
+
+
 class Shards:
-    """Some stores that make up one; the place of each in the list is what counts.
+    """Some stores that make up one, as one map says; the place of each in the list is what counts.
+
+    Every call to them is made by that map: it is refused, with nothing done, where the shard knows another.
 
     Args:
         stores: in an order that never changes.
+        known: the map; without one that of a store to which no shard was added.
+        renew: how to go on when it is another.
     """
 
-    def __init__(self, stores: Sequence[Shard]) -> None:
-        self.stores = tuple(stores)
-        self._homes = homes(len(self.stores))
+    def __init__(self, stores: Sequence[Shard], known: Map | None = None, renew: Renew = _cannot_renew) -> None:
+        self.map = first_map(len(stores)) if known is None else known
+        self.stores = tuple(store.at(self.map.epoch) for store in stores[: self.map.shard_count])
+        self._homes = self.map.homes
+        self._renew = renew
         self._left_alone_until = [0.0] * len(self.stores)
 
     def __len__(self) -> int:
@@ -63,6 +82,18 @@ class Shards:
     def home_of_join(self, join_id: str) -> int:
         """Return the shard that a join lives on."""
         return self._homes[slot_of_key(join_id)]
+
+    def houses(self) -> list[ShardHouse]:
+        """Return each as a house that things are carried out of and into."""
+        return [store.house() for store in self.stores]
+
+    def is_moving(self, queue: str) -> bool:
+        """Return whether a queue is on its way from one shard to another."""
+        return slot_of(queue) in self.map.moving
+
+    async def renewed(self, slots: set[int]) -> "Spread":
+        """Return the store by a later map, in which none of these slots is moving; to be asked after MapChanged."""
+        return await self._renew(self, slots)
 
     def is_away(self, index: int) -> bool:
         """Return whether a shard has failed to answer a moment ago."""

@@ -15,13 +15,15 @@ from penstock.core.effects import NO_EFFECTS, Effects, FollowUp, Guard, Record
 from penstock.core.errors import PenstockError, QueueNotFound, StoreUnavailable
 from penstock.core.lifecycle import refusal
 from penstock.core.operations import ApplyReply, SendOutcome, Sent
-from penstock.core.placement import is_minted
+from penstock.core.placement import is_minted, slot_of
 from penstock.core.queues import QueueDescription
 from penstock.core.refusals import guard_failed, queue_not_found
 from penstock.core.settlements import Settled, Settlement, SettleOutcome
+from penstock.store.contract import MapChanged
 from penstock.store.sharded.relaying import Entry, Relaying
 from penstock.store.sharded.shards import RESERVED, Shards
 from penstock.store.sharded.splitting import split
+from penstock.store.sharded.waiting import slots_in
 from penstock.store.sharded.wrapping import wrapped
 
 _NEVER = Effects(guards=(Guard(f"{RESERVED}never", b"never"),))
@@ -59,8 +61,22 @@ class Stepping:
         """End deliveries, those of one shard together."""
         outcomes: list[SettleOutcome] = []
         for run in self._runs(settlements):
-            outcomes += await self._settle_run(run, now)
+            found = await self._settle_run(run, now)
+            if None in found:
+                return (*outcomes, *await self._go_on(found, settlements[len(outcomes) :], now))
+            outcomes += [each for each in found if each is not None]
         return tuple(outcomes)
+
+    async def _go_on(
+        self, found: Sequence[SettleOutcome | None], settlements: Sequence[Settlement], now: int
+    ) -> list[SettleOutcome]:
+        """Settle by the map of now what was refused by an older one, and what comes behind it."""
+        known = dict(enumerate(found))
+        left = [place for place in range(len(settlements)) if known.get(place) is None]
+        slots = set[int]().union(*({slot_of(each.queue)} | slots_in(each.effects) for each in settlements))
+        spread = await self._shards.renewed(slots)
+        known.update(zip(left, await spread.settle([settlements[place] for place in left], now), strict=True))
+        return [outcome for _, outcome in sorted(known.items()) if outcome is not None]
 
     def _runs(self, settlements: Sequence[Settlement]) -> Iterable[list[Settlement]]:
         """Return settlements in parts, each of which needs nothing that the one before has relayed.
@@ -106,27 +122,36 @@ class Stepping:
             crossing |= own
         return guarded, local, crossing
 
-    async def _settle_run(self, settlements: Sequence[Settlement], now: int) -> list[SettleOutcome]:
-        steps = await asyncio.gather(*(self._settling(each, now) for each in settlements))
+    async def _settle_run(self, settlements: Sequence[Settlement], now: int) -> list[SettleOutcome | None]:
+        """Return outcomes; ``None``: the map has changed, and nothing was done."""
+        try:
+            steps = await asyncio.gather(*(self._settling(each, now) for each in settlements))
+        except MapChanged:
+            return [None] * len(settlements)
         places: dict[int, list[int]] = defaultdict(list)
         for place, each in enumerate(settlements):
             places[self._shards.home(each.queue)].append(place)
 
-        async def on(shard: int, mine: list[int]) -> Sequence[SettleOutcome]:
+        async def on(shard: int, mine: list[int]) -> Sequence[SettleOutcome | None]:
             ready = [_with(settlements[place], steps[place]) for place in mine]
-            answer = await self._shards.attempt(shard, lambda store: store.settle(ready, now))
+            try:
+                answer = await self._shards.attempt(shard, lambda store: store.settle(ready, now))
+            except MapChanged:
+                return [None] * len(mine)
             if isinstance(answer, StoreUnavailable):
                 # those on other shards happen: only these are told that theirs may have not
                 return [SettleOutcome(Settled.REFUSED, problem=answer.problem)] * len(mine)
-            return answer
+            return [None if each.problem and each.problem.code == MapChanged.code else each for each in answer]
 
-        found: dict[int, SettleOutcome] = {}
+        found: dict[int, SettleOutcome | None] = {}
         for mine, answer in zip(
             places.values(), await asyncio.gather(*(on(shard, mine) for shard, mine in places.items())), strict=True
         ):
             found.update(zip(mine, answer, strict=True))
         outcomes = [_outcome(found[place], step) for place, step in enumerate(steps)]
-        done = [step for outcome, step in zip(outcomes, steps, strict=True) if outcome.result is Settled.DONE]
+        done = [
+            step for outcome, step in zip(outcomes, steps, strict=True) if outcome and outcome.result is Settled.DONE
+        ]
         await self._relaying.relay([step.entries for step in done])
         return outcomes
 
@@ -147,6 +172,9 @@ class Stepping:
             origin = self._shards.home_of_record(effects.guards[0].key)
         else:
             origin = max(parts, key=lambda shard: len(parts[shard].sends) + len(parts[shard].records))
+        if effects.sends and effects.joins:
+            effects = await self._with_joins_ahead(effects, origin, now)
+            parts = split(effects, self._shards)
         step, known = await self._ready(effects, origin, now)
         if step.refused is not None:
             raise step.refused
@@ -173,6 +201,30 @@ class Stepping:
             tuple(sends[place] for place in range(len(effects.sends))),
             tuple(records[place] for place in range(len(effects.records))),
         )
+
+    async def _with_joins_ahead(self, effects: Effects, origin: int, now: int) -> Effects:
+        """Open the joins of other shards before the step: what it sends may have arrived before the rest is relayed.
+
+        What is opened for a step that then is not taken waits for nothing, and is used when the step is taken again.
+
+        Returns:
+            The effects without what was opened.
+        """
+        if await self._refusal(effects, origin, now) is not None:
+            return effects
+        known, (_, unopenable) = await self._kept_elsewhere(effects, now), self._named_before(effects)
+        ahead: dict[int, list[int]] = defaultdict(list)
+        for place, join in enumerate(effects.joins):
+            home = self._shards.home_of_join(join.join_id)
+            if home != origin and place not in unopenable and join.follow_up.message.message_id not in known:
+                ahead[home].append(place)
+        opened = set[int]()
+        for home, places in ahead.items():
+            joins = Effects(joins=tuple([wrapped(effects.joins[place], self._shards) for place in places]))
+            answer = await self._shards.attempt(home, lambda shard, joins=joins: shard.apply(joins, now))  # type: ignore[misc]
+            opened.update(() if isinstance(answer, StoreUnavailable) else places)
+        left = tuple([join for place, join in enumerate(effects.joins) if place not in opened])
+        return structs.replace(effects, joins=left)
 
     async def _ready(self, effects: Effects, origin: int, now: int) -> tuple[Step, dict[int, Sent]]:
         """Return effects made ready for a shard, and the outcomes of sends that are left out: duplicates elsewhere."""
@@ -310,9 +362,9 @@ def _with(settlement: Settlement, step: Step) -> Settlement:
     return structs.replace(settlement, effects=step.local)
 
 
-def _outcome(found: SettleOutcome, step: Step) -> SettleOutcome:
+def _outcome(found: SettleOutcome | None, step: Step) -> SettleOutcome | None:
     """Return the outcome of a settlement: whether it holds its delivery comes before what refuses its effects."""
-    is_never = found.problem is not None and found.problem.code == "guard_failed"
-    if step.refused is None or not is_never:
+    is_never = found is not None and found.problem is not None and found.problem.code == "guard_failed"
+    if found is None or step.refused is None or not is_never:
         return found
     return structs.replace(found, problem=step.refused.problem)

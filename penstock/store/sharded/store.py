@@ -1,379 +1,250 @@
-"""The contract's verbs over several shards: what names a queue goes to its shard, the rest to all."""
+"""A store of several shards, by the newest map: when that changes, what was refused is asked again by the next one."""
 
 import asyncio
+import contextlib
+import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from functools import partial
+from typing import Any
 
-from penstock.core.effects import Effects, Record
-from penstock.core.errors import MoveNotFound, StoreUnavailable
-from penstock.core.events import Event
-from penstock.core.filters import Matcher, MessageFilter
-from penstock.core.lifecycle import refusal
-from penstock.core.messages import Draft, MessageView, State
-from penstock.core.moves import Move
-from penstock.core.operations import ApplyReply, IdOutcome, Refused, SendOutcome, Sent
-from penstock.core.queues import GroupView, QueueChanges, QueueDescription
-from penstock.core.settlements import Settlement, SettleOutcome
-from penstock.store.contract import Received, Shard, WakeupListener
-from penstock.store.sharded import administering
-from penstock.store.sharded.carrying import Carrying
-from penstock.store.sharded.feed import Feed
+from penstock.core.errors import InvalidRequest, StoreUnavailable
+from penstock.core.filters import Matcher, matches
+from penstock.core.placement import slot_of
+from penstock.store.contract import VERBS, MapChanged, Shard, Store, WakeupListener
+from penstock.store.sharded.finishing import Watch, finish, signs_of_life
+from penstock.store.sharded.maps import Map, first_map, newest_map, publish
 from penstock.store.sharded.membership import join_up
-from penstock.store.sharded.merging import in_order, one_history, outcomes_by_id, there, view_of, whole
-from penstock.store.sharded.relaying import Relaying
-from penstock.store.sharded.shards import JOINED, OUTBOX, RESERVED, Shards, is_named
-from penstock.store.sharded.stepping import Stepping
-from penstock.store.sharded.wrapping import rewrapped, shown
+from penstock.store.sharded.recordkeys import RecordKeys
+from penstock.store.sharded.relaying import make_outbox
+from penstock.store.sharded.shards import JOINED, RESERVED, Shards
+from penstock.store.sharded.spread import Spread
+from penstock.store.sharded.waiting import has_to_wait
 
-T = TypeVar("T")
-U = TypeVar("U")
+log = logging.getLogger("penstock.store")
+
+OpenShard = Callable[[str], Awaitable[Shard]]
+
+LOOKED_AFTER_SECONDS = 0.03
+"""How often the map is read while something is waited for that moves."""
+
+MOST_SECONDS = 30.0
+"""How long a call waits for something that moves."""
 
 
-class ShardedStore:
+async def _open_none(url: str) -> Shard:
+    raise InvalidRequest("The store has a shard that is not named.", hint="Name all of them.", field="store")
+
+
+class ShardedStore(Store):
     """Several stores that make up one.
 
     Made by ``await ShardedStore.open(stores)``.
     """
 
-    def __init__(self, stores: Sequence[Shard]) -> None:
-        self._shards = Shards(stores)
-        self._carrying = Carrying(self._shards)
-        self._relaying = Relaying(self._shards)
-        self._stepping = Stepping(self._shards, self._relaying)
-        self._feed = Feed(self._shards)
+    def __init__(self, stores: Sequence[Shard], known: Map, open_shard: OpenShard = _open_none) -> None:
+        self.stores = list(stores)
+        self.open_shard = open_shard
         self._listeners: list[WakeupListener] = []
+        self._matcher: Matcher = matches
+        self._left: dict[int, set[int]] = defaultdict(set)
+        self._renewing = asyncio.Lock()
+        self._watch = Watch(self.stores[0])
+        self._watching: asyncio.Task[None] | None = None
+        self._ending: set[asyncio.Task[None]] = set()
+        self._spread = Spread(Shards(self.stores, known, self._renewed))
         for index, store in enumerate(stores):
             store.listen(self._listener(index))
+        for verb in VERBS:
+            setattr(self, verb, partial(self._ask, verb))
 
     @classmethod
-    async def open(cls, stores: Sequence[Shard]) -> "ShardedStore":
+    async def open(cls, stores: Sequence[Shard], open_shard: OpenShard = _open_none) -> "ShardedStore":
         """Make one store of several. They are closed with it, also when this fails.
 
         Args:
-            stores: always the same, in the same order.
+            stores: always the same, in the same order; those that were added later may be missing.
+            open_shard: opens one that was added later by its URL.
 
         Raises:
             InvalidRequest: they are no shards of one store.
             StoreUnavailable: one is away that was never part of it, or all are.
         """
-        store = cls(stores)
+        store = cls(stores, first_map(len(stores)), open_shard)
         try:
-            await join_up(store._shards)
-            await store._shards.those_there(store._relaying.open)
+            while True:
+                known = await newest_map(store.stores)
+                if known is not None:
+                    await store._use(known)
+                with contextlib.suppress(MapChanged):
+                    await store.join_up()
+                    return store
         except BaseException:
             await store.aclose()
             raise
-        return store
+
+    async def join_up(self) -> None:
+        """Prove that the shards are those of one store, and have them hold what each holds. Raises as ``open``."""
+        await join_up(self._spread.shards, len(self.stores))
+        await self._spread.shards.those_there(make_outbox)
+
+    @property
+    def shards_by_map(self) -> Shards:
+        """The shards, for calls by the newest map it has seen."""
+        return self._spread.shards
 
     @property
     def shards(self) -> tuple[Shard, ...]:
         """The stores it is made of."""
-        return self._shards.stores
+        return tuple(self.stores)
+
+    @property
+    def map(self) -> Map:
+        """The newest map it has seen."""
+        return self._spread.shards.map
 
     def home(self, queue: str) -> int:
         """Return the shard that a queue lives on, by its place."""
-        return self._shards.home(queue)
+        return self._spread.shards.home(queue)
 
     def home_of_record(self, key: str) -> int:
         """Return the shard that a record lives on, by its place."""
-        return self._shards.home_of_record(key)
+        return self._spread.shards.home_of_record(key)
 
-    def _listener(self, index: int) -> WakeupListener:
-        def wake(name: str, at: int) -> None:
-            queue = name.partition("\n")[0]
-            if queue == JOINED:
-                self._relaying.note(index)
-            elif queue.startswith(RESERVED):
-                pass
-            elif self._shards.home(queue) == index:
-                for listener in self._listeners:
-                    listener(name, at)
-            else:
-                self._carrying.note(index, queue)
+    # -- asking ------------------------------------------------------------------------------------------------------
 
-        return wake
+    async def _ask(self, verb: str, *arguments: Any, **more: Any) -> Any:
+        clock = asyncio.get_running_loop()
+        began = clock.time()
+        while True:
+            spread = self._spread
+            moving = spread.shards.map.moving
+            if moving and verb == "sweep" and clock.time() - began < MOST_SECONDS:
+                # who waits to sweep looks after whoever moves
+                await self._finish_abandoned(arguments[-1] + int(1000 * (clock.time() - began)))
+                await self._look_again()
+                continue
+            if moving and has_to_wait(verb, arguments, moving):
+                await self._renewed(spread.shards, set(moving))
+                continue
+            try:
+                return await getattr(spread, verb)(*arguments, **more)
+            except MapChanged:
+                await self._renew(spread.shards)
 
-    def _home(self, queue: str) -> Shard:
-        return self._shards[self._shards.home(queue)]
+    async def _renewed(self, shards: Shards, slots: set[int]) -> Spread:
+        """Return the store by a map in which none of some slots is moving, and that is not what a shard has refused."""
+        await self._renew(shards)
+        until = asyncio.get_running_loop().time() + MOST_SECONDS
+        while not slots.isdisjoint(self.map.moving):
+            if asyncio.get_running_loop().time() > until:
+                raise StoreUnavailable(
+                    "What this is about is on its way to another shard.",
+                    hint="Try again in a moment: should nobody be adding shards any more, who sweeps goes on.",
+                )
+            await self._look_again()
+        return self._spread
 
-    # -- queues ------------------------------------------------------------------------------------------------------
+    async def _look_again(self) -> None:
+        """Look after a while whether the map has changed; all who wait look together."""
+        if self._watching is None or self._watching.done():
+            self._watching = asyncio.ensure_future(self._look_later())
+        await asyncio.shield(self._watching)
 
-    async def create_queue(
-        self, name: str, changes: QueueChanges, name_rest_ms: int, now: int
-    ) -> tuple[QueueDescription, bool]:
-        return await administering.create_queue(self._shards, name, changes, name_rest_ms, now)
+    async def _look_later(self) -> None:
+        await asyncio.sleep(LOOKED_AFTER_SECONDS)
+        await self._renew(self._spread.shards)
 
-    async def update_queue(self, name: str, changes: QueueChanges, now: int) -> QueueDescription:
-        return await administering.update_queue(self._shards, name, changes, now)
+    async def _renew(self, shards: Shards) -> None:
+        """Use a newer map than these have, if there is one; a shard that knew an older one is given it."""
+        async with self._renewing:
+            if self._spread.shards is shards:
+                newest = await newest_map(self.stores, shards.map)
+                if newest is not None and newest.epoch > shards.map.epoch:
+                    await self._use(newest)
 
-    async def delete_queue(self, name: str, now: int) -> None:
-        await administering.delete_queue(self._shards, name, now)
+    async def _open_shards(self, known: Map) -> None:
+        while len(self.stores) < known.shard_count:
+            index = len(self.stores)
+            if index not in known.urls:
+                raise InvalidRequest(
+                    f"The store has {known.shard_count} shards, the URL names {index}.",
+                    hint="Name all of them, in their order.",
+                    field="store",
+                )
+            store = await self.open_shard(known.urls[index])
+            log.warning(
+                "The store has a shard that is not named: %s. Add it to the URL.", getattr(store, "name", index)
+            )
+            store.listen(self._listener(index))
+            store.match_by(self._matcher)
+            self.stores.append(store)
 
-    async def describe_queue(self, name: str, now: int) -> QueueDescription:
-        return await self._home(name).describe_queue(name, now)
+    async def _use(self, known: Map) -> None:
+        await self._open_shards(known)
+        for slot, (old, new) in enumerate(zip(self.map.homes, known.homes, strict=True)):
+            if old != new:
+                self._left[slot].add(old)
+        before, self._spread = self._spread, Spread(Shards(self.stores, known, self._renewed))
+        self._spread.carrying.go_on(before.carrying)
+        self._spread.relaying.go_on(before.relaying)
+        ending = asyncio.ensure_future(before.aclose())
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
 
-    async def list_queues(
-        self, prefix: str, after: str, limit: int, dead_letter_queue: str | None, now: int
-    ) -> Sequence[QueueDescription]:
-        return await administering.list_queues(self._shards, prefix, after, limit, dead_letter_queue, now)
+    async def _finish_abandoned(self, now: int) -> None:
+        """Finish what is moving, if whoever moved it has gone."""
+        known = self.map
+        if not known.moving or not await self._watch.is_abandoned(known, now):
+            return
+        log.warning("Whoever was adding shards has gone: %d slots are moved on from here.", len(known.moving))
+        keys = RecordKeys()
+        with contextlib.suppress(MapChanged):  # somebody else does it
+            known = await self.publish(known.next())
+            async with signs_of_life(self.stores[0]):
+                await keys.find(Shards(self.stores, known).houses(), now)
+                known, _ = await finish(self.stores, known, keys, lambda: now, self.publish)
+                await keys.end(Shards(self.stores, known).houses(), now)
 
-    async def purge_queue(self, name: str, rest_ms: int, now: int) -> int:
-        return await administering.purge_queue(self._shards, name, rest_ms, now)
-
-    async def list_groups(self, name: str, after: str, limit: int, only_parked: bool, now: int) -> Sequence[GroupView]:
-        return await self._home(name).list_groups(name, after, limit, only_parked, now)
-
-    async def update_group(self, name: str, group_id: str, is_parked: bool, now: int) -> None:
-        await self._home(name).update_group(name, group_id, is_parked, now)
-
-    # -- messages ----------------------------------------------------------------------------------------------------
-
-    async def send(self, queue: str, drafts: Sequence[Draft], now: int) -> tuple[SendOutcome, ...]:
-        ids = [draft.message_id or "" for draft in drafts]
-        known = await self._stepping.kept_elsewhere(ids, self._shards.home(queue), now)
-        if not known:
-            return await self._home(queue).send(queue, drafts, now)
-        settings = (await self.describe_queue(queue, now)).settings
-        outcomes: list[SendOutcome] = []
-        for draft, message_id in zip(drafts, ids, strict=True):
-            refused = refusal(settings, draft) if message_id in known else None
-            if refused is not None:
-                outcomes.append(Refused(refused.problem))
-            elif message_id in known:
-                outcomes.append(Sent(message_id, known[message_id], is_duplicate=True))
-            else:
-                outcomes += await self._home(queue).send(queue, (draft,), now)
-        return tuple(outcomes)
-
-    async def receive(
-        self,
-        queue: str,
-        tokens: Sequence[bytes],
-        visibility_timeout_ms: int | None,
-        now: int,
-        *,
-        owner: str | None = None,
-        attempt_id: str | None = None,
-        following: str | None = None,
-    ) -> Received:
-        received = await self._home(queue).receive(
-            queue, tokens, visibility_timeout_ms, now, owner=owner, attempt_id=attempt_id, following=following
-        )
-        await self._finish(now)
-        return received
-
-    async def settle(self, settlements: Sequence[Settlement], now: int) -> tuple[SettleOutcome, ...]:
-        outcomes = await self._stepping.settle(settlements, now)
-        await self._finish(now)
-        return outcomes
-
-    async def _finish(self, now: int) -> None:
-        """Do at once what a step has left for other shards."""
-        await self._relaying.relay_noted(now)
-        await self._carrying.carry_noted(now)
-
-    async def release_leases(self, owner: str, now: int) -> int:
-        released = await self._shards.those_there(lambda shard: shard.release_leases(owner, now))
-        return sum(whole(released))
-
-    async def apply(self, effects: Effects, now: int) -> ApplyReply:
-        reply = await self._stepping.apply(effects, now)
-        await self._finish(now)
-        return reply
-
-    async def cancel(self, message_ids: Sequence[str], queue: str | None, now: int) -> tuple[IdOutcome, ...]:
-        return await self._by_id(message_ids, queue, now, lambda shard, ids, name: shard.cancel(ids, name, now))
-
-    async def delete_messages(
-        self, message_ids: Sequence[str], only_in_flight: bool, queue: str | None, now: int
-    ) -> tuple[IdOutcome, ...]:
-        return await self._by_id(
-            message_ids, queue, now, lambda shard, ids, name: shard.delete_messages(ids, only_in_flight, name, now)
-        )
-
-    async def reschedule(
-        self, message_ids: Sequence[str], deliver_at: int, queue: str | None, now: int
-    ) -> tuple[IdOutcome, ...]:
-        return await self._by_id(
-            message_ids, queue, now, lambda shard, ids, name: shard.reschedule(ids, deliver_at, name, now)
-        )
-
-    async def _by_id(
-        self,
-        message_ids: Sequence[str],
-        queue: str | None,
-        now: int,
-        ask: Callable[[Shard, Sequence[str], str | None], Awaitable[tuple[IdOutcome, ...]]],
-    ) -> tuple[IdOutcome, ...]:
-        answers = await self._shards.those_there(lambda shard: ask(shard, message_ids, queue))
-        outcomes = outcomes_by_id(there(answers))
-        if IdOutcome.GONE not in outcomes:
-            return outcomes
-        # it may be on the shard that is away
-        whole(answers)
-        if queue is None:
-            return outcomes
-        # or wrapped, until its join sends it
-        gone = [each for each, outcome in zip(message_ids, outcomes, strict=True) if outcome is IdOutcome.GONE]
-        views = zip(gone, await self.find(gone, now), strict=True)
-        blocked = {each for each, view in views if view and view.state is State.BLOCKED and view.queue == queue}
-        if not blocked:
-            return outcomes
-        again = [each if each in blocked else "" for each in message_ids]
-        wrapped = outcomes_by_id(await self._shards.all(lambda shard: ask(shard, again, JOINED)))
-        return outcomes_by_id((outcomes, wrapped))
-
-    async def peek(
-        self, queue: str, wanted: MessageFilter, after: int, limit: int, now: int
-    ) -> tuple[Sequence[MessageView], int | None]:
-        return await self._home(queue).peek(queue, wanted, after, limit, now)
-
-    async def find(self, message_ids: Sequence[str], now: int) -> tuple[MessageView | None, ...]:
-        answers = await self._shards.those_there(lambda shard: shard.find(message_ids, now))
-        found = tuple([shown(view_of(views)) for views in zip(*there(answers), strict=True)])
-        if None in found:
-            whole(answers)
-        return found
-
-    async def list_blocked(self, after: str, limit: int, now: int) -> tuple[Sequence[MessageView], str | None]:
-        index, _, begin = after.partition(":")
-        at = int(index or 0)
-        found, next_after = await self._shards[at].list_blocked(begin, limit, now)
-        messages = [message for each in found if (message := shown(each)) is not None]
-        if next_after is not None:
-            return messages, f"{at}:{next_after}"
-        return messages, f"{at + 1}:" if at + 1 < len(self._shards.stores) else None
-
-    async def rewrite(self, messages: Sequence[MessageView], now: int) -> None:
-        async def rewrite(shard: Shard) -> None:
-            kept = await shard.find([each.message_id for each in messages], now)
-            pairs = zip(kept, messages, strict=True)
-            await shard.rewrite([rewrapped(was, each) for was, each in pairs if was is not None], now)
-
-        await self._shards.all(rewrite)
+    async def publish(self, published: Map) -> Map:
+        """Have everybody know a map, and this store use it. Raises MapChanged, StoreUnavailable."""
+        async with self._renewing:
+            await self._open_shards(published)
+        await publish(self.stores, published)
+        async with self._renewing:
+            if published.epoch > self.map.epoch:
+                await self._use(published)
+        return published
 
     def match_by(self, matcher: Matcher) -> None:
-        for shard in self._shards.stores:
-            shard.match_by(matcher)
+        self._matcher = matcher
+        for store in (*self.stores, *self._spread.shards.stores):
+            store.match_by(matcher)
 
-    # -- moves -------------------------------------------------------------------------------------------------------
-
-    async def start_move(self, move: Move, now: int) -> Move:
-        return await self._home(move.source).start_move(move, now)
-
-    async def cancel_move(self, move_id: str, now: int) -> Move:
-        missing: MoveNotFound | None = None
-        for shard in self._shards.stores:
-            try:
-                return await shard.cancel_move(move_id, now)
-            except MoveNotFound as error:
-                missing = error
-        assert missing is not None
-        raise missing
-
-    async def list_moves(self, source: str, limit: int, now: int) -> Sequence[Move]:
-        return await self._home(source).list_moves(source, limit, now)
-
-    async def step_moves(self, message_ids: Sequence[str], now: int) -> int | None:
-        # asked without ids a shard moves nothing, and says whether it would
-        due = await self._shards.those_there(lambda shard: shard.step_moves((), now))
-        moving = [index for index, at in enumerate(due) if at is not None and not isinstance(at, StoreUnavailable)]
-        share = -(-len(message_ids) // len(moving)) if moving else 0
-        steps = [
-            self._shards.attempt(index, lambda shard, part=part: shard.step_moves(part, now))  # type: ignore[misc]
-            for index, part in zip(
-                moving, (message_ids[at * share : (at + 1) * share] for at in range(len(moving))), strict=True
-            )
-        ]
-        instants = there(await asyncio.gather(*steps)) if steps else []
-        await self._finish(now)
-        return min((at for at in instants if at is not None), default=None)
-
-    # -- records -----------------------------------------------------------------------------------------------------
-
-    async def put_records(self, records: Sequence[Record], now: int) -> tuple[bool, ...]:
-        return await self._by_key(
-            [record.key for record in records], records, lambda shard, mine: shard.put_records(mine, now)
-        )
-
-    async def get_records(self, keys: Sequence[str], now: int) -> tuple[Record | None, ...]:
-        return await self._by_key(keys, keys, lambda shard, mine: shard.get_records(mine, now))
-
-    async def delete_records(self, keys: Sequence[str], now: int) -> None:
-        async def delete(shard: Shard, mine: Sequence[str]) -> Sequence[None]:
-            await shard.delete_records(mine, now)
-            return [None] * len(mine)
-
-        await self._by_key(keys, keys, delete)
-
-    async def _by_key(
-        self, keys: Sequence[str], given: Sequence[T], ask: Callable[[Shard, Sequence[T]], Awaitable[Sequence[U]]]
-    ) -> tuple[U, ...]:
-        places: dict[int, list[int]] = defaultdict(list)
-        for place, key in enumerate(keys):
-            places[self._shards.home_of_record(key)].append(place)
-        answers = await asyncio.gather(
-            *(ask(self._shards[home], [given[place] for place in mine]) for home, mine in places.items())
-        )
-        found: dict[int, U] = {}
-        for mine, answer in zip(places.values(), answers, strict=True):
-            found.update(zip(mine, answer, strict=True))
-        return tuple([found[place] for place in range(len(keys))])
-
-    async def find_records(
-        self, prefix: str, tag: str | None, after: str, limit: int, now: int, *, is_descending: bool = False
-    ) -> Sequence[Record]:
-        async def find_some(shard: Shard) -> Sequence[Record]:
-            found: list[Record] = []
-            start = after
-            while True:
-                page = await shard.find_records(prefix, tag, start, limit, now, is_descending=is_descending)
-                found += [each for each in page if is_named(each.key)]
-                if len(page) < limit or len(found) >= limit:
-                    return found[:limit]
-                start = page[-1].key
-
-        pages = await self._shards.all(find_some)
-        return in_order(pages, lambda record: record.key, limit, is_descending=is_descending)
-
-    # -- feed --------------------------------------------------------------------------------------------------------
-
-    async def read_history(self, message_id: str) -> Sequence[Event]:
-        return one_history(await self._shards.all(lambda shard: shard.read_history(message_id)))
-
-    async def read_events(self, after: int, limit: int) -> Sequence[Event]:
-        return await self._feed.read(after, limit)
+    # -- wake-ups ----------------------------------------------------------------------------------------------------
 
     def listen(self, listener: WakeupListener) -> None:
         self._listeners.append(listener)
 
-    # -- upkeep ------------------------------------------------------------------------------------------------------
+    def _listener(self, index: int) -> WakeupListener:
+        def wake(name: str, at: int) -> None:
+            queue, spread = name.partition("\n")[0], self._spread
+            if queue == JOINED:
+                spread.relaying.note(index)
+            elif not queue.startswith(RESERVED):
+                if spread.shards.home(queue) != index:
+                    spread.carrying.note(index, queue)
+                    if index not in self._left.get(slot_of(queue), ()):
+                        return
+                # or who waits has last asked there, before the queue went away
+                for listener in self._listeners:
+                    listener(name, at)
 
-    async def sweep(self, limit: int, now: int) -> int:
-        async def upkeep(index: int) -> int | StoreUnavailable:
-            answer = await self._shards.attempt(index, lambda shard: shard.describe_queue(OUTBOX, now))
-            if isinstance(answer, StoreUnavailable):
-                return answer
-            try:
-                await self._relaying.relay_all(index, now)
-                await self._relaying.relay_joined(index, now)
-                await self._carrying.carry_all(index, now)
-                return await self._shards[index].sweep(limit, now)
-            except StoreUnavailable as error:
-                return error
-
-        return sum(there(await asyncio.gather(*map(upkeep, self._shards.indexes))))
-
-    async def check(self) -> None:
-        there(await self._shards.those_there(_check))
+        return wake
 
     async def aclose(self) -> None:
         self._listeners.clear()
-        await self._relaying.aclose()
-        await asyncio.gather(*(shard.aclose() for shard in self._shards.stores))
-
-
-async def _check(shard: Shard) -> bool:
-    await shard.check()
-    return True
+        if self._watching is not None:
+            self._watching.cancel()
+        await asyncio.gather(self._spread.aclose(), *self._ending)
+        await asyncio.gather(*(store.aclose() for store in self.stores))

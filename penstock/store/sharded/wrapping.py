@@ -1,11 +1,14 @@
 """The message of a join whose queue lives on another shard: wrapped, until it is relayed."""
 
+from collections.abc import Sequence
+
 import msgspec
 from msgspec import structs
 
 from penstock.core.clock import to_ms
 from penstock.core.effects import FollowUp, Join
 from penstock.core.messages import Draft, MessageView, State, blocked_view
+from penstock.core.placement import slot_of, slot_of_key
 from penstock.store.sharded.shards import JOINED, Shards
 
 _AS_SENT_SECONDS = 3_153_600_000.0
@@ -17,9 +20,27 @@ _decode = msgspec.json.Decoder(FollowUp).decode
 
 def wrapped(join: Join, shards: Shards) -> Join:
     """Return a join as its shard keeps it."""
+    return _wrapped(join) if shards.home(join.follow_up.queue) != shards.home_of_join(join.join_id) else join
+
+
+def rewrapped(join: Join, homes: Sequence[int]) -> Join:
+    """Return a join, as one shard keeps it, as another one does.
+
+    Args:
+        join: as it was kept.
+        homes: where all slots live then.
+    """
+    if join.follow_up.queue == JOINED:
+        outer = join.follow_up.message
+        inner = _decode(outer.body.encode())
+        message = structs.replace(inner.message, deliver_at=outer.deliver_at)
+        join = structs.replace(join, follow_up=structs.replace(inner, message=message))
+    is_alone = homes[slot_of(join.follow_up.queue)] != homes[slot_of_key(join.join_id)]
+    return _wrapped(join) if is_alone else join
+
+
+def _wrapped(join: Join) -> Join:
     inner = join.follow_up
-    if shards.home(inner.queue) == shards.home_of_join(join.join_id):
-        return join
     draft = Draft(
         _encode(inner).decode(),
         delay_seconds=_AS_SENT_SECONDS,
@@ -37,7 +58,7 @@ def unwrapped(message: MessageView) -> FollowUp:
     return structs.replace(inner, message=structs.replace(inner.message, deliver_at=message.visible_at))
 
 
-def rewrapped(kept: MessageView, message: MessageView) -> MessageView:
+def reworded(kept: MessageView, message: MessageView) -> MessageView:
     """Return a message in other words, as it is kept: like ``kept``, which may be wrapped."""
     if kept.queue != JOINED:
         return message

@@ -97,6 +97,9 @@ class SqliteHouse:
             await store.aclose()
             raise
 
+    async def gather(self, now: int) -> None:
+        return None
+
     async def page(self, kind: Kind, after: Place | None, limit: int) -> tuple[Sequence[Belonging], Place | None]:
         return await self.run(lambda: read_page(self.connection, kind, after, limit))
 

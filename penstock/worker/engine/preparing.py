@@ -24,8 +24,16 @@ UNKNOWN_TASK = RetryPolicy(max_attempts=20, backoff=Backoff(5, 2, 60))
 """A task this worker does not know, another one may: during a deployment, the newer ones."""
 
 
+MISSING_RESULT = RetryPolicy(max_attempts=12, backoff=Backoff(0.2, 2, 10))
+"""A result that is not there may be on its way from another shard of the store."""
+
+
 class UnknownTask(Exception):
     """This worker has no task of that name."""
+
+
+class ResultMissing(LookupError):
+    """The result of a job that this one needs is not there."""
 
 
 class Preparing:
@@ -57,7 +65,7 @@ class Preparing:
             return UNKNOWN_TASK.decide(unknown, held.attempt, held.job_id)
         args: Outcome | Mapping[str, Raw] = envelope.args
         if envelope.place is not None or envelope.results:
-            args = await self._in_workflow(held.job_id, envelope)
+            args = await self._in_workflow(held.job_id, held.attempt, envelope)
             if not isinstance(args, Mapping):
                 return args
         held.context = self._context(held, envelope)
@@ -88,7 +96,7 @@ class Preparing:
             return Failed(Failure("WorkerLost", f"the worker that ran it died or lost it, {times}; it is given up"))
         return None
 
-    async def _in_workflow(self, job_id: str, envelope: Envelope) -> Outcome | Mapping[str, Raw]:
+    async def _in_workflow(self, job_id: str, attempt: int, envelope: Envelope) -> Outcome | Mapping[str, Raw]:
         """Return the arguments with the results of other jobs, or how a job ends that those do not let run."""
         predecessors = envelope.predecessors()
         mark, *kept = await self._kept((cancel_key(job_id), *map(job_key, predecessors)))
@@ -101,8 +109,8 @@ class Preparing:
                     return Stopped(Failure("Skipped", f"job {other}, which it comes after, {_end_of(record)}"))
         try:
             return _with_results(envelope, records)
-        except LookupError as error:
-            return Failed(Failure("ResultMissing", str(error)))
+        except ResultMissing as missing:
+            return MISSING_RESULT.decide(missing, attempt, job_id)
 
     async def _kept(self, keys: Sequence[str]) -> list[Record | None]:
         found: list[Record | None] = []
@@ -136,7 +144,7 @@ def _with_results(envelope: Envelope, records: Mapping[str, JobRecord | None]) -
     """Return the arguments with the results of other jobs filled in; a job without one, because it failed, gives null.
 
     Raises:
-        LookupError: a job that succeeded is not known, or not any more.
+        ResultMissing: a job that succeeded is not known, or not any more.
     """
     args = dict(envelope.args)
     for name, wanted in envelope.results.items():
@@ -144,7 +152,7 @@ def _with_results(envelope: Envelope, records: Mapping[str, JobRecord | None]) -
         for job_id in [wanted] if isinstance(wanted, str) else wanted:
             record = records[job_id]
             if record is None:
-                raise LookupError(f"the result of job {job_id} is not known, or not any more")
+                raise ResultMissing(f"the result of job {job_id} is not known, or not any more")
             results.append(record.result or Raw(b"null"))
         args[name] = results[0] if isinstance(wanted, str) else Raw(b"[" + b",".join(results) + b"]")
     return args

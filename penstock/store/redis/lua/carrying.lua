@@ -18,6 +18,30 @@ verbs.adopt = function()
   return q and 'done' or 'missing'
 end
 
+-- read_map: Returns the map the shard knows, or false.
+verbs.read_map = function() return call('HGET', key_map(), 'map') end
+
+-- write_map: epoch, map. Keeps a map that is newer. Returns 1 or 0.
+verbs.write_map = function()
+  local epoch, map = take(), take()
+  if tonumber(epoch) <= tonumber(call('HGET', key_map(), 'epoch') or 0) then return 0 end
+  call('HSET', key_map(), 'epoch', epoch, 'map', map)
+  return 1
+end
+
+-- exchange: queue, message id, effects. Returns 'gone', or as apply.
+verbs.exchange = function()
+  local name = take()
+  local q, row = by_id(take(), name)
+  if not row or (row.token and row.visible_at > now) then return 'gone' end
+  local effects = take_effects()
+  local reason = effects_refusal(effects)
+  if reason then return reason end
+  forget(q, row)
+  local sent, put = apply_effects(effects)
+  return {'applied', sent, put}
+end
+
 -- let_go: queue, count, ids. Returns 'done'.
 verbs.let_go = function()
   local name = take()

@@ -112,6 +112,7 @@ function put_record(record)
   end
   local packed = table.concat(tags)
   changed_records[record.key] = true
+  if noting > now then later('SADD', key_noted(), record.key) end
   later('HSET', key_records(), record.key, pack(RECORD, record.ends, #packed, packed) .. record.value)
   later('ZADD', key_record_keys(), '0', record.key)
   if record.ends > 0 then later('ZADD', key_record_ends(), digits(record.ends - 1), record.key) end

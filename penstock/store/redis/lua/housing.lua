@@ -73,7 +73,11 @@ verbs.take_in_queue = function()
   call('HSET', key_queue(name), 'created_at', take(), 'modified_at', take())
   local purged_at = take_number()
   if purged_at > 0 then call('HSET', key_queue(name), 'purged_at', purged_at - 1) else call('HDEL', key_queue(name), 'purged_at') end
-  q.seq, q.turn, q.sent, q.received, q.deleted = take_number(), take_number(), take_number(), take_number(), take_number()
+  local last, turn = take_number(), take_number()
+  -- as one of several shards it may hold what came since, with later numbers
+  local came = q.seq > last and #seqs_after(q, last, 10000) or 0
+  q.seq, q.turn, q.sent, q.received, q.deleted = math.max(q.seq, last), math.max(q.turn, turn), take_number() + came,
+    take_number(), take_number()
   q.busy_period, q.busy_now, q.busy_before = take_number(), take_number(), take_number()
   save_queue(q)
   loaded[name] = nil
@@ -95,10 +99,13 @@ end
 
 -- take_in_messages: queue, count, for each its sequence number, id, content, state or ''. Returns 'done'.
 verbs.take_in_messages = function()
-  local q = find_queue(take())
+  local q, seen, page = find_queue(take()), {}, nil
   for _ = 1, take_number() do
     local seq, id, content, state = take_number(), take(), take(), take()
-    local value = call('HGET', key_ids(), id)
+    -- but for one that comes twice no write needs to be made for what is asked here
+    if seen[seq] or seen[id] then write_all() end
+    seen[seq], seen[id] = true, true
+    local value = ask('HGET', key_ids(), id)
     if value and string.sub(value, 1, 1) == 'm' then
       local number, other = read('>I4I6', value, 2)
       local holder = queue_with(number)
@@ -106,13 +113,16 @@ verbs.take_in_messages = function()
     end
     drop(q, seq)
     local key, field, state_field = place_of(q, seq)
-    call('HSET', key, field, content)
-    if state ~= '' then call('HSET', key, state_field, state) end
-    call('HSET', key_ids(), id, 'm' .. pack('>I4I6', q.number, seq))
-    call('ZADD', key_pages(q.n), page_of(seq), page_of(seq))
+    later('HSET', key, field, content)
+    if state ~= '' then later('HSET', key, state_field, state) end
+    later('HSET', key_ids(), id, 'm' .. pack('>I4I6', q.number, seq))
+    if page_of(seq) ~= page then
+      page = page_of(seq)
+      later('ZADD', key_pages(q.n), page, page)
+    end
     local row = row_of(seq, content, state ~= '' and state)
-    if row.expires_at > 0 then call('ZADD', key_expiring(q.n), row.expires_at, 'm' .. member(seq)) end
-    if row.owner ~= '' then call('SADD', key_owner(row.owner), pack('>I4I6', q.number, seq)) end
+    if row.expires_at > 0 then later('ZADD', key_expiring(q.n), row.expires_at, 'm' .. member(seq)) end
+    if row.owner ~= '' then later('SADD', key_owner(row.owner), pack('>I4I6', q.number, seq)) end
   end
   return 'done'
 end
@@ -200,9 +210,21 @@ verbs.take_in_resting = function()
   return 'done'
 end
 
--- take_out: 'queue', 'message', 'group' or 'join', queue, key. What is not there is no error.
+-- take_out: 'queue', 'message', 'group', 'join', 'move' or 'resting', queue, key. What is not there is no error.
 verbs.take_out = function()
   local kind, name, key = take(), take(), take()
+  if kind == 'resting' then
+    call('ZREM', key_resting(), key)
+    return 'done'
+  end
+  if kind == 'move' then
+    if call('HGET', key_running_of(), name) == key then call('HDEL', key_running_of(), name) end
+    call('ZREM', key_running(), key)
+    call('ZREM', key_ended(), key)
+    call('ZREM', key_moves_of(name), key)
+    call('DEL', key_move(key))
+    return 'done'
+  end
   if kind == 'join' then
     local join = held_join('j' .. key)
     if join then close_join(join) end
@@ -261,10 +283,13 @@ local function list(q, row)
   end
 end
 
--- settle_messages: queue, after a sequence number, limit. Returns the last sequence number, or -1: those were all.
+-- settle_messages: queue, after a sequence number, limit. Returns the last sequence number, or -1: those were all. What
+-- comes after the first call lists itself.
 verbs.settle_messages = function()
   local q, after, limit = find_queue(take()), take_number(), take_number()
+  local last = after == 0 and q.seq or tonumber(call('HGET', key_queue(q.name), 'settling'))
   if after == 0 then
+    call('HSET', key_queue(q.name), 'settling', digits(last))
     for lane = 0, MOST_LANES - 1 do call('DEL', key_fresh(q.n, text_of(lane))) end
     call('DEL', key_waiting(q.n), key_leased(q.n), key_heads(q.n), key_grouped_leases(q.n), key_grouped_delays(q.n))
     for _, id in ipairs(call('ZRANGE', key_group_ids(q.n), 0, -1)) do
@@ -273,28 +298,73 @@ verbs.settle_messages = function()
     q.fresh_lanes, q.waiting_lanes, q.leased_lanes, q.group_lanes, q.count, q.ghosts, q.fresh_at = 0, 0, 0, 0, 0, 0, 0
   end
   local seqs = seqs_after(q, after, limit)
+  local are_all = #seqs < limit
+  while #seqs > 0 and seqs[#seqs] > last do seqs[#seqs], are_all = nil, true end
   for _, row in ipairs(get_rows(q, seqs)) do list(q, row) end
   q.rows, q.changed = {}, true
-  return #seqs < limit and -1 or seqs[#seqs]
+  return are_all and -1 or seqs[#seqs]
 end
 
 -- settle_groups: queue, after a group id, limit. Returns the last id, or false: those were all.
 verbs.settle_groups = function()
   local q, after, limit = find_queue(take()), take(), take_number()
   if after == '' then
-    q.group_count, q.page, q.is_awaited, q.is_followed = 0, page_of(q.seq), 1, 1
+    q.group_count, q.page, q.is_awaited, q.is_followed = call('ZCARD', key_group_ids(q.n)), page_of(q.seq), 1, 1
     call('ZADD', key_pages(q.n), q.page, q.page)
     expect(q, now)
   end
   local ids = call('ZRANGEBYLEX', key_group_ids(q.n), '(' .. after, '+', 'LIMIT', 0, limit)
   for _, id in ipairs(ids) do
     local g, is_seated = get_group(q, id), 0
-    g.count, is_seated, g.is_seated = call('ZCARD', key_group_rows(q.n, id)), g.is_seated, 0
-    q.group_count = q.group_count + 1
+    g.count, is_seated = call('ZCARD', key_group_rows(q.n, id)), g.is_seated
+    -- what came meanwhile may have seated it
+    unseat(q, g)
     if is_seated == 1 and g.count > 0 and g.is_parked == 0 then seat(q, g, g.lane, g.ready_at, g.turn)
     else reseat(q, g) end
     g.changed = q.read_groups[id] ~= nil
   end
   q.changed = true
   return #ids == limit and ids[#ids] or false
+end
+
+-- leave_queue: queue, last sequence number. Forgets what the queue holds, unless something has come after that. Returns 1 or 0.
+verbs.leave_queue = function()
+  local q, last = find_queue(take()), take_number()
+  if #seqs_after(q, last, 1) > 0 then return 0 end
+  take_number_away(q)
+  q.is_awaited, q.is_followed = 1, 1
+  wake(q, now)
+  wake_all_followers(q, now)
+  empty(q)
+  -- from now on it tells what comes to it
+  q.is_awaited, q.is_followed = 1, 1
+  return 1
+end
+
+-- redirect_join: join id, row, message id, draft. Returns 'done', also when it has sent its message.
+verbs.redirect_join = function()
+  local id, row, message_id, draft = take(), take(), take(), take()
+  if call('HGET', key_ids(), message_id) == 'j' .. id then
+    call('HSET', key_joins(), id, row)
+    call('HSET', key_join_drafts(), id, draft)
+  end
+  return 'done'
+end
+
+-- note_records: until when the keys of records that are put are noted; 0: not any more.
+verbs.note_records = function()
+  local ends = take_number()
+  if ends > 0 then call('HSET', key_map(), 'noting', digits(ends)) else call('HDEL', key_map(), 'noting') end
+  call('DEL', key_noted())
+  return 'done'
+end
+
+-- noted_records: until when they are noted further. Returns the keys, which are forgotten, or false: not all were noted.
+verbs.noted_records = function()
+  local ends = take_number()
+  if tonumber(call('HGET', key_map(), 'noting') or 0) <= now then return false end
+  local keys = call('SMEMBERS', key_noted())
+  call('DEL', key_noted())
+  call('HSET', key_map(), 'noting', digits(ends))
+  return keys
 end

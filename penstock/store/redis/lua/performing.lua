@@ -1,9 +1,9 @@
 -- One atomic step: the calls that one process asked for together, in their order, each at its own instant.
 --
 -- Keys: KEYS[1] is what all keys of the shard begin with, its hash tag in braces and a colon.
--- Arguments: client, number of the batch ('' for one that changes nothing), only makes room, count of calls,
--- then for each call: verb, now, arguments of the verb.
--- Returns {outcomes, wake-ups as queue, instant, ...}. What a batch was answered is kept for a while: when it comes again,
+-- Arguments: client, number of the batch ('' for one that changes nothing), only makes room, epoch of the map it is made by
+-- ('' where there is none), count of calls, then for each call: verb, now, arguments of the verb.
+-- Returns {outcomes, wake-ups as queue, instant, ...}; no outcomes: the shard knows another map, and nothing was done. What a batch was answered is kept for a while: when it comes again,
 -- because its answer was lost or because what was written to a broken connection is read late, it is answered so again and
 -- changes nothing.
 
@@ -75,7 +75,7 @@ end
 
 local function perform(keys, given)
   begin(keys, given)
-  local client, batch, makes_room, count = take(), take(), take(), take_number()
+  local client, batch, makes_room, epoch, count = take(), take(), take(), take(), take_number()
   local journal, latest = key_journal(client), nil
   if batch ~= '' then
     latest = tonumber(call('HGET', journal, 'latest') or 0)
@@ -84,6 +84,13 @@ local function perform(keys, given)
   end
   -- With its memory full Redis refuses what may grow, unless a script has written before: what makes room must go on.
   if makes_room == '1' then call('DEL', key_check()) end
+  noting = 0
+  if epoch ~= '' then
+    local known = call('HMGET', key_map(), 'epoch', 'noting')
+    -- before anything is done, and noted as an answer: what is read late of a refused batch stays refused
+    if (known[1] or '0') ~= epoch then count = 0 end
+    noting = tonumber(known[2] or 0)
+  end
   -- for one message it would be a detour
   writes_wait = count > 1 or #given > FEW_ARGUMENTS or arguments[at] == 'receive'
   local outcomes, entries = {}, {batch}

@@ -55,7 +55,7 @@ local FOR_EVER = LANE - 1
 local FACTS = '>BBBBBBBI6I6I6I6I6I6I6I6I6Bc0'
 local COUNTS = '>I4I6I6I4I4I4I4I6I6I6I6I6I6I6I6I6I6I6I6BB'
 
-local loaded, wakeups -- begun anew by every step
+local loaded, wakeups, noting -- begun anew by every step
 
 -- Lua writes large numbers with an exponent, Redis wants digits; and nothing here costs as much as writing a number.
 local function digits(number) return string.format('%d', number) end
