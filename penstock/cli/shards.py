@@ -50,10 +50,10 @@ def add(
 
 
 async def _with_store(url: str, ask: Any) -> None:
-    from penstock.store import open_store
+    from penstock.store import open_plain_store
     from penstock.store.sharded import ShardedStore
 
-    opened = await open_store(url)
+    opened = await open_plain_store(url)
     try:
         if not isinstance(opened, ShardedStore):
             raise InvalidRequest(

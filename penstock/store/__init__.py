@@ -6,10 +6,11 @@ from typing import Any, cast
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from penstock.core.errors import InvalidRequest
-from penstock.store.contract import Shard, Store
+from penstock.store.contract import Store
 from penstock.store.examination import Examination, together
 from penstock.store.following import FollowingStore, StoreMoved
 from penstock.store.house import House
+from penstock.store.shard import Shard
 
 log = logging.getLogger("penstock.store")
 
@@ -121,7 +122,7 @@ async def open_house(url: str) -> House:
 
             if isinstance(store, ShardedStore):
                 return ShardedHouse(store)
-            return RedisHouse(cast(RedisStore, store))
+            return RedisHouse(store, cast(RedisStore, store).calls)
         from penstock.store.postgres.house import PostgresHouse
 
         return PostgresHouse(store)

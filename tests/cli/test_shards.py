@@ -13,7 +13,7 @@ from penstock.broker.system import SystemEntropy
 from penstock.core.messages import Draft
 from penstock.core.operations import Receive, Send
 from penstock.core.queues import QueueChanges
-from penstock.store import open_store
+from penstock.store import open_plain_store
 from penstock.store.contract import Store
 from penstock.store.sharded import ShardedStore
 from tests.support import redis_server
@@ -46,7 +46,7 @@ def urls(folder: Path) -> tuple[str, str, str]:
 
 
 async def fill(url: str) -> Store:
-    store = await open_store(url)
+    store = await open_plain_store(url)
     for name in QUEUES:
         await store.create_queue(name, QueueChanges(), 0, now())
         await store.send(name, [Draft(name, message_id=ENTROPY.message_id(now()))], now())
@@ -73,7 +73,7 @@ async def test_shards_are_added_and_listed_and_once_more_is_no_harm(tmp_path: Pa
 
 async def test_who_waits_for_a_message_is_woken_where_the_queue_lives_now(tmp_path: Path) -> None:
     both, *more = urls(tmp_path)
-    store, other = await fill(both), await open_store(both)
+    store, other = await fill(both), await open_plain_store(both)
     waiting, sending = LocalBroker(store), LocalBroker(other)
     for name in QUEUES:
         await store.receive(name, ENTROPY.tokens(1), 600_000, now())
@@ -96,7 +96,7 @@ async def test_a_shard_is_added_to_a_store_on_a_cluster(tmp_path: Path) -> None:
     two, three = (f"redis+cluster://{hosts}?tags={','.join(tags[:count])}" for count in (2, 3))
     store = await fill(two)
     assert "spread over 3 shards" in shard("add", "--store", two, f"redis+cluster://{hosts}?tag={tags[2]}")
-    named = await open_store(three)
+    named = await open_plain_store(three)
     for each in (store, named):
         listed = await each.list_queues("", "", 100, None, now())
         assert {queue.name: queue.counts.ready for queue in listed} == dict.fromkeys(QUEUES, 1)
@@ -117,7 +117,7 @@ async def test_what_cannot_be_added_is_refused_and_changes_nothing(tmp_path: Pat
     assert "another store" in shard("add", "--store", both, theirs, status=1)
     gone = f"redis://127.0.0.1:{redis_server.free_port()}?patience_seconds=0.1"
     assert "127.0.0.1" in shard("add", "--store", both, gone, "--patience-seconds", "0", status=4)
-    store = await open_store(both)
+    store = await open_plain_store(both)
     assert isinstance(store, ShardedStore)
     assert len(store.shards) == 2
     assert json.dumps(store.map.moving) == "{}"

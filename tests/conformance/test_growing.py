@@ -24,12 +24,12 @@ from penstock.core.messages import Draft
 from penstock.core.operations import CreateQueue
 from penstock.core.placement import homes, slot_of
 from penstock.core.queues import QueueChanges
-from penstock.store.contract import Shard
 from penstock.store.memory import MemoryStore
 from penstock.store.memory.house import MemoryHouse
 from penstock.store.memory.mapped import MappedStore
 from penstock.store.redis import RedisStore
 from penstock.store.redis.address import read_addresses
+from penstock.store.shard import Shard
 from penstock.store.sharded import ShardedStore, growing
 from penstock.store.sharded import store as sharded
 from penstock.store.sharded.finishing import ABANDONED_AFTER_MS

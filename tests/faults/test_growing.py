@@ -13,7 +13,7 @@ import pytest
 
 from penstock import Status
 from penstock.core.placement import homes, slot_of
-from penstock.store import open_store
+from penstock.store import open_plain_store
 from penstock.store.redis import RedisStore
 from penstock.store.redis.address import read_addresses
 from penstock.store.sharded import ShardedStore
@@ -181,7 +181,7 @@ async def test_servers_go_on_while_a_shard_is_added_and_who_adds_it_is_killed(
         await adding.start()
         assert "spread over 3 shards" in await adding.end()
         await more_answers(100)
-    store = await open_store(url_of(*shards[:2]))  # the old list will do
+    store = await open_plain_store(url_of(*shards[:2]))  # the old list will do
     assert isinstance(store, ShardedStore)
     assert len(store.shards) == 3
     assert store.map.homes == homes(3)

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, cast
 
 from penstock.core.belongings import (
     Belonging,
@@ -26,9 +25,6 @@ from penstock.store.house import Place
 from penstock.store.memory.rows import Group, Queue, Row
 from penstock.store.memory.shelf import Shelf
 
-if TYPE_CHECKING:
-    from penstock.store.memory.store import MemoryStore
-
 
 class MemoryHouse:
     """A memory store, seen by who moves.
@@ -38,8 +34,8 @@ class MemoryHouse:
         shelf: what it holds.
     """
 
-    def __init__(self, store: "MemoryStore", shelf: Shelf) -> None:
-        self.store = cast(Store, store)
+    def __init__(self, store: Store, shelf: Shelf) -> None:
+        self.store = store
         self._shelf = shelf
         self._groups: dict[str, list[KeptGroup]] = defaultdict(list)
         self.check: Callable[[], None] = lambda: None

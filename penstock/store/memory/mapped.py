@@ -2,15 +2,23 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from penstock.store.contract import VERBS, MapChanged
-
-if TYPE_CHECKING:
-    from penstock.store.memory.house import MemoryHouse
-    from penstock.store.memory.store import MemoryStore
+from penstock.store.contract import VERBS
+from penstock.store.memory.house import MemoryHouse
+from penstock.store.shard import MapChanged
 
 _CHECKED = (*VERBS, "adopt", "let_go", "exchange")
+
+
+class Mapped(Protocol):
+    """A store with a map of all shards; see ``MemoryStore``."""
+
+    map: tuple[int, bytes | None]
+
+    def house(self) -> MemoryHouse:
+        """Return it as a house."""
+        ...
 
 
 class MappedStore:
@@ -21,7 +29,7 @@ class MappedStore:
         epoch: of the map.
     """
 
-    def __init__(self, store: "MemoryStore", epoch: int) -> None:
+    def __init__(self, store: Mapped, epoch: int) -> None:
         self._store = store
         self._epoch = epoch
         for verb in _CHECKED:
@@ -36,7 +44,7 @@ class MappedStore:
         self.check_map()
         return await getattr(self._store, verb)(*arguments, **more)
 
-    def house(self) -> "MemoryHouse":
+    def house(self) -> MemoryHouse:
         """Return the house of the store, for calls by the same map."""
         house = self._store.house()
         house.check = self.check_map

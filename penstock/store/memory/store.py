@@ -27,7 +27,6 @@ from penstock.store.contract import (
     EVENTS_KEPT,
     EVERY_GROUP,
     Received,
-    Shard,
     WakeupListener,
     wakeup_name,
 )
@@ -38,6 +37,7 @@ from penstock.store.memory.receiving import receive
 from penstock.store.memory.rows import Group, Queue
 from penstock.store.memory.shelf import Shelf
 from penstock.store.peeking import Page
+from penstock.store.shard import Shard
 
 
 class MemoryStore:

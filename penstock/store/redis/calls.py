@@ -13,13 +13,13 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from penstock.core.errors import PenstockError, StoreUnavailable
-from penstock.store.contract import MapChanged
 from penstock.store.redis.address import Address
 from penstock.store.redis.connection import LOST, Connection, pack
 from penstock.store.redis.keys import key, prefix
 from penstock.store.redis.locating import connect_to
 from penstock.store.redis.refusals import Remedy, refused, remedy_for
 from penstock.store.redis.scripts import FUNCTIONS, SCRIPTS, Form
+from penstock.store.shard import MapChanged
 
 MOST_UNANSWERED = 2
 MOST_UNANSWERED_ONCE_MORE = 32

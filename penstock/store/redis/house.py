@@ -32,7 +32,6 @@ from penstock.store.redis.keys import prefix
 from penstock.store.redis.moving import encode_move, read_move
 from penstock.store.redis.rows import pack_message, read_message
 from penstock.store.redis.settings import dead_letter_queue_of, decode_settings, encode_settings, pack_facts
-from penstock.store.redis.store import RedisStore
 
 _AT_ONCE = 500
 _BEGINNING = b"-"
@@ -47,11 +46,12 @@ class RedisHouse:
 
     Args:
         store: the same, opened.
+        calls: the way to its server.
     """
 
-    def __init__(self, store: RedisStore) -> None:
-        self.store: Store = store
-        self._calls: Asking = store.calls
+    def __init__(self, store: Store, calls: Asking) -> None:
+        self.store = store
+        self._calls = calls
 
     async def gather(self, now: int) -> None:
         return None

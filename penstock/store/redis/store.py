@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import copy
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from penstock.core.effects import NO_EFFECTS, Effects, Record
 from penstock.core.errors import PenstockError
@@ -22,7 +22,7 @@ from penstock.core.refusals import (
     purge_in_progress,
 )
 from penstock.core.settlements import GiveBack, Settled, Settlement, SettleOutcome
-from penstock.store.contract import EVENTS_KEPT, MapChanged, Received, WakeupListener, wakeup_name
+from penstock.store.contract import EVENTS_KEPT, Received, WakeupListener, wakeup_name
 from penstock.store.examination import Examination
 from penstock.store.redis import administering, looking, moving
 from penstock.store.redis.address import Address
@@ -38,13 +38,12 @@ from penstock.store.redis.drafts import (
 )
 from penstock.store.redis.durability import examine
 from penstock.store.redis.feed import events
+from penstock.store.redis.house import RedisHouse
 from penstock.store.redis.outcomes import applied, described, found, receive_refusal, sent, settled
 from penstock.store.redis.rows import delivery, view
 from penstock.store.redis.settling import pack_followed, pack_settlement
 from penstock.store.redis.spans import span, span_down
-
-if TYPE_CHECKING:
-    from penstock.store.house import ShardHouse
+from penstock.store.shard import MapChanged
 
 _NAMES_REST_MS = 3_600_000
 _MOST_AWAITED = 10_000
@@ -307,10 +306,8 @@ class RedisStore:
     async def write_map(self, epoch: int, packed: bytes) -> bool:
         return bool(await self._calls.submit("write_map", 0, epoch, packed))
 
-    def house(self) -> "ShardHouse":
-        from penstock.store.redis.house import RedisHouse
-
-        return RedisHouse(self)
+    def house(self) -> RedisHouse:
+        return RedisHouse(self, self._calls)
 
     # -- moves -------------------------------------------------------------------------------------------------------
 

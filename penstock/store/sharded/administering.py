@@ -11,7 +11,7 @@ from typing import TypeVar
 from penstock.core.errors import PenstockError, QueueConflict, QueueNotFound, StoreUnavailable
 from penstock.core.placement import slot_of
 from penstock.core.queues import QueueChanges, QueueCounts, QueueDescription
-from penstock.store.contract import MapChanged, Shard
+from penstock.store.shard import MapChanged, Shard
 from penstock.store.sharded.merging import in_order, there
 from penstock.store.sharded.shards import Shards, is_named
 

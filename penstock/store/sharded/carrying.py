@@ -11,7 +11,7 @@ from collections import defaultdict
 from penstock.core.errors import QueueNotFound, StoreUnavailable
 from penstock.core.filters import MessageFilter
 from penstock.core.messages import MessageView, State
-from penstock.store.contract import MapChanged
+from penstock.store.shard import MapChanged
 from penstock.store.sharded.shards import AWAY_SECONDS, RESERVED, Shards
 
 MARKS_KEPT_MS = 3_600_000

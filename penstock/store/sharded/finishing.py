@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 
 from penstock.core.effects import Record
 from penstock.core.errors import StoreUnavailable
-from penstock.store.contract import Shard
+from penstock.store.shard import Shard
 from penstock.store.sharded.maps import Map
 from penstock.store.sharded.recordkeys import RecordKeys
 from penstock.store.sharded.rounds import Round

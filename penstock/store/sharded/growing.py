@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from penstock.core.errors import InvalidRequest
 from penstock.core.placement import SLOTS, homes, slot_of
-from penstock.store.contract import Shard
+from penstock.store.shard import Shard
 from penstock.store.sharded.finishing import finish, signs_of_life
 from penstock.store.sharded.maps import Map, first_map, newest_map
 from penstock.store.sharded.membership import Membership, keep_place, prove_empty, read_place, take_queues

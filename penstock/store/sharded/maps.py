@@ -12,7 +12,7 @@ from msgspec import Struct, structs
 
 from penstock.core.errors import StoreUnavailable
 from penstock.core.placement import homes
-from penstock.store.contract import MapChanged, Shard
+from penstock.store.shard import MapChanged, Shard
 from penstock.store.sharded.merging import there
 
 _ANSWER_SECONDS = 2.0

@@ -11,7 +11,7 @@ from msgspec import Struct
 from penstock.core.effects import Record
 from penstock.core.errors import InvalidRequest, QueueConflict, QueueDeletedRecently, StoreUnavailable
 from penstock.core.queues import QueueChanges
-from penstock.store.contract import Shard
+from penstock.store.shard import Shard
 from penstock.store.sharded.merging import there, whole
 from penstock.store.sharded.shards import RESERVED, Shards
 

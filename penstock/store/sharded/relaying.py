@@ -21,7 +21,7 @@ from penstock.core.lifecycle import refusal
 from penstock.core.messages import Draft, MessageView
 from penstock.core.operations import ApplyReply, SendOutcome
 from penstock.core.queues import QueueChanges
-from penstock.store.contract import MapChanged, Shard
+from penstock.store.shard import MapChanged, Shard
 from penstock.store.sharded.shards import AWAY_SECONDS, JOINED, OUTBOX, RESERVED, Shards
 from penstock.store.sharded.splitting import split
 from penstock.store.sharded.waiting import slots_in

@@ -27,8 +27,8 @@ from penstock.core.belongings import (
     RestingName,
 )
 from penstock.core.placement import slot_of, slot_of_key
-from penstock.store.contract import Shard
 from penstock.store.house import ShardHouse
+from penstock.store.shard import Shard
 from penstock.store.sharded.carrying import Carrying
 from penstock.store.sharded.maps import Map
 from penstock.store.sharded.recordkeys import RecordKeys

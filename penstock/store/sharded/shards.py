@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, TypeVar
 from penstock.core.errors import StoreUnavailable
 from penstock.core.placement import slot_of, slot_of_key
 from penstock.store.contract import RESERVED as RESERVED
-from penstock.store.contract import MapChanged, Shard
 from penstock.store.house import ShardHouse
+from penstock.store.shard import MapChanged, Shard
 from penstock.store.sharded.maps import Map, first_map
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from penstock.core.operations import ApplyReply, IdOutcome, Refused, SendOutcome
 from penstock.core.placement import SLOTS, slot_of_key
 from penstock.core.queues import GroupView, QueueChanges, QueueDescription
 from penstock.core.settlements import Settlement, SettleOutcome
-from penstock.store.contract import MapChanged, Received, Shard
+from penstock.store.contract import Received
+from penstock.store.shard import MapChanged, Shard
 from penstock.store.sharded import administering
 from penstock.store.sharded.carrying import Carrying
 from penstock.store.sharded.feed import Feed

@@ -19,7 +19,7 @@ from penstock.core.placement import is_minted, slot_of
 from penstock.core.queues import QueueDescription
 from penstock.core.refusals import guard_failed, queue_not_found
 from penstock.core.settlements import Settled, Settlement, SettleOutcome
-from penstock.store.contract import MapChanged
+from penstock.store.shard import MapChanged
 from penstock.store.sharded.relaying import Entry, Relaying
 from penstock.store.sharded.shards import RESERVED, Shards
 from penstock.store.sharded.splitting import split

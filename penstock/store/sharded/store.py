@@ -11,7 +11,8 @@ from typing import Any
 from penstock.core.errors import InvalidRequest, StoreUnavailable
 from penstock.core.filters import Matcher, matches
 from penstock.core.placement import slot_of
-from penstock.store.contract import VERBS, MapChanged, Shard, Store, WakeupListener
+from penstock.store.contract import VERBS, Store, WakeupListener
+from penstock.store.shard import MapChanged, Shard
 from penstock.store.sharded.finishing import Watch, finish, signs_of_life
 from penstock.store.sharded.maps import Map, first_map, newest_map, publish
 from penstock.store.sharded.membership import join_up
