@@ -42,7 +42,7 @@ PAIRS = (
 )
 HOUSES = {
     "sqlite": SqliteHouse,
-    "redis": RedisHouse,
+    "redis": lambda store: RedisHouse(store, store.calls),
     "postgres": PostgresHouse,
     "redis-shards": ShardedHouse,
     "cluster-shards": ShardedHouse,

@@ -226,7 +226,12 @@ class PartitionedStore:
             outcomes = await self.store.settle(settlements, now)
         else:
             outcomes = await self._settle(settlements, now)
-        lost = [place for place, outcome in enumerate(outcomes) if _is_lost(outcome)]
+        # on the path of every settlement: no call for each
+        lost = [
+            place
+            for place, outcome in enumerate(outcomes)
+            if outcome.problem is not None and outcome.problem.code == QueueNotFound.code
+        ]
         if not lost:
             return outcomes
         names = [name for place in lost for name in names_in(settlements[place])]
@@ -359,11 +364,6 @@ class PartitionedStore:
                 listener(f"{queue_of(queue)}{line}{group}", at)
 
         self.store.listen(wake)
-
-
-def _is_lost(outcome: SettleOutcome) -> bool:
-    """Return whether a settlement named a queue that the store has not."""
-    return outcome.problem is not None and outcome.problem.code == QueueNotFound.code
 
 
 def _from_queues(received: Received) -> Received:

@@ -6,7 +6,7 @@ in an unforeseen way is undone alone: its transaction is rolled back and the oth
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -36,7 +36,7 @@ class Change(NamedTuple):
 Batch = list[Change]
 _MOST_TOGETHER = 256
 _MOST_WAIT_SECONDS = 0.005
-_QUIET_TURNS = 8
+_QUIET_TURNS = 4
 """Of the event loop, in which nobody asked for anything more, before a transaction begins; some 10 us each."""
 
 
@@ -74,7 +74,7 @@ class Writer:
         self._seen = self._quiet_turns = 0
         self._wait_until = 0.0
         self._is_away = False
-        self._unsynced: list[tuple[Batch, list[Any]]] = []
+        self._unsynced: list[tuple[Change, Any]] = []
         self._syncing_count = 0
         self._is_closed = False
         self._drained: asyncio.Future[None] | None = None
@@ -226,14 +226,18 @@ class Writer:
     # -- after it ----------------------------------------------------------------------------------------------------
 
     def _committed(self, batch: Batch, outcomes: list[Any]) -> None:
-        """Answer what was committed, or have it brought to the disk before; go on with what is pending."""
+        """Answer what was committed, what must last when it is on the disk; go on with what is pending."""
         wakeups = self._transaction.take_wakeups()
-        if self._transaction.has_changes and self._log.is_synced and any(change.is_lasting for change in batch):
-            self._unsynced.append((batch, outcomes))
-            if not self._syncing_count:
-                self._sync()
+        if not (self._transaction.has_changes and self._log.is_synced):
+            self._answer(zip(batch, outcomes, strict=True))
         else:
-            self._answer(batch, outcomes)
+            ended = list(zip(batch, outcomes, strict=True))
+            self._answer(pair for pair in ended if not pair[0].is_lasting)
+            lasting = [pair for pair in ended if pair[0].is_lasting]
+            if lasting:
+                self._unsynced += lasting
+                if not self._syncing_count:
+                    self._sync()
         if wakeups:
             self._on_commit(wakeups)
         self._checkpoints.start_if_due()
@@ -247,14 +251,13 @@ class Writer:
             self._syncing_count = 0
             if self._unsynced:
                 self._sync()
-            for batch, outcomes in committed:
-                if error is None:
-                    self._answer(batch, outcomes)
-                else:
-                    self._refuse(batch, error)
+            if error is None:
+                self._answer(committed)
+            else:
+                self._refuse([change for change, _ in committed], error)
             self._go_on()
 
-        self._syncing_count = sum(len(batch) for batch, _ in committed)
+        self._syncing_count = len(committed)
         self._disk.run(self._log.sync, done)
 
     @property
@@ -267,8 +270,8 @@ class Writer:
         elif self._drained is not None and not self._drained.done() and self._is_idle:
             self._drained.set_result(None)
 
-    def _answer(self, batch: Batch, outcomes: list[Any]) -> None:
-        for (_, future, _, _), outcome in zip(batch, outcomes, strict=True):
+    def _answer(self, ended: Iterable[tuple[Change, Any]]) -> None:
+        for (_, future, _, _), outcome in ended:
             if future.done():
                 continue
             if isinstance(outcome, Exception):
