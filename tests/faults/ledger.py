@@ -122,7 +122,7 @@ class Ledger:
             assert message.message_id in (None, message_id), f"kept twice: {message}, {message_id}"
             assert message.sequence in (None, sequence), f"two sequence numbers: {message}, {sequence}"
             message.message_id, message.sequence = message_id, sequence
-            held_until = asked_at + (self._lease_seconds if lease_seconds is None else lease_seconds)
+            held_until = self._held_until(asked_at, self._lease_seconds if lease_seconds is None else lease_seconds)
             delivery = Delivery(message, handle, receive_count, (answer, index), asked_at, now, held_until)
             message.deliveries.append(delivery)
             self.waiting.discard(message.key)
@@ -150,7 +150,12 @@ class Ledger:
     def changed_visibility(self, delivery: Delivery, asked_at: float, seconds: float) -> None:
         """Another lease was answered with success."""
         self.answers += 1
-        delivery.held_until = asked_at + seconds
+        delivery.held_until = self._held_until(asked_at, seconds)
+
+    def _held_until(self, asked_at: float, seconds: float) -> float:
+        """Return until when a lease lasts at least. Servers count whole milliseconds, and begin with one that is over
+        in part."""
+        return asked_at + seconds - 0.001
 
     # -- what must hold ------------------------------------------------------------------------------------------------
 
