@@ -246,7 +246,7 @@ async def test_flushed_code_is_loaded_again(start: StartServer, options: str) ->
 @pytest.mark.parametrize("options", ["", "&functions=no"])
 async def test_code_that_is_flushed_under_load_loses_and_doubles_nothing(start: StartServer, options: str) -> None:
     server = start()
-    wanted, sent, deleted = 600, 0, []
+    wanted, sent, deleted = 2400, 0, []
 
     async def produce(store: Store, count: int) -> None:
         nonlocal sent
