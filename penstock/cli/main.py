@@ -103,6 +103,24 @@ app = typer.Typer(
     context_settings=_HELP,
 )
 
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"penstock {version('penstock')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    is_version_asked: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_tell_version, help="Say which version this is.")
+    ] = False,
+) -> None:
+    pass
+
+
 ConfigFile = Annotated[
     Path | None,
     typer.Option("--config", help="Configuration file (TOML). [default: penstock.toml, if there is one]"),

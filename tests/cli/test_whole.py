@@ -5,6 +5,7 @@ import resource
 import subprocess
 import sys
 from importlib.machinery import SourceFileLoader
+from importlib.metadata import version
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,11 @@ def test_help_costs_little() -> None:
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert all(f"  {name} " in said for name in ELSEWHERE)
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.6
+
+
+def test_it_says_which_version_it_is() -> None:
+    said = subprocess.run([*COMMAND, "--version"], check=True, capture_output=True, text=True, cwd=ROOT).stdout
+    assert said == f"penstock {version('penstock')}\n"
 
 
 def test_help_imports_nothing_that_works() -> None:

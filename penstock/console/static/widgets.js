@@ -220,10 +220,15 @@ function coloured(text) {
 // Pairs of a name and a value.
 export const facts = (pairs) => h("dl", { class: "facts" }, pairs.filter(([, value]) => value !== null && value !== undefined && value !== "").map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
 
+// A figure and what it is of; of a kind only where it is not 0.
 export const tile = (label, kind = "") => {
   const value = h("strong", {}, "–");
-  const element = h("div", { class: `tile ${kind}` }, value, h("span", {}, label));
-  return { element, set: (text) => say(value, text) };
+  const element = h("div", { class: "tile" }, value, h("span", {}, label));
+  const set = (text) => {
+    say(value, text);
+    if (kind) element.classList.toggle(kind, text !== "0");
+  };
+  return { element, set };
 };
 
 export const tabs = (entries, current) => h("nav", { class: "tabs", "aria-label": "Parts" },
