@@ -126,7 +126,7 @@ async def test_a_shard_is_away_for_30_seconds_and_the_others_go_on_and_nothing_i
     went_on = [len(load.deleted) - count for load, count in zip(loads, before, strict=True)]
     print(f"while it was away: {went_on} deleted, longest call {[round(load.longest_seconds, 2) for load in loads]} s")
     assert min(went_on[:2]) > 10 * AWAY_FOR_SECONDS
-    assert went_on[2] == 0
+    assert went_on[2] <= 1, "only an answer that was on its way when the server stopped may still arrive"
     assert loads[2].refusals
     assert not loads[0].refusals + loads[1].refusals
     # what sends to it asks it once in a while whether it is back
