@@ -19,14 +19,14 @@ from penstock.store.redis.address import read_addresses
 from penstock.store.sharded import ShardedStore
 from penstock.store.sharded.maps import Map, newest_map
 from tests.faults import chaos_tasks
+from tests.faults.at_work import at_work
 from tests.faults.ledger import Ledger
-from tests.faults.load import LEASE_SECONDS, Receiver, Sender, until_gone
+from tests.faults.load import LEASE_SECONDS, Receiver, Sender
 from tests.faults.server_process import ServerProcess, environment
 from tests.faults.sqs_connection import SqsConnection
 from tests.faults.test_chaos import Sent, Workers, _joins_fired_once, _order_is_held, _until_all_ran
-from tests.faults.test_moving_house import COMMAND, answered
+from tests.faults.test_moving_house import COMMAND
 from tests.faults.test_shards import KEPT
-from tests.faults.test_sudden_death import drain
 from tests.support.redis_server import RedisServer
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("growing")]
@@ -125,33 +125,17 @@ async def under_load(folder: Path, url: str) -> AsyncIterator[Callable[[int], "a
         groups = [f"group-{each}" for each in range(10)] if ledger.name.endswith(".fifo") else None
         clients.append(Sender(ledger, f"s{number}", Random(number), groups))
         clients += [Receiver(ledger, Random(number)), Receiver(ledger, Random(~number), is_fickle=groups is None)]
-    try:
-        for server in servers:
-            await server.start()
-        connection = await SqsConnection.open(servers[0].port)
+
+    async def create(port: int) -> None:
+        connection = await SqsConnection.open(port)
         for ledger in ledgers:
             kind = {"FifoQueue": "true"} if ledger.name.endswith(".fifo") else {}
             settings = {"VisibilityTimeout": str(LEASE_SECONDS), **kind}
             await connection.call("CreateQueue", QueueName=ledger.name, Attributes=settings)
         await connection.aclose()
-        working = [
-            asyncio.ensure_future(until_gone(servers[index % 2].port, client.run))
-            for index, client in enumerate(clients)
-        ]
-        yield lambda more: asyncio.ensure_future(answered(ledgers, working, more))
-        for each in working:
-            each.cancel()
-        await asyncio.gather(*working, return_exceptions=True)
-        await asyncio.gather(*(drain(servers[0].port, ledger) for ledger in ledgers))
-        for server in servers:
-            assert "a shard that is not named" in server.log_text
-            assert await server.stop() == 0
-            assert "Traceback" not in server.log_text
-    finally:
-        for server in servers:
-            await server.kill()
-    for ledger in ledgers:
-        ledger.verify()
+
+    async with at_work(servers, ledgers, clients, create, "a shard that is not named") as answered:
+        yield answered
 
 
 def is_carrying(known: Map) -> bool:

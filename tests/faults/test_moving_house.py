@@ -8,15 +8,15 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.faults.at_work import PATIENCE_SECONDS, at_work
 from tests.faults.ledger import Ledger
-from tests.faults.load import LEASE_SECONDS, Receiver, Sender, until_gone
+from tests.faults.load import LEASE_SECONDS, Receiver, Sender
 from tests.faults.server_process import ServerProcess, environment
-from tests.faults.test_sudden_death import create_queues, drain
+from tests.faults.test_sudden_death import create_queues
 from tests.support import postgres, redis_server
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("moving")]
 COMMAND = Path(sys.executable).with_name("penstock")
-PATIENCE_SECONDS = 60
 SCHEMA = "moving"
 
 
@@ -46,15 +46,8 @@ async def test_servers_go_on_while_their_store_moves_and_the_migration_is_killed
         Receiver(ordered, Random(5)),
         Receiver(ordered, Random(6)),
     ]
-    try:
-        for server in servers:
-            await server.start()
-        await create_queues(servers[0].port)
-        working = [
-            asyncio.ensure_future(until_gone(servers[index % 2].port, client.run))
-            for index, client in enumerate(clients)
-        ]
-        await answered(ledgers, working, 300)
+    async with at_work(servers, ledgers, clients, create_queues, "moved to") as answered:
+        await answered(300)
         for _ in range(2):
             process = await migrate(tmp_path, "--from", source, "--to", target)
             await asyncio.wait((asyncio.ensure_future(process.wait()),), timeout=0.3 + random.random())
@@ -64,20 +57,7 @@ async def test_servers_go_on_while_their_store_moves_and_the_migration_is_killed
         process = await migrate(tmp_path, "--from", source, "--to", target)
         async with asyncio.timeout(PATIENCE_SECONDS):
             assert await process.wait() == 0, (tmp_path / "migrate.log").read_text()
-        await answered(ledgers, working, 300)
-        for each in working:
-            each.cancel()
-        await asyncio.gather(*working, return_exceptions=True)
-        await asyncio.gather(*(drain(servers[0].port, ledger) for ledger in ledgers))
-        for server in servers:
-            assert "moved to" in server.log_text
-            assert await server.stop() == 0
-            assert "Traceback" not in server.log_text
-    finally:
-        for server in servers:
-            await server.kill()
-    for ledger in ledgers:
-        ledger.verify()
+        await answered(300)
 
 
 async def migrate(folder: Path, *arguments: str) -> "asyncio.subprocess.Process":
@@ -85,15 +65,3 @@ async def migrate(folder: Path, *arguments: str) -> "asyncio.subprocess.Process"
         return await asyncio.create_subprocess_exec(
             COMMAND, "migrate", *arguments, cwd=folder, env=environment(), stdout=log, stderr=log
         )
-
-
-async def answered(ledgers: tuple[Ledger, ...], working: "list[asyncio.Future[None]]", more: int) -> None:
-    """Return when each ledger knows of so many more answers."""
-    wanted = [ledger.answers + more for ledger in ledgers]
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while any(ledger.answers < number for ledger, number in zip(ledgers, wanted, strict=True)):
-            for each in working:
-                if each.done():
-                    each.result()
-                    raise AssertionError("a client has ended")
-            await asyncio.sleep(0.02)
