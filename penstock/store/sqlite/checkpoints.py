@@ -5,7 +5,11 @@ meanwhile is little, and the writer copies it between two transactions, so that 
 (sqlite.org, "Write-Ahead Logging", section 3.2).
 """
 
+import os
+import sys
+import threading
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from enum import Enum, auto
 from pathlib import Path
 
@@ -13,11 +17,23 @@ import apsw
 
 from penstock.store.sqlite.connection import open_copier
 
-_START_AT_PAGES = 16_000
-"""64 MiB: a page that is written often is copied once. After a crash this is read again in a fraction of a second."""
+_LEAST_BYTES = 64 << 20
+"""How long the log of a small database gets: a page that is written often is copied once."""
+
+_MOST_BYTES = 192 << 20
+"""How long it gets at most, where the database is as large: changes are scattered over many pages there, and a page is
+copied once for several of them. After a crash this is read again in a fraction of a second."""
 
 _LITTLE_PAGES = 500
 _MOST_ROUNDS = 4
+_NICE = 10
+
+
+def _stand_back() -> None:
+    """Let the calling thread yield to those that somebody waits for, where a thread has a priority of its own."""
+    if sys.platform == "linux":
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
 
 
 class _Stage(Enum):
@@ -36,10 +52,12 @@ class Checkpoints:
 
     def __init__(self, writer: apsw.Connection, path: Path) -> None:
         self._writer = writer
+        self._path = path
+        self._page_bytes = int(writer.pragma("page_size"))
         self._pages = 0
         self._stage = _Stage.RESTING
         self._copier = open_copier(path)
-        self._thread = ThreadPoolExecutor(1, "penstock-checkpoint")
+        self._thread = ThreadPoolExecutor(1, "penstock-checkpoint", initializer=_stand_back)
         writer.set_wal_hook(self._note)
 
     @property
@@ -49,9 +67,20 @@ class Checkpoints:
 
     def start_if_due(self) -> None:
         """Begin to copy the log if it has grown long; after a commit, on the event loop."""
-        if self._stage is _Stage.RESTING and self._pages >= _START_AT_PAGES:
+        if self._stage is _Stage.RESTING and self._is_long:
             self._stage = _Stage.COPYING
             self._thread.submit(self._copy).add_done_callback(self._copied)
+
+    @property
+    def _is_long(self) -> bool:
+        """Whether the log is as long as the database, within its limits."""
+        log_bytes = self._pages * self._page_bytes
+        if not _LEAST_BYTES <= log_bytes < _MOST_BYTES:
+            return log_bytes >= _MOST_BYTES
+        try:
+            return log_bytes >= self._path.stat().st_size
+        except OSError:
+            return True
 
     def finish(self) -> None:
         """Copy the rest, in the writer's thread, between two transactions."""

@@ -49,6 +49,7 @@ _MESSAGE_BY_KEY = SQL["message_by_key"]
 _FIRST_BEHIND = SQL["first_behind"]
 _LEASE = SQL["lease"]
 _LEASE_TEN = SQL["lease_ten"]
+_LEASE_TEN_IN_STRICT_GROUP = SQL["lease_ten_in_strict_group"]
 _LEASE_IN_STRICT_GROUP = SQL["lease_in_strict_group"]
 _NEXT_DUE_IN_LANE = SQL["next_due_in_lane"]
 _NEXT_DUE_HEAD = SQL["next_due_head"]
@@ -291,13 +292,12 @@ class _Lease:
         except DAMAGE:
             return 0
         if is_ordered:
-            leases = zip(messages, tokens, strict=True)
-            tx.execute_many(
-                _LEASE_IN_STRICT_GROUP,
-                [(until, token, self._owner, now, now, each.message_key) for each, token in leases],
-            )
+            self._lease_in_tens(_LEASE_TEN_IN_STRICT_GROUP, (until, self._owner, now), messages, tokens)
         elif messages:
-            self._lease_in_tens(messages, tokens)
+            # of one lane, and so of one priority
+            lane = lane_of(messages[0].priority, comes_back=queue.comes_back)
+            queue.lanes |= 1 << lane
+            self._lease_in_tens(_LEASE_TEN, (until, lane, self._owner, now), messages, tokens)
         for message in messages:
             if message.phase != PLAIN:
                 uncount(queue, None, message.phase, message.visible_at)
@@ -314,15 +314,14 @@ class _Lease:
                 return messages[:at]
         return messages
 
-    def _lease_in_tens(self, messages: list[WholeRow], tokens: Sequence[bytes]) -> None:
-        """Lease messages of one lane, and so of one priority."""
-        lane = lane_of(messages[0].priority, comes_back=self._queue.comes_back)
-        self._queue.lanes |= 1 << lane
+    def _lease_in_tens(
+        self, statement: str, lease: tuple[Any, ...], messages: list[WholeRow], tokens: Sequence[bytes]
+    ) -> None:
         for at in range(0, len(messages), 10):
-            given: list[Any] = [self._until, lane, self._owner, self._now]
+            given: list[Any] = [*lease]
             for message, token in zip(messages[at : at + 10], tokens[at : at + 10], strict=True):
                 given += (message.message_key, token)
-            self._tx.execute(_LEASE_TEN, given + [None] * (24 - len(given)))
+            self._tx.execute(statement, given + [None] * (len(lease) + 20 - len(given)))
 
     def _may_be_over(self, message: MessageRow) -> bool:
         """Return whether a message has perhaps expired or been received too often: a first look at the rules of

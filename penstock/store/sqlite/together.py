@@ -18,15 +18,16 @@ from penstock.core.messages import HIGHEST_PRIORITY, Draft
 from penstock.core.operations import SendOutcome, Sent
 from penstock.core.receipts import decode_receipts
 from penstock.core.settlements import Delete, Settled, Settlement, SettleOutcome
+from penstock.store.sqlite.groups import group_by_key, save_and_reseat
 from penstock.store.sqlite.ids import KEY_SHIFT, SEQUENCE_MASK, to_blob, to_text
 from penstock.store.sqlite.keeping import LONGEST_IN_ROW, send, wake_followers, wake_if_freed
 from penstock.store.sqlite.queries import SQL
-from penstock.store.sqlite.rows import pack_extras
+from penstock.store.sqlite.rows import GroupRow, pack_extras
 from penstock.store.sqlite.settling import settle
 from penstock.store.sqlite.transaction import DELAYED, PLAIN, QueueState, Transaction
 
 _INSERT_MESSAGE = SQL["insert_message"]
-_UNGROUPED_BY_KEYS = SQL["ungrouped_by_keys"]
+_HELD_BY_KEYS = SQL["held_by_keys"]
 _DELETE_MESSAGE = SQL["delete_message"]
 _DELETE_BODY = SQL["delete_body"]
 _LANES = tuple(lane_of(priority) for priority in range(HIGHEST_PRIORITY + 1))
@@ -39,6 +40,7 @@ class _Held(Struct, array_like=True, frozen=True, gc=False):
 
     message_key: int
     message_id: Annotated[bytes, Meta(min_length=16, max_length=16)]
+    group_key: int
     visible_at: int
     token: bytes | None
     has_long_body: int
@@ -137,8 +139,8 @@ def settle_all(tx: Transaction, settlements: Sequence[Settlement], now: int) -> 
 
 
 def _delete_plain(tx: Transaction, settlements: Sequence[Settlement], now: int) -> list[SettleOutcome | None] | None:
-    """Forget the messages of one queue that have no group and are held as the settlements say; return the outcomes of
-    these, or ``None`` where there is more to it than deletions from one queue."""
+    """Forget the messages of one queue that have no group, or a strict one, and are held as the settlements say; return
+    the outcomes of these, or ``None`` where there is more to it than deletions from one queue."""
     name = settlements[0].queue
     for each in settlements:
         if (
@@ -165,6 +167,7 @@ def _delete_plain(tx: Transaction, settlements: Sequence[Settlement], now: int) 
         message = held.get(message_key)
         if (
             message is None
+            or (message.group_key > 0 and not queue.is_strict)
             or message.token != receipt.token
             or (message.visible_at <= now and (settlement.is_fenced or queue.is_strict))
         ):
@@ -182,7 +185,7 @@ def _held(tx: Transaction, keys: list[int]) -> dict[int, _Held]:
     rows = []
     for at in range(0, len(keys), _KEYS_AT_ONCE):
         some = keys[at : at + _KEYS_AT_ONCE]
-        rows += tx.execute(_UNGROUPED_BY_KEYS, some + [_NO_KEY] * (_KEYS_AT_ONCE - len(some))).fetchall()
+        rows += tx.execute(_HELD_BY_KEYS, some + [_NO_KEY] * (_KEYS_AT_ONCE - len(some))).fetchall()
     return {each.message_key: each for each in convert(rows, list[_Held])}
 
 
@@ -198,6 +201,16 @@ def _left(tx: Transaction, queue: QueueState, gone: Sequence[_Held], now: int) -
     queue.message_count -= len(gone)
     if queue.message_count == 0:
         queue.lanes = 0
-    wake_if_freed(tx, queue, None, now)
-    if queue.is_strict:
-        wake_followers(tx, queue, None, now)
+    for group in _groups_left(tx, gone):
+        if group is not None:
+            save_and_reseat(tx, queue, group, now)
+        wake_if_freed(tx, queue, group, now)
+        if queue.is_strict:
+            wake_followers(tx, queue, group, now)
+
+
+def _groups_left(tx: Transaction, gone: Sequence[_Held]) -> list[GroupRow | None]:
+    """Return the groups that messages left, ``None`` for those without one, in the order in which the last of each did:
+    so they go to the back of the rotation."""
+    last_first = dict.fromkeys(each.group_key for each in reversed(gone))
+    return [group_by_key(tx, group_key) if group_key > 0 else None for group_key in reversed(last_first)]

@@ -39,10 +39,10 @@ SELECT message_key, message_id, group_key, visible_at, phase, priority, sent_at,
        carried_count, first_received_at, received_at, CAST(dead_letter_source AS BLOB), token, body IS NULL
 FROM messages WHERE message_key = ?;
 
--- name: ungrouped_by_keys
--- : 10 message keys -> message key, message id, visible at, token, has a long body; of those without a group
-SELECT message_key, message_id, visible_at, token, body IS NULL
-FROM messages WHERE message_key IN (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) AND group_key < 0;
+-- name: held_by_keys
+-- : 10 message keys -> message key, message id, group key, visible at, token, has a long body
+SELECT message_key, message_id, group_key, visible_at, token, body IS NULL
+FROM messages WHERE message_key IN (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: message_by_id
 -- : message id -> a message row
@@ -153,6 +153,13 @@ WHERE message_key = given.column1;
 UPDATE messages SET visible_at = ?, phase = 2, token = ?, owner = ?, receive_count = receive_count + 1,
        first_received_at = coalesce(first_received_at, ?), received_at = ?
 WHERE message_key = ?;
+
+-- name: lease_ten_in_strict_group
+-- : visible at, owner, now, 10 times message key and token
+UPDATE messages SET visible_at = ?1, phase = 2, token = given.column2, owner = ?2, receive_count = receive_count + 1,
+       first_received_at = coalesce(first_received_at, ?3), received_at = ?3
+FROM (VALUES (?, ?), (?, ?), (?, ?), (?, ?), (?, ?), (?, ?), (?, ?), (?, ?), (?, ?), (?, ?)) AS given
+WHERE message_key = given.column1;
 
 -- name: change_visibility
 -- : visible at, position, message key
