@@ -134,6 +134,8 @@ class Arguments:
         Raises:
             WrongArguments: they do not fit the function as it is now.
         """
+        if not given and not self._signature.parameters:
+            return (), {}
         decoders = self.decoders
         values: dict[str, Any] = {}
         for name, encoded in given.items():
@@ -221,7 +223,7 @@ class Arguments:
 
 def encode_result(value: Any) -> Raw:
     """Return what a task returned as JSON. Raises TypeError, ValueError where JSON cannot carry it."""
-    return Raw(_encoder.encode(value))
+    return _NULL if value is None else Raw(_encoder.encode(value))
 
 
 def _awaited(value: Any) -> str | list[str] | None:
@@ -249,3 +251,4 @@ def _from_json(kind: type, value: Any) -> Any:
 
 
 _encoder = msgspec.json.Encoder(enc_hook=_to_json)
+_NULL = Raw(b"null")

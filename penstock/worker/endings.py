@@ -2,39 +2,39 @@
 
 from msgspec import structs
 
-from penstock.core.effects import Arrival, Effects
+from penstock.core.effects import NO_EFFECTS, Arrival, Effects, Record
 from penstock.worker.envelope import Envelope
-from penstock.worker.records import NOTHING, JobRecord, Status, cancel_key, job_key, to_record
+from penstock.worker.records import NOTHING, JobRecord, Status, cancel_key, job_key
 
 
 def ending(
-    job_id: str, envelope: Envelope | None, record: JobRecord, expires_at: int | None, *, was_known: bool
+    job_id: str, envelope: Envelope | None, status: Status, record: Record | None, *, was_known: bool
 ) -> Effects:
     """Return the effects of a job's end.
 
     Args:
         job_id: the job's id.
         envelope: what its message said, if it could be read.
-        record: how it ended; a final status.
-        expires_at: when the record is forgotten (ms since the epoch); ``None``: never. At once: none is kept.
+        status: how it ended.
+        record: what is kept of that, if anything is.
         was_known: a record of it may be there from before.
     """
-    is_kept = expires_at is None or record.finished_at is None or record.finished_at < expires_at
-    records = (to_record(job_id, record, expires_at),) if is_kept else ()
-    forgets: tuple[str, ...] = (job_key(job_id),) if was_known and not is_kept else ()
-    if envelope is None:
-        return Effects(records=records, forgets=forgets)
+    records = () if record is None else (record,)
+    forgets: tuple[str, ...] = (job_key(job_id),) if was_known and record is None else ()
     arrivals: tuple[Arrival, ...] = ()
-    if envelope.place is not None:
-        has_succeeded = record.status is Status.SUCCEEDED
+    if envelope is not None and envelope.place is not None:
+        has_succeeded = status is Status.SUCCEEDED
         arrivals = tuple(
             Arrival(dependent.join_id, job_id)
             for dependent in envelope.place.dependents
             if has_succeeded or dependent.despite_failure
         )
-    forgets += envelope.holds
-    if record.status is Status.CANCELLED:
+    if envelope is not None:
+        forgets += envelope.holds
+    if status is Status.CANCELLED:
         forgets += (cancel_key(job_id),)
+    if not (records or arrivals or forgets):
+        return NO_EFFECTS
     return Effects(records=records, arrivals=arrivals, forgets=forgets)
 
 

@@ -12,7 +12,7 @@ from penstock.core.messages import MessageView
 from penstock.core.operations import Apply, Cancel, IdOutcome, PutRecords
 from penstock.worker.endings import cancelled, ending
 from penstock.worker.envelope import unseal
-from penstock.worker.records import FINAL, JobRecord, Status, cancel_key
+from penstock.worker.records import FINAL, JobRecord, Status, cancel_key, to_record
 from penstock.worker.redriving import redrive
 from penstock.worker.runtime import Runtime
 from penstock.worker.status import JobView, is_blocking, look
@@ -147,7 +147,8 @@ class AsyncJob(Generic[R]):
             envelope = None
         record = record or JobRecord(envelope.task if envelope else "", message.queue)
         keep_ms = self.app.result_ms if envelope is None else envelope.kept_ms(self.app.result_ms)
-        return ending(self.id, envelope, cancelled(record, now), now + keep_ms, was_known=True)
+        kept = to_record(self.id, cancelled(record, now), now + keep_ms) if keep_ms else None
+        return ending(self.id, envelope, Status.CANCELLED, kept, was_known=True)
 
     async def _ended(self, timeout_seconds: float | None) -> JobView:
         clock = asyncio.get_running_loop().time

@@ -37,7 +37,9 @@ _READING = frozenset(
     {"describe_queue", "list_queues", "list_groups", "look", "find", "get_records", "find_records", "history", "events"}
     | {"list_moves", "running_moves", "list_blocked", "read_map", "house_queue", "house_groups", "house_hash"}
 )
-_MAKING_ROOM = frozenset({"receive", "settle", "release", "cancel", "delete", "delete_queue", "purge_queue", "sweep"})
+_MAKING_ROOM = frozenset(
+    {"receive", "settle", "settle_alike", "release", "cancel", "delete", "delete_queue", "purge_queue", "sweep"}
+)
 _unpack_wakeups = msgspec.msgpack.Decoder(tuple[str, list[str | int]]).decode
 
 
@@ -54,16 +56,18 @@ class Call(NamedTuple):
 class Batch:
     """Calls that go out together."""
 
-    __slots__ = ("calls", "loads", "number", "sent_at", "told")
+    __slots__ = ("calls", "form", "loads", "number", "sent_at", "told")
 
     def __init__(self, calls: list[Call], number: int | str) -> None:
         self.calls, self.number = calls, number
+        self.form = FUNCTIONS
         self.loads = 0
         self.sent_at = 0.0
         self.told: Any = None
 
     def packed(self, form: Form, tag: str, client: str) -> bytes:
         """Return the command."""
+        self.form = form
         makes_room = all(call.verb in _MAKING_ROOM for call in self.calls)
         command: list[bytes | str | int] = [*(form.call_making_room if makes_room else form.call), 1, prefix(tag)]
         command += (client, self.number, int(makes_room), self.calls[0].epoch, len(self.calls))
@@ -278,7 +282,8 @@ class Calls:
             batch.loads += 1
             self._connection.send(pack(self._form.load), lambda answer: None)
             self._again.append(batch)
-        elif remedy in (Remedy.LOAD, Remedy.SCRIPTS) and self._form is FUNCTIONS:
+        elif remedy in (Remedy.LOAD, Remedy.SCRIPTS) and batch.form is FUNCTIONS:
+            # another batch may have found out before
             self._form, batch.loads = SCRIPTS, 0
             self._again.append(batch)
         elif remedy is Remedy.RECONNECT and not self._has_waited(batch.calls):

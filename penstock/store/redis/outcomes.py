@@ -39,6 +39,25 @@ def settled(answer: Any, settlement: Settlement) -> SettleOutcome:
     return SettleOutcome(Settled.REFUSED, message_id, _settle_refusal(answer, settlement).problem)
 
 
+def settled_alike(answer: Any, settlements: Sequence[Settlement]) -> list[SettleOutcome]:
+    """Return the outcomes of settlements that were asked as one (``verbs.settle_alike``)."""
+    if isinstance(answer, bytes):
+        problem = queue_not_found(settlements[0].queue).problem
+        return [SettleOutcome(Settled.REFUSED, problem=problem)] * len(settlements)
+    digits, others = answer[0].hex(), answer[1]
+    outcomes = [
+        SettleOutcome(
+            Settled.DONE,
+            f"{digits[at : at + 8]}-{digits[at + 8 : at + 12]}-{digits[at + 12 : at + 16]}-{digits[at + 16 : at + 20]}"
+            f"-{digits[at + 20 : at + 32]}",
+        )
+        for at in range(0, len(digits), 32)
+    ]
+    for place, why in zip(others[::2], others[1::2], strict=True):
+        outcomes[place - 1] = settled(why, settlements[place - 1])
+    return outcomes
+
+
 def _settle_refusal(answer: Sequence[Any], settlement: Settlement) -> PenstockError:
     if answer[0] == b"missing":
         return queue_not_found(settlement.queue)

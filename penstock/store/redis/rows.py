@@ -15,7 +15,11 @@ _CONTENT = struct.Struct(">16sHIHIHIBBIHIH")
 # up to the token; six-byte numbers as two and four
 _STATE = struct.Struct(">16sHIHIHI4BIIHIHI")
 _PLAIN = b"\0" * 7
+_NOTHING_MORE = b"\0\0" + _PLAIN
 _TIMED_AT = 35
+# sequence number, token, receives, first received at, visible at; the content follows
+_SHOWN = struct.Struct(">HI12sIHIHI")
+_PLAIN_BODY_AT = _SHOWN.size + _CONTENT.size + len(_PLAIN)
 
 
 class Content(NamedTuple):
@@ -69,16 +73,32 @@ def read_content(packed: bytes) -> Content:
     )
 
 
-def delivery(queue: str, shown: Sequence[Any]) -> Delivery:
-    """Return a delivery that a receive shows (``show_leased`` in receiving.lua)."""
-    sequence_number, packed, receives, first_received_at, visible_at, token = shown
-    content = read_content(packed)
+def delivery(queue: str, shown: bytes) -> Delivery:
+    """Return a delivery that a receive shows (``show`` in receiving.lua)."""
+    (sequence_hi, sequence, token, receives, first_hi, first, visible_hi, visible) = _SHOWN.unpack_from(shown)
+    sequence_number, visible_at = sequence_hi << 32 | sequence, visible_hi << 32 | visible
+    receipt_handle = encode_receipt(queue, Receipt(sequence_number, token))
+    if shown.startswith(_NOTHING_MORE, _SHOWN.size + _CONTENT.size - 2):
+        # most have no group, attributes and so on: read_content would do the same
+        (blob, sent_hi, sent, _, _, _, _, priority, _, _, _, _, _) = _CONTENT.unpack_from(shown, _SHOWN.size)
+        return Delivery(
+            to_text(blob),
+            receipt_handle,
+            shown[_PLAIN_BODY_AT:].decode(),
+            sent_hi << 32 | sent,
+            first_hi << 32 | first,
+            visible_at,
+            sequence_number,
+            receives,
+            priority=priority,
+        )
+    content = read_content(shown[_SHOWN.size :])
     return Delivery(
         content.message_id,
-        encode_receipt(queue, Receipt(sequence_number, token)),
+        receipt_handle,
         content.body,
         content.sent_at,
-        first_received_at,
+        first_hi << 32 | first,
         visible_at,
         sequence_number,
         receives,

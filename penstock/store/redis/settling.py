@@ -1,11 +1,14 @@
 """Settlements as the script takes them (``verbs.settle`` in settling.lua)."""
 
+import struct
+from collections.abc import Iterator, Sequence
+
 from penstock.core.clock import to_ms
 from penstock.core.effects import NO_EFFECTS
 from penstock.core.errors import PenstockError
 from penstock.core.lifecycle import told
 from penstock.core.receipts import TOKEN_BYTES, Receipt, decode_receipt, decode_receipts
-from penstock.core.settlements import ChangeVisibility, DeadLetter, GiveBack, Settlement
+from penstock.core.settlements import ChangeVisibility, DeadLetter, Delete, GiveBack, Settlement
 from penstock.store.redis.drafts import Argument, pack_effects
 
 _NO_SEQUENCE_NUMBER = 1 << 47
@@ -15,6 +18,8 @@ _LETTERS = {
     for any_delivery in (False, True)
     for parks in (False, True)
 }
+_MOST_ALIKE = 500
+_RECEIPT = struct.Struct(">HI12s")
 _NONE = Receipt(_NO_SEQUENCE_NUMBER, bytes(TOKEN_BYTES))
 
 
@@ -31,6 +36,44 @@ def pack_followed(queue: str, receipt_handle: str | None) -> tuple[Argument, ...
         return ("r", *pack_receipt(decode_receipt(queue, receipt_handle)))
     except PenstockError:
         return ("x", *pack_receipt(_NONE))
+
+
+def parts_alike(settlements: Sequence[Settlement]) -> Iterator[Sequence[Settlement]]:
+    """Split settlements, in their order, so that ``pack_alike`` is for each part of several: plain deletions from one
+    queue."""
+    first = 0
+    for at in range(1, len(settlements)):
+        one, other = settlements[at - 1], settlements[at]
+        is_alike = one.queue == other.queue and one.is_fenced is other.is_fenced and _is_plain(one) and _is_plain(other)
+        if not is_alike or at - first == _MOST_ALIKE:
+            yield settlements[first:at]
+            first = at
+    if settlements:
+        yield settlements[first:]
+
+
+def _is_plain(settlement: Settlement) -> bool:
+    return (
+        type(settlement.action) is Delete
+        and settlement.effects is NO_EFFECTS
+        and not settlement.also
+        and not settlement.parks_group
+    )
+
+
+def pack_alike(settlements: Sequence[Settlement]) -> tuple[Argument, ...] | None:
+    """Return plain deletions from one queue as arguments (``verbs.settle_alike``), or ``None``: one names no message,
+    or two the same."""
+    queue = settlements[0].queue
+    try:
+        receipts = decode_receipts(queue, [each.receipt_handle for each in settlements])
+        packed = [
+            _RECEIPT.pack(each.sequence_number >> 32, each.sequence_number & 0xFFFFFFFF, each.token)
+            for each in receipts
+        ]
+    except (PenstockError, struct.error):
+        return None
+    return queue, int(settlements[0].is_fenced), b"".join(packed)
 
 
 def pack_settlement(settlement: Settlement, now: int) -> list[Argument]:

@@ -39,9 +39,9 @@ from penstock.store.redis.drafts import (
 from penstock.store.redis.durability import examine
 from penstock.store.redis.feed import events
 from penstock.store.redis.house import RedisHouse
-from penstock.store.redis.outcomes import applied, described, found, receive_refusal, sent, settled
+from penstock.store.redis.outcomes import applied, described, found, receive_refusal, sent, settled, settled_alike
 from penstock.store.redis.rows import delivery, view
-from penstock.store.redis.settling import pack_followed, pack_settlement
+from penstock.store.redis.settling import pack_alike, pack_followed, pack_settlement, parts_alike
 from penstock.store.redis.spans import span, span_down
 from penstock.store.shard import MapChanged
 
@@ -222,14 +222,20 @@ class RedisStore:
         await asyncio.shield(undo())
 
     async def settle(self, settlements: Sequence[Settlement], now: int) -> tuple[SettleOutcome, ...]:
-        asked = [self._calls.submit("settle", now, *pack_settlement(each, now)) for each in settlements]
+        asked = []
+        for part in parts_alike(settlements):
+            packed = None if len(part) == 1 else pack_alike(part)
+            if packed is not None:
+                asked.append((part, self._calls.submit("settle_alike", now, *packed)))
+            else:
+                asked += [([each], self._calls.submit("settle", now, *pack_settlement(each, now))) for each in part]
         outcomes: list[SettleOutcome] = []
-        for answer, each in zip(asked, settlements, strict=True):
+        for part, answer in asked:
             try:
-                outcomes.append(settled(await answer, each))
+                outcomes += settled_alike(await answer, part) if len(part) > 1 else [settled(await answer, part[0])]
             except MapChanged as changed:
                 # others may have happened
-                outcomes.append(SettleOutcome(Settled.REFUSED, problem=changed.problem))
+                outcomes += [SettleOutcome(Settled.REFUSED, problem=changed.problem)] * len(part)
         return tuple(outcomes)
 
     async def release_leases(self, owner: str, now: int) -> int:

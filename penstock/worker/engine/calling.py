@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from typing import Any
 
 from msgspec import Raw
@@ -88,16 +88,20 @@ async def acall(attempt: Attempt) -> Outcome:
     enter(attempt.context)
     value: Any = None  # as it stays if middleware swallows what the function raises
     limit = attempt.task.options.time_limit_seconds
-    time_is_up = asyncio.timeout(limit)
+    # most tasks have no limit: a timeout that never comes costs as much as all else here
+    time_is_up = None if limit is None else asyncio.timeout(limit)
     try:
-        async with time_is_up:
-            with _entered(attempt):
-                value = await attempt.task.function(*args, **kwargs)
+        if time_is_up is None and not attempt.middleware:
+            value = await attempt.task.function(*args, **kwargs)
+        else:
+            async with time_is_up or nullcontext():
+                with _entered(attempt):
+                    value = await attempt.task.function(*args, **kwargs)
     except TimeoutError as error:
-        return outcome_of(attempt, _over(limit) if time_is_up.expired() else error)
+        return outcome_of(attempt, _over(limit) if _has_expired(time_is_up) else error)
     except asyncio.CancelledError as error:
         # told to end a second time, after its time was up
-        is_late = time_is_up.expired() and attempt.context.reason is None
+        is_late = _has_expired(time_is_up) and attempt.context.reason is None
         return outcome_of(attempt, _over(limit) if is_late else error)
     except BaseException as error:
         return outcome_of(attempt, error)
@@ -114,6 +118,10 @@ def outcome_of(attempt: Attempt, error: BaseException) -> Outcome:
     if isinstance(error, TimeLimitExceeded):
         error = _over(attempt.task.options.time_limit_seconds).with_traceback(error.__traceback__)
     return attempt.task.options.retry.decide(error, context.attempt, context.job_id)
+
+
+def _has_expired(time_is_up: asyncio.Timeout | None) -> bool:
+    return time_is_up is not None and time_is_up.expired()
 
 
 def _over(limit: float | None) -> TimeLimitExceeded:

@@ -2,8 +2,8 @@
 
 from msgspec import structs
 
-from penstock.core.effects import Effects
-from penstock.core.settlements import Action, DeadLetter, Delete, GiveBack, Settlement
+from penstock.core.effects import NO_EFFECTS, Effects, Record
+from penstock.core.settlements import DELETE, Action, DeadLetter, GiveBack, Settlement
 from penstock.worker.endings import ending
 from penstock.worker.engine.held import Held
 from penstock.worker.outcomes import Deferred, Done, Failed, Outcome, RetryLater, Stopped, Unfinished
@@ -25,33 +25,38 @@ def settlement_of(held: Held, outcome: Outcome, now: int, *, worker: str, keep_m
         worker: who ran it.
         keep_ms: how long its end is known.
     """
-    record = _record(held, outcome, now, worker)
     was_known = held.delivery.receive_count > 1 or held.progress is not None or bool(held.checkpoint)
     parks = False
-    action: Action = Delete()
-    effects = Effects()
+    action: Action = DELETE
+    effects = NO_EFFECTS
+
+    def record_until(expires_at: int | None) -> Record:
+        return to_record(held.job_id, _record(held, outcome, now, worker), expires_at)
+
     match outcome:
         case Done() | Stopped():
-            effects = ending(held.job_id, held.envelope, record, now + keep_ms, was_known=was_known)
+            status = Status.SUCCEEDED if isinstance(outcome, Done) else Status.CANCELLED
+            kept = record_until(now + keep_ms) if keep_ms else None
+            effects = ending(held.job_id, held.envelope, status, kept, was_known=was_known)
         case RetryLater():
             action = GiveBack(outcome.after_seconds, is_counted=True)
-            effects = Effects(records=(to_record(held.job_id, record, None),))
+            effects = Effects(records=(record_until(None),))
         case Deferred():
             action = GiveBack(outcome.after_seconds)
         case Unfinished():
             action = GiveBack()
             if held.progress is not None or held.checkpoint:
-                effects = Effects(records=(to_record(held.job_id, record, now + UNFINISHED_KEPT_MS),))
+                effects = Effects(records=(record_until(now + UNFINISHED_KEPT_MS),))
         case Failed():
             on_failure = held.task.options.on_failure if held.task is not None else "skip"
             parks = on_failure != "skip" and held.delivery.group_id is not None
             if parks and on_failure == "block":
                 action = GiveBack(is_counted=True)
-                effects = Effects(records=(to_record(held.job_id, record, None),))
+                effects = Effects(records=(record_until(None),))
             else:
                 action = DeadLetter(str(outcome.failure)[:MOST_REASON_CHARACTERS])
                 # as long as the dead letter is kept, it is known why it is one
-                effects = ending(held.job_id, held.envelope, record, None, was_known=was_known)
+                effects = ending(held.job_id, held.envelope, Status.FAILED, record_until(None), was_known=was_known)
     return Settlement(
         held.queue, held.delivery.receipt_handle, action, is_fenced=True, parks_group=parks, effects=effects
     )
@@ -69,11 +74,12 @@ def _record(held: Held, outcome: Outcome, now: int, worker: str) -> JobRecord:
         held.started_at,
         now,
         worker,
+        outcome.result if isinstance(outcome, Done) else NOTHING,
         workflow_id=held.envelope.place.workflow_id if held.envelope is not None and held.envelope.place else None,
     )
     match outcome:
         case Done():
-            return structs.replace(record, result=outcome.result)
+            return record
         case Stopped():
             return structs.replace(record, status=Status.CANCELLED, failure=outcome.failure)
         case RetryLater():

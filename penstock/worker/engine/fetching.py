@@ -156,11 +156,12 @@ class Fetching:
         return found[:room]
 
     async def _receive(self, queue: str, room: int, wait_seconds: float) -> Fetched:
-        lease = self._lease_seconds(queue_of(queue))
+        whole = queue_of(queue)
+        lease = self._lease_seconds(whole)
         reply = await self._broker.perform(
             Receive(queue, room, wait_seconds=wait_seconds, visibility_timeout_seconds=lease, owner=self.owner)
         )
-        return [(queue_of(queue), delivery) for delivery in reply.deliveries]
+        return [(whole, delivery) for delivery in reply.deliveries]
 
     async def _hand_back(self, jobs: Fetched) -> None:
         with suppress(PenstockError):  # then their leases end

@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from penstock.broker.contract import Broker
 from penstock.core.errors import PenstockError
@@ -26,6 +26,7 @@ from penstock.worker.engine.preparing import UNKNOWN_TASK, Preparing
 from penstock.worker.engine.runners import Runner
 from penstock.worker.engine.sessions import Session
 from penstock.worker.engine.settling import Settling
+from penstock.worker.engine.slots import Slots
 from penstock.worker.job_logs import FAILED_KEPT_MS, JobLog
 from penstock.worker.outcomes import (
     Cancelled,
@@ -83,7 +84,7 @@ class Handling:
         owner: who holds the jobs.
         lines, sessions: which jobs stand behind others, and so need no slot yet.
         logs: of the jobs that run, by id, where what they log is kept.
-        free_slots: how many attempts may begin.
+        slots: taken by attempts while they run.
         has_room, has_jobs: set when a job has ended; cleared when none is left.
         mean_seconds: how long an attempt takes, lately.
     """
@@ -118,12 +119,13 @@ class Handling:
         self.lines = Lines()
         self.logs: dict[str, JobLog] = {}
         self.sessions: dict[Held, Session] = {}
-        self.free_slots = asyncio.Semaphore(options.slots)
+        self.slots = Slots(options.slots)
         self.has_room = asyncio.Event()
         self.has_jobs = asyncio.Event()
         self.mean_seconds = 1.0
 
     async def handle(self, held: Held) -> None:
+        """Handle a job. If no slot was taken for it, it waits for one when it can begin."""
         has_ended = False
         is_turn: bool | None = False
         try:
@@ -140,6 +142,8 @@ class Handling:
         except Exception:
             log.exception("job %s could not be handled and comes back", held.job_id)
         finally:
+            if held.has_slot:
+                self._leave_slot(held)
             self.lines.leave(held, has_ended=has_ended)
             if (session := self.sessions.pop(held, None)) is not None:
                 session.close()
@@ -154,7 +158,7 @@ class Handling:
         prepared = await self._preparing.prepare(held)
         if held.stop_reason is not None:
             return Stopped() if held.stop_reason is Cancelled else Unfinished()
-        if not isinstance(prepared, Mapping):
+        if isinstance(prepared, Struct):
             return prepared
         if isinstance(held.task, SessionTask):
             return await self._session(held, held.task)
@@ -169,38 +173,58 @@ class Handling:
             return await self._run(held, prepared)
 
     async def _run(self, held: Held, args: Mapping[str, Any]) -> Outcome:
+        if not held.has_slot:
+            await self.slots.take()
+            held.has_slot = True
+        try:
+            return await self._run_in_slot(held, args)
+        finally:
+            self._leave_slot(held)
+
+    def _leave_slot(self, held: Held) -> None:
+        held.has_slot = False
+        self.slots.give()
+
+    async def _run_in_slot(self, held: Held, args: Mapping[str, Any]) -> Outcome:
         assert held.task is not None
         assert held.context is not None
-        async with self.free_slots:
-            if held.context.reason is not None or self._is_draining.is_set():
-                return Unfinished()
-            if held.task.runs_in == "process" and "process" not in self.runners and not self._options.app_path:
-                return UNKNOWN_TASK.decide(NoProcesses(held.task.name), held.attempt, held.job_id)
+        if held.context.reason is not None or self._is_draining.is_set():
+            return Unfinished()
+        kind = held.task.runs_in
+        if kind == "process" and "process" not in self.runners and not self._options.app_path:
+            return UNKNOWN_TASK.decide(NoProcesses(held.task.name), held.attempt, held.job_id)
+        admitted = ()
+        if held.task.options.limits or self._app.queue_named(held.queue).limits:
             admitted, denied_seconds = await self._admit(held, args)
             if denied_seconds is not None:
                 return Deferred(denied_seconds)
             if held.context.reason is not None:
                 self._limiting.release(admitted)
                 return Unfinished()
-            await self._begin(held)
-            runner = held.runner = self._runner(held.task.runs_in)
-            held.running = Attempt(held.task, args, held.context, self._app.middleware)
-            if self._options.job_log_level is not None:
-                held.log = self.logs[held.job_id] = JobLog()
-            started = time.perf_counter()
-            held.started_at = self._app.clock.now_ms()
-            for each in self._app.middleware:
-                each.started(held.context)
-            try:
-                return await runner.run(held.running)
-            finally:
+        if held.attempt == 1 and held.envelope is not None and held.envelope.holds_until_started:
+            # others like it may be sent: it is unique only until now
+            for key in held.envelope.holds_until_started:
+                await let_go(self._broker, key, held.job_id)
+        runner = held.runner = self.runners.get(kind) or self._new_runner(kind)
+        held.running = Attempt(held.task, args, held.context, self._app.middleware)
+        if self._options.job_log_level is not None:
+            held.log = self.logs[held.job_id] = JobLog()
+        started = time.perf_counter()
+        held.started_at = self._app.clock.now_ms()
+        for each in self._app.middleware:
+            each.started(held.context)
+        try:
+            return await runner.run(held.running)
+        finally:
+            if admitted:
                 self._limiting.release(admitted)
-                for each in self._app.middleware:
-                    each.ended(held.context)
-                held.runner = held.running = None
+            for each in self._app.middleware:
+                each.ended(held.context)
+            held.runner = held.running = None
+            if held.log is not None:
                 self.logs.pop(held.job_id, None)
-                seconds = time.perf_counter() - started
-                self.mean_seconds += SMOOTHING * (seconds - self.mean_seconds)
+            seconds = time.perf_counter() - started
+            self.mean_seconds += SMOOTHING * (seconds - self.mean_seconds)
 
     async def _give_back(self, held: Held) -> None:
         try:
@@ -227,8 +251,6 @@ class Handling:
         """Ask the limits of a job's queue and task whether it may start; a queue that may start nothing rests."""
         assert held.task is not None
         queue_limits, task_limits = self._app.queue_named(held.queue).limits, held.task.options.limits
-        if not queue_limits and not task_limits:
-            return (), None
         of_queue = [(f"queue:{held.queue}", limit) for limit in queue_limits]
         of_task = [(held.task.name, limit) for limit in task_limits]
         admitted, seconds = await self._limiting.admit(of_queue, args)
@@ -246,13 +268,6 @@ class Handling:
             self._rest(held.queue, SHORT_REST_SECONDS)
         return (), seconds
 
-    async def _begin(self, held: Held) -> None:
-        """Let others like a job be sent that is unique only until now."""
-        assert held.envelope is not None
-        if held.attempt == 1:
-            for key in held.envelope.holds_until_started:
-                await let_go(self._broker, key, held.job_id)
-
     async def _settle(self, held: Held, outcome: Outcome) -> bool:
         """Settle a job; return whether it has ended, so that the next of its key may run."""
         settlement = self._settlement(held, outcome)
@@ -268,7 +283,8 @@ class Handling:
         if settled.result is not Settled.DONE:
             log.warning("job %s ended, but was no longer ours: %s", held.job_id, settled.result.value)
             return False
-        self._tell(held, outcome)
+        if type(outcome) is not Done or self._app.middleware:
+            self._tell(held, outcome)
         return not settlement.parks_group and isinstance(outcome, Done | Failed | Stopped)
 
     def _settlement(self, held: Held, outcome: Outcome) -> Settlement:
@@ -291,10 +307,10 @@ class Handling:
         return keep_ms if held.envelope is None else held.envelope.kept_ms(keep_ms)
 
     def _tell(self, held: Held, outcome: Outcome) -> None:
+        if isinstance(outcome, Deferred):
+            return
         if isinstance(outcome, Failed):
             log.error("job %s failed: %s", held.job_id, outcome.failure)
-        elif isinstance(outcome, Deferred):
-            return
         elif isinstance(outcome, RetryLater):
             log.warning(
                 "job %s: attempt %d failed, next in %.1f s: %s",
@@ -303,7 +319,7 @@ class Handling:
                 outcome.after_seconds,
                 outcome.failure,
             )
-        if held.context is not None:
+        if held.context is not None and self._app.middleware:
             seconds = (self._app.clock.now_ms() - held.started_at) / 1000
             for each in self._app.middleware:
                 each.settled(held.context, outcome, seconds)
@@ -321,12 +337,11 @@ class Handling:
         if held.runner is not None and held.running is not None:
             held.runner.stop(held.running)
 
-    def _runner(self, kind: RunsIn) -> Runner:
-        if kind not in self.runners:
-            self.runners[kind] = self._new_runner(kind)
-        return self.runners[kind]
-
     def _new_runner(self, kind: RunsIn) -> Runner:
+        runner = self.runners[kind] = self._made_runner(kind)
+        return runner
+
+    def _made_runner(self, kind: RunsIn) -> Runner:
         options = self._options
         match kind:
             case "async":

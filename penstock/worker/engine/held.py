@@ -17,6 +17,7 @@ class Held:
     """One job in hand, from its delivery to its settlement.
 
     Attributes:
+        job_id: the job's id.
         delivery, queue: what was received, and from where.
         lease_ms: how long a lease is that begins now.
         received_at, renewed_at, lease_until: in ms on the steady clock of this process.
@@ -25,6 +26,7 @@ class Held:
         attempt: which attempt this is, from 1.
         crash_count: how often it lost its worker since an attempt last ended.
         progress, checkpoint: what the task told; ``has_news``: that has not been written down yet.
+        has_slot: whether a slot was taken for it.
         log: what it logged, where that is kept.
         is_settling: its end is under way; nothing is renewed any more.
         stop_reason: why it should not even begin, if it was told so before.
@@ -39,7 +41,9 @@ class Held:
         "delivery",
         "envelope",
         "has_news",
+        "has_slot",
         "is_settling",
+        "job_id",
         "lease_ms",
         "lease_until",
         "log",
@@ -55,14 +59,15 @@ class Held:
         "task",
     )
 
-    def __init__(self, queue: str, delivery: Delivery, lease_ms: int, now: int) -> None:
+    def __init__(self, queue: str, delivery: Delivery, lease_ms: int, now: int, started_at: int = 0) -> None:
         self.queue = queue
+        self.job_id = delivery.message_id
         self.delivery = delivery
         # by the length of the lease, not by when the store says it ends: its clock may be another machine's
         self.lease_ms = lease_ms
         self.received_at = self.renewed_at = now
         self.lease_until = now + lease_ms
-        self.started_at = 0
+        self.started_at = started_at
         self.envelope: Envelope | None = None
         self.task: Task[..., object] | None = None
         self.context: JobContext | None = None
@@ -72,16 +77,12 @@ class Held:
         self.progress: Progress | None = None
         self.checkpoint: Raw = NOTHING
         self.has_news = False
+        self.has_slot = False
         self.log: JobLog | None = None
         self.is_settling = False
         self.stop_reason: type[Cancelled] | type[LeaseLost] | None = None
         self.runner: Runner | None = None
         self.running: Attempt | None = None
-
-    @property
-    def job_id(self) -> str:
-        """The job's id."""
-        return self.delivery.message_id
 
     @property
     def is_suspect(self) -> bool:

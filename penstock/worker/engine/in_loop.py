@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import logging
 import threading
+from functools import partial
 
 from penstock.worker.engine.calling import Attempt, acall
 from penstock.worker.engine.runners import Mailbox
@@ -28,7 +29,7 @@ class LoopRunner:
         self._running: dict[int, asyncio.Task[Outcome]] = {}
 
     async def run(self, attempt: Attempt) -> Outcome:
-        outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        outcome: asyncio.Future[Outcome] = self._home.create_future()
         self._started().post(attempt, outcome)
         return await outcome
 
@@ -66,7 +67,7 @@ class LoopRunner:
         if limit is not None:
             insist = self._loop.call_later(limit + PATIENCE_SECONDS, self._insist, attempt, task)
             task.add_done_callback(lambda _: insist.cancel())
-        task.add_done_callback(lambda done: self._end(attempt, waiting, done))
+        task.add_done_callback(partial(self._end, attempt, waiting))
 
     def _end(self, attempt: Attempt, waiting: "asyncio.Future[Outcome]", done: "asyncio.Task[Outcome]") -> None:
         self._running.pop(id(attempt), None)

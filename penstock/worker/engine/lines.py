@@ -21,12 +21,13 @@ class Lines:
         """How many stand behind another one."""
         return len(self._turns)
 
-    def join(self, held: Held) -> None:
-        """Stand at the end of the line of one's key."""
+    def join(self, held: Held) -> bool:
+        """Stand at the end of the line of one's key; return whether that is behind another one."""
         line = self._lines.setdefault(_name(held), [])
         if line:
             self._turns[held] = asyncio.get_running_loop().create_future()
         line.append(held)
+        return len(line) > 1
 
     async def turn(self, held: Held) -> bool | None:
         """Wait until those in front have left; return whether it is one's turn, or one should let go; ``None``: it was

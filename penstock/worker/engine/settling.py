@@ -24,6 +24,7 @@ class Settling:
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
+        self._loop = asyncio.get_running_loop()
         self._waiting: list[tuple[Settlement, asyncio.Future[SettleOutcome]]] = []
         self._running: asyncio.Task[None] | None = None
         self._alone: set[asyncio.Task[None]] = set()
@@ -34,10 +35,10 @@ class Settling:
         While the store is away it is tried again, until it answers. If the store may have done it before it went away,
         and now finds nothing to settle, it was done.
         """
-        outcome: asyncio.Future[SettleOutcome] = asyncio.get_running_loop().create_future()
+        outcome: asyncio.Future[SettleOutcome] = self._loop.create_future()
         self._waiting.append((settlement, outcome))
         if self._running is None:
-            self._running = asyncio.get_running_loop().create_task(self._run())
+            self._running = self._loop.create_task(self._run())
         return outcome
 
     async def _run(self) -> None:
@@ -87,7 +88,7 @@ class Settling:
 
     def _again(self, settlement: Settlement, waiting: "asyncio.Future[SettleOutcome]") -> None:
         """Settle again by itself what waits for its shard, until that is back."""
-        task = asyncio.get_running_loop().create_task(self._settle_alone(settlement, waiting))
+        task = self._loop.create_task(self._settle_alone(settlement, waiting))
         self._alone.add(task)
         task.add_done_callback(self._alone.discard)
 

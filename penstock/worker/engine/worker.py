@@ -9,6 +9,7 @@ import logging
 import os
 import socket
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from msgspec import structs
@@ -61,6 +62,7 @@ class Worker:
         self._app = app
         self._broker = broker
         self._options = options if options.owner else structs.replace(options, owner=new_owner(app))
+        self._loop = asyncio.get_running_loop()
         self._held: dict[str, Held] = {}
         self._is_draining = asyncio.Event()
         self._steady_ms = steady_clock(app.clock)
@@ -218,8 +220,11 @@ class Worker:
                 room = self._room()
             is_idle = not self._held
             found = await self._fetching.fetch(room, waits=not self._options.is_burst)
+            now, steady_now = self._app.clock.now_ms(), self._steady_ms()
             for queue, delivery in found:
-                self._start(queue, delivery)
+                self._start(queue, delivery, now, steady_now)
+            if found:
+                self._handling.has_jobs.set()
             if self._options.is_burst and not found and self._fetching.is_working:
                 if is_idle:
                     return
@@ -240,14 +245,22 @@ class Worker:
         # a few free places are not worth an operation while the slots are busy
         return room if room * 4 >= most or busy < options.slots else 0
 
-    def _start(self, queue: str, delivery: Delivery) -> None:
-        held = Held(queue, delivery, to_ms(self._lease_seconds(queue)), self._steady_ms())
-        held.started_at = self._app.clock.now_ms()
+    def _start(self, queue: str, delivery: Delivery, now: int, steady_now: int) -> None:
+        definition = self._app.queue_named(queue)
+        held = Held(queue, delivery, to_ms(definition.lease_seconds), steady_now, now)
         self._held[held.job_id] = held
-        if delivery.group_id is not None and self._app.queue_named(queue).keys == "ordered":
-            self._handling.lines.join(held)
-        self._handling.has_jobs.set()
-        job = asyncio.get_running_loop().create_task(self._handling.handle(held))
+        if delivery.group_id is not None and definition.keys == "ordered" and self._handling.lines.join(held):
+            self._handle(held)
+        else:
+            self._handling.slots.take_then(partial(self._handle_in_slot, held))
+
+    def _handle_in_slot(self, held: Held) -> bool:
+        held.has_slot = True
+        self._handle(held)
+        return True
+
+    def _handle(self, held: Held) -> None:
+        job = self._loop.create_task(self._handling.handle(held))
         self._jobs.add(job)
         job.add_done_callback(self._jobs.discard)
 
@@ -264,7 +277,7 @@ class Worker:
         self._handling.lines.dissolve()
         for held in list(self._held.values()):
             if held.runner is None and not held.is_settling:
-                self._handling.free_slots.release()  # those that wait for a slot get one, see the drain and let go
+                self._handling.slots.give()  # those that wait for a slot get one, see the drain and let go
         limit = None if self._options.is_burst and not self._is_draining.is_set() else self._options.drain_seconds
         await finish(self._jobs, self._stop_all, limit, self._is_stopping)
 

@@ -12,13 +12,16 @@ local JOURNAL_BATCHES, JOURNAL_RENEWED, JOURNAL_SECONDS = 64, 16, 3600
 local FEW_ARGUMENTS = 32
 
 -- Verbs before which writes need not be made: they look at keys one at a time, by call.
-local LETS_WAIT = {send = true, receive = true, settle = true, apply = true}
+local LETS_WAIT = {send = true, receive = true, settle = true, settle_alike = true, apply = true}
+
+-- Verbs of many messages.
+local ARE_MANY = {receive = true, settle_alike = true}
 
 -- What an answered receive found is looked up again, not kept twice.
 local function to_journal(verb, outcome, name)
   if verb ~= 'receive' or type(outcome) == 'string' then return {outcome} end
   local names = {}
-  for index, row in ipairs(outcome[1]) do names[index] = {row[1], row[6]} end
+  for index, shown in ipairs(outcome[1]) do names[index] = string.sub(shown, 1, 18) end
   return {outcome[2], outcome[3], outcome[4], outcome[5], name, names}
 end
 
@@ -26,8 +29,9 @@ local function from_journal(entry)
   if #entry == 1 then return entry[1] end
   local q, rows = find_queue(entry[5]), {}
   for _, name in ipairs(entry[6]) do
-    local row = q and get_row(q, name[1], true)
-    if row and row.token == name[2] then rows[#rows + 1] = row end
+    local seq, token = read('>I6c12', name)
+    local row = q and get_row(q, seq, true)
+    if row and row.token == token then rows[#rows + 1] = row end
   end
   return {show_leased(rows), entry[1], entry[2], entry[3], entry[4]}
 end
@@ -92,7 +96,7 @@ local function perform(keys, given)
     noting = tonumber(known[2] or 0)
   end
   -- for one message it would be a detour
-  writes_wait = count > 1 or #given > FEW_ARGUMENTS or arguments[at] == 'receive'
+  writes_wait = count > 1 or #given > FEW_ARGUMENTS or ARE_MANY[arguments[at]] == true
   local outcomes, entries = {}, {batch}
   for index = 1, count do
     local verb = take()

@@ -43,11 +43,16 @@ local function fresh_rows(q, lane, wanted)
   end
 end
 
--- Return the rows without group that come next in a lane, at most so many, and whether they are all fresh.
-local function next_in_lane(q, lane, wanted)
+-- Return the messages without group that are ready in a lane and not fresh, at most so many, as {instant, number}.
+local function ready_again(q, lane, wanted)
   local candidates = {}
   if band(q.waiting_lanes, bit_of(lane)) ~= 0 then add_ready(candidates, key_waiting(q.n), lane, wanted) end
   if band(q.leased_lanes, bit_of(lane)) ~= 0 then add_ready(candidates, key_leased(q.n), lane, wanted) end
+  return candidates
+end
+
+-- Return the rows without group that come next in a lane, at most so many: of those that are ready again, and of the fresh.
+local function next_in_lane(q, lane, wanted, candidates)
   local fresh = band(q.fresh_lanes, bit_of(lane)) ~= 0 and fresh_rows(q, lane, wanted) or {}
   if #candidates == 0 then return fresh end
   for _, row in ipairs(fresh) do candidates[#candidates + 1] = {row.visible_at, row.seq} end
@@ -57,7 +62,12 @@ local function next_in_lane(q, lane, wanted)
   return get_rows(q, seqs)
 end
 
--- One receive at work: r.tokens, r.wanted, r.budget, r.leased.
+-- Show a row that is leased: sequence number and token, times received, first received at, visible at, content.
+local function show(row)
+  return pack('>I6c12I4I6I6', row.seq, row.token, row.receives, row.first_at, row.visible_at) .. row.content
+end
+
+-- One receive at work: r.tokens, r.wanted, r.budget, r.leased: what is shown.
 local function is_done(r) return #r.leased == r.wanted or r.budget == 0 end
 
 -- Return whether a row is at the front of its lane's fresh list; whoever takes it pops it.
@@ -74,15 +84,69 @@ local function take_row(q, r, row)
   end
   local from = #r.leased * TOKEN + 1
   lease(q, row, string.sub(r.tokens, from, from + TOKEN - 1), r.ends_at, r.owner)
-  r.leased[#r.leased + 1] = row
+  r.leased[#r.leased + 1] = show(row)
+end
+
+-- Lease the fresh messages at the front of a lane, up to one that is not plain: most were sent here, do not expire and were
+-- never handed out. Of these a state is made of a few strings; a row would cost several times as much.
+local function lease_plain(q, r, lane)
+  if q.history > 1 then return end
+  local seqs = call('LRANGE', key_fresh(q.n, text_of(lane)), 0, r.wanted - #r.leased - 1)
+  local leased_lane = lane_of(9 - floor(lane / 2), q.comes_back)
+  local score = digits(leased_lane * LANE + r.ends_at)
+  -- the parts of a STATE that all have in common, and of what is shown
+  local visible_at, owned = pack('>I6', r.ends_at), pack('>HHc0', 0, #r.owner, r.owner)
+  local handed_out = pack('>BBBI4I4I6I6', 0, 1, q.comes_back, 1, 0, now, now)
+  local counted = pack('>I4I6I6', 1, now, r.ends_at)
+  local number, sub, tokens, leased = pack('>I4', q.number), string.sub, r.tokens, r.leased
+  local at, count, is_plain = 1, #leased, true
+  while is_plain and at <= #seqs do
+    local page, rows, fields, state_fields, key = page_of(seqs[at]), {}, {}, {}, nil
+    while at <= #seqs and page_of(seqs[at]) == page do
+      local size = #rows + 1
+      rows[size] = tonumber(seqs[at])
+      key, fields[size], state_fields[size] = place_of(q, rows[size])
+      at = at + 1
+    end
+    local contents = ask('HMGET', key, unpack(fields))
+    -- one that was taken out of the list, which keeps it as a ghost, may have a state
+    local former = q.ghosts > 0 and ask('HMGET', key, unpack(state_fields)) or {}
+    local states, scores, owners, taken = {}, {}, {}, 0
+    for index, seq in ipairs(rows) do
+      local content = contents[index]
+      is_plain = content and not former[index] and q.rows[seq] == nil
+      if not is_plain then break end
+      local sent_at, ready_at, expires_at, _, timed, receives = read('>I6I6I6BBI4', content, 17)
+      is_plain = ready_at <= now and expires_at == 0 and timed == 0 and receives == 0 and sent_at + q.retention_ms > now
+      if not is_plain then break end
+      local name, token = member(seq), sub(tokens, count * TOKEN + 1, count * TOKEN + TOKEN)
+      local state = sub(content, 1, 22) .. visible_at .. sub(content, 29, 35) .. handed_out .. token .. owned
+      count, taken = count + 1, taken + 1
+      q.rows[seq], leased[count] = state, name .. token .. counted .. content
+      local odd = 2 * taken - 1
+      states[odd], states[odd + 1], scores[odd], scores[odd + 1] = state_fields[index], state, score, name
+      owners[taken] = number .. name
+    end
+    if taken > 0 then
+      call('HSET', key, unpack(states))
+      call('ZADD', key_leased(q.n), unpack(scores))
+      if r.owner ~= '' then call('SADD', key_owner(r.owner), unpack(owners)) end
+      pop(q, lane, taken)
+      q.leased_lanes, q.received, q.changed = bor(q.leased_lanes, bit_of(leased_lane)), q.received + taken, true
+    end
+  end
 end
 
 -- Take from a queue without groups, lane by lane.
 local function take_ungrouped(q, r)
   each_lane(bor(q.fresh_lanes, bor(q.waiting_lanes, q.leased_lanes)), function(lane)
     while not is_done(r) do
-      local wanted = r.wanted - #r.leased
-      local rows = next_in_lane(q, lane, wanted)
+      local again = ready_again(q, lane, r.wanted - #r.leased)
+      if #again == 0 then
+        lease_plain(q, r, lane)
+        if is_done(r) then break end
+      end
+      local rows = next_in_lane(q, lane, r.wanted - #r.leased, again)
       local popped = 0
       for _, row in ipairs(rows) do
         if is_done(r) then break end
@@ -100,7 +164,7 @@ end
 local function next_ungrouped(q)
   local lane_found, found
   each_lane(bor(q.fresh_lanes, bor(q.waiting_lanes, q.leased_lanes)), function(lane)
-    local row = next_in_lane(q, lane, 1)[1]
+    local row = next_in_lane(q, lane, 1, ready_again(q, lane, 1))[1]
     if row then
       lane_found, found = lane, row
       return true
@@ -189,12 +253,10 @@ local function same_attempt(q, attempt, ends_at)
   return rows
 end
 
--- Show rows that are leased: sequence number, content, times received, first received at, visible at, token.
+-- Show rows that are leased.
 function show_leased(rows)
   local shown = {}
-  for index, row in ipairs(rows) do
-    shown[index] = {row.seq, row.content, row.receives, row.first_at, row.visible_at, row.token}
-  end
+  for index, row in ipairs(rows) do shown[index] = show(row) end
   return shown
 end
 
@@ -272,10 +334,10 @@ verbs.receive = function()
   end
   if is_attempt then
     local names = {pack('>I6', now + ATTEMPT_WINDOW_MS)}
-    for index, row in ipairs(r.leased) do names[index + 1] = pack('>I6c12', row.seq, row.token) end
+    for index, shown in ipairs(r.leased) do names[index + 1] = string.sub(shown, 1, 18) end
     call('HSET', key_attempts(q.n), attempt, table.concat(names))
     call('ZADD', key_expiring(q.n), now + ATTEMPT_WINDOW_MS, 'a' .. attempt)
     expect(q, now + ATTEMPT_WINDOW_MS)
   end
-  return {show_leased(r.leased), -1, 0, 0, false}
+  return {r.leased, -1, 0, 0, false}
 end

@@ -48,9 +48,20 @@ local function row_of(seq, content, state)
     receives = carried, carried = carried, first_at = first_at, received_at = 0, token = nil, group = group, owner = ''}
 end
 
+-- Return what this step knows of a row: nil nothing, false that there is none. What it wrote without making a row of it,
+-- is there as a state.
+local function known_row(q, seq)
+  local row = q.rows[seq]
+  if type(row) == 'string' then
+    row = row_of(seq, nil, row)
+    q.rows[seq] = row
+  end
+  return row
+end
+
 -- Return the row of a kept message, or nil.
 local function get_row(q, seq, wants_content)
-  local row = q.rows[seq]
+  local row = known_row(q, seq)
   if row == nil then
     -- what this step has written is in q.rows: no write needs to be made for what is asked here
     local key, field, state_field = place_of(q, seq)
@@ -79,7 +90,7 @@ local function get_rows(q, seqs)
     local values = ask('HMGET', key, unpack(fields))
     for index = first, at - 1 do
       local seq, content, state = seqs[index], values[2 * (index - first) + 1], values[2 * (index - first) + 2]
-      local row = q.rows[seq]
+      local row = known_row(q, seq)
       if row == nil and content then
         row = row_of(seq, content, state)
         q.rows[seq] = row

@@ -2,6 +2,9 @@
 --
 -- Gives: by_id
 
+local RECEIPT_BYTES, TOKEN_BYTES = 18, 12
+local NO_ID = '\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0'
+
 local function is_held(row) return row.token and row.visible_at > now end
 
 -- settle: queue, count of receipts, for each its sequence number and token; what to do; unless it is deleted: until,
@@ -77,6 +80,81 @@ verbs.settle = function()
   for _, row in ipairs(rows) do end_row(q, s, row) end
   if s.effects then apply_effects(s.effects) end
   return id
+end
+
+-- Forget those of some messages of one page that are plain and held as their receipts say: without a group, not expiring, in a
+-- queue that tells nobody. Of these no row is made. Notes their ids; the others are left.
+local function forget_plain(q, is_fenced, seqs, first, last, packed, ids)
+  local fields, key, _ = {}, nil, nil
+  for index = first, last do key, _, fields[index - first + 1] = place_of(q, seqs[index]) end
+  local states, sub = ask('HMGET', key, unpack(fields)), string.sub
+  local gone, gone_ids, names, owners = {}, {}, {}, {}
+  local number = pack('>I4', q.number)
+  for index = first, last do
+    local state, seq = q.rows[seqs[index]], seqs[index]
+    if state == nil then state = states[index - first + 1] end
+    local from = (index - 1) * RECEIPT_BYTES + 1
+    if type(state) == 'string' and sub(state, 59, 70) == sub(packed, from + 6, from + RECEIPT_BYTES - 1) then
+      local visible_at, expires_at, _, _, holds = read('>I6I6BBB', state, 23)
+      local is_held = holds == 1 and (visible_at > now or not (is_fenced or q.is_strict))
+      if is_held and expires_at == 0 and sub(state, 71, 72) == '\0\0' then
+        local id, name, owner = sub(state, 1, 16), sub(packed, from, from + 5), sub(state, 75)
+        local count = #names + 1
+        gone[2 * count - 1], gone[2 * count] = fields[index - first + 1], text_of(seq % PAGE)
+        ids[index], gone_ids[count], names[count], q.rows[seq] = id, id, name, false
+        if owner ~= '' then
+          owners[owner] = owners[owner] or {}
+          owners[owner][#owners[owner] + 1] = number .. name
+        end
+      end
+    end
+  end
+  local count = #names
+  if count == 0 then return end
+  call('HDEL', key, unpack(gone))
+  call('HDEL', key_ids(), unpack(gone_ids))
+  call('ZREM', key_leased(q.n), unpack(names))
+  for owner, held in pairs(owners) do call('SREM', key_owner(owner), unpack(held)) end
+  if page_of(seqs[first]) ~= q.page then
+    q.emptied = q.emptied or {}
+    q.emptied[page_of(seqs[first])] = key
+  end
+  q.count, q.deleted, q.changed = q.count - count, q.deleted + count, true
+  if q.count == 0 then clean_up(q) end
+end
+
+-- settle_alike: queue, are fenced, receipts. Deletes each message whose receipt is right; a receipt is a sequence number
+-- of 6 bytes and a token.
+-- Returns 'missing', or {ids of 16 bytes, of zeros where nothing was done; place, why, ...}: gone, stale, expired.
+verbs.settle_alike = function()
+  local q, s, packed = find_queue(take()), {action = 'd', is_fenced = take() == '1'}, take()
+  if not q then return 'missing' end
+  local seqs, ids, others = {}, {}, {}
+  for from = 1, #packed, RECEIPT_BYTES do seqs[#seqs + 1] = seq_of(string.sub(packed, from, from + 5)) end
+  if q.history < 2 and q.max_in_flight == 0 then
+    local first = 1
+    while first <= #seqs do
+      local last = first
+      while last < #seqs and page_of(seqs[last + 1]) == page_of(seqs[first]) do last = last + 1 end
+      forget_plain(q, s.is_fenced, seqs, first, last, packed, ids)
+      first = last + 1
+    end
+  end
+  for index, seq in ipairs(seqs) do
+    if not ids[index] then
+      local from = (index - 1) * RECEIPT_BYTES + 7
+      local row, why = held_row(q, s, {seq, string.sub(packed, from, from + TOKEN_BYTES - 1)})
+      if row then
+        ids[index] = row.id
+        end_row(q, s, row)
+      else
+        ids[index] = NO_ID
+        others[#others + 1] = index
+        others[#others + 1] = why
+      end
+    end
+  end
+  return {table.concat(ids), others}
 end
 
 -- release: owner. Returns how many leases were given back.
