@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import structs
 
-from penstock.core.effects import Arrival, Effects, FollowUp, Guard, Join, Record
+from penstock.core.effects import NO_EFFECTS, Arrival, Effects, FollowUp, Guard, Join, Record
 from penstock.core.filters import MessageFilter
 from penstock.core.messages import Attribute, Draft, State
 from penstock.core.operations import (
@@ -180,6 +180,8 @@ def _delivery(rng: Random, past: Past) -> tuple[str, str]:
 def _settle(rng: Random, past: Past) -> Step:
     if not past.handles:
         return _receive(rng, past)
+    if rng.random() < 0.3:
+        return _delete_together(rng, past)
     settlements = []
     for _ in range(rng.randint(1, 4)):
         queue, handle = _delivery(rng, past)
@@ -204,10 +206,24 @@ def _settle(rng: Random, past: Past) -> Step:
                 is_fenced=rng.random() < 0.3,
                 any_delivery=rng.random() < 0.1,
                 parks_group=rng.random() < 0.05,
-                effects=_effects(rng, past) if rng.random() < 0.2 else Effects(),
+                effects=_effects(rng, past) if rng.random() < 0.2 else NO_EFFECTS,
                 also=tuple(also),
             )
         )
+    return Settle(tuple(settlements))
+
+
+def _delete_together(rng: Random, past: Past) -> Step:
+    """Delete several deliveries of a queue that are alike, which stores do with a few commands for all."""
+    queue, handle = _delivery(rng, past)
+    latest = [each for of, each in past.handles[-40:] if of == queue]
+    handles = rng.sample(latest, rng.randint(1, min(12, len(latest)))) if latest else [handle]
+    is_fenced = rng.random() < 0.5
+    settlements = [Settlement(queue, each, is_fenced=is_fenced) for each in handles]
+    if rng.random() < 0.1:
+        settlements.append(rng.choice(settlements))  # once more
+    if rng.random() < 0.1:
+        settlements.insert(rng.randrange(len(settlements)), Settlement(*_delivery(rng, past), is_fenced=is_fenced))
     return Settle(tuple(settlements))
 
 

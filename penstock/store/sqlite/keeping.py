@@ -124,8 +124,8 @@ def insert(tx: Transaction, queue: QueueState, draft: Draft, visible_at: int, ex
             ),
         )
     except apsw.ConstraintError:
-        if place.group is not None:
-            save_and_reseat(tx, queue, place.group, now)
+        if place.group is not None and place.group.head_key is None:
+            save_and_reseat(tx, queue, place.group, now)  # it may have been made for this message
         raise
     if is_long:
         tx.execute(_INSERT_BODY, (message_key, draft.body))
