@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from functools import singledispatch
 from math import isfinite
 
+from msgspec import structs
+
 from penstock.core.effects import NO_EFFECTS, Effects, Record
 from penstock.core.errors import InvalidRequest
 from penstock.core.messages import HIGHEST_PRIORITY, Draft
@@ -216,8 +218,9 @@ def _draft(draft: Draft) -> None:
 
 
 def _effects(effects: Effects) -> None:
-    for kind in effects.__struct_fields__:
-        _between(len(getattr(effects, kind)), 0, MOST_EFFECTS, kind)
+    if max(map(len, structs.astuple(effects))) > MOST_EFFECTS:
+        for kind in effects.__struct_fields__:
+            _between(len(getattr(effects, kind)), 0, MOST_EFFECTS, kind)
     for guard in effects.guards:
         _text(guard.key, "key")
     for key in effects.forgets:

@@ -219,7 +219,16 @@ def _delete_together(rng: Random, past: Past) -> Step:
     latest = [each for of, each in past.handles[-40:] if of == queue]
     handles = rng.sample(latest, rng.randint(1, min(12, len(latest)))) if latest else [handle]
     is_fenced = rng.random() < 0.5
-    settlements = [Settlement(queue, each, is_fenced=is_fenced) for each in handles]
+    keeps = rng.random() < 0.5
+    settlements = [
+        Settlement(
+            queue,
+            each,
+            is_fenced=is_fenced,
+            effects=Effects(records=(_a_record(rng, past),)) if keeps else NO_EFFECTS,
+        )
+        for each in handles
+    ]
     if rng.random() < 0.1:
         settlements.append(rng.choice(settlements))  # once more
     if rng.random() < 0.1:
@@ -368,7 +377,7 @@ def _effects(rng: Random, past: Past) -> Effects:
 
 def _a_record(rng: Random, past: Past) -> Record:
     return Record(
-        f"k{rng.randint(1, 4)}",
+        f"k{rng.randint(1, rng.choice((4, 40)))}",
         rng.choice((b"a", b"b")),
         {"t": str(rng.randint(1, 2))} if rng.random() < 0.6 else {},
         rng.choice((None, past.now + 3000)),

@@ -29,6 +29,8 @@ _pack = msgspec.msgpack.Encoder().encode
 _unpack_extras = msgspec.msgpack.Decoder(Extras).decode
 # id, priority, bytes, delay, deliver at, time to live; six-byte numbers as two and four
 _HEAD = struct.Struct(">16sBHIHIHIHI")
+# when it ends, bytes of its tags (RECORD in effects.lua)
+_RECORD = struct.Struct(">HII")
 _LENGTH = struct.Struct(">H")
 
 
@@ -169,6 +171,27 @@ def pack_record(record: Record) -> list[Argument]:
     return [record.key, record.value, _instant(record.expires_at), kept, len(record.tags), *tags]
 
 
+def pack_records(records: Sequence[Record]) -> list[Argument]:
+    """Return records as arguments, many of which have the same tags (``take_records`` in effects.lua)."""
+    sets: dict[tuple[tuple[str, str], ...], tuple[int, bytes]] = {}
+    packed: list[Argument] = []
+    for record in records:
+        tags = tuple(record.tags.items())
+        known = sets.get(tags)
+        if known is None:
+            known = sets[tags] = len(sets) + 1, b"".join(_long_text(text) for tag in tags for text in tag)
+        number, row = known
+        ends = _instant(record.expires_at)
+        head = _RECORD.pack(ends >> 32, ends & 0xFFFFFFFF, len(row))
+        packed += (record.key, head + row + record.value, number)
+        packed.append("" if record.expires_at is None else record.expires_at)
+    arguments: list[Argument] = [len(records), len(sets)]
+    for tags in sets:
+        arguments.append(len(tags))
+        arguments += [f"{name}={value}" for name, value in tags]
+    return arguments + packed
+
+
 def unpack_record(shown: Sequence[Any]) -> Record:
     """Return a record that a script showed."""
     key, value, ends, packed = shown
@@ -189,6 +212,11 @@ def _instant(at: int | None) -> int:
 def _text(text: str | None) -> bytes:
     encoded = b"" if text is None else text.encode()
     return _LENGTH.pack(len(encoded)) + encoded
+
+
+def _long_text(text: str) -> bytes:
+    encoded = text.encode()
+    return len(encoded).to_bytes(4, "big") + encoded
 
 
 def _read_text(packed: bytes, at: int) -> tuple[str | None, int]:

@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Iterator, Sequence
+from enum import Enum, auto
 
 from penstock.core.clock import to_ms
 from penstock.core.effects import NO_EFFECTS
@@ -9,7 +10,7 @@ from penstock.core.errors import PenstockError
 from penstock.core.lifecycle import told
 from penstock.core.receipts import TOKEN_BYTES, Receipt, decode_receipt, decode_receipts
 from penstock.core.settlements import ChangeVisibility, DeadLetter, Delete, GiveBack, Settlement
-from penstock.store.redis.drafts import Argument, pack_effects
+from penstock.store.redis.drafts import Argument, pack_effects, pack_records
 
 _NO_SEQUENCE_NUMBER = 1 << 47
 _LETTERS = {
@@ -38,32 +39,48 @@ def pack_followed(queue: str, receipt_handle: str | None) -> tuple[Argument, ...
         return ("x", *pack_receipt(_NONE))
 
 
+class _Kind(Enum):
+    """What ``pack_alike`` tells apart."""
+
+    PLAIN = auto()
+    """A deletion."""
+
+    KEEPING = auto()
+    """A deletion that keeps a record, as the end of most jobs is."""
+
+    OTHER = auto()
+    """Anything else, which goes by itself."""
+
+
 def parts_alike(settlements: Sequence[Settlement]) -> Iterator[Sequence[Settlement]]:
-    """Split settlements, in their order, so that ``pack_alike`` is for each part of several: plain deletions from one
-    queue."""
-    first = 0
-    for at in range(1, len(settlements)):
-        one, other = settlements[at - 1], settlements[at]
-        is_alike = one.queue == other.queue and one.is_fenced is other.is_fenced and _is_plain(one) and _is_plain(other)
-        if not is_alike or at - first == _MOST_ALIKE:
+    """Split settlements, in their order, so that ``pack_alike`` is for each part of several: deletions from one queue,
+    none of which keeps a record, or each of them one."""
+    first, before = 0, None
+    for at, each in enumerate(settlements):
+        kind = _kind_of(each)
+        this = None if kind is _Kind.OTHER else (kind, each.queue, each.is_fenced)
+        if at > first and (this is None or this != before or at - first == _MOST_ALIKE):
             yield settlements[first:at]
             first = at
+        before = this
     if settlements:
         yield settlements[first:]
 
 
-def _is_plain(settlement: Settlement) -> bool:
-    return (
-        type(settlement.action) is Delete
-        and settlement.effects is NO_EFFECTS
-        and not settlement.also
-        and not settlement.parks_group
-    )
+def _kind_of(settlement: Settlement) -> _Kind:
+    if type(settlement.action) is not Delete or settlement.also or settlement.parks_group:
+        return _Kind.OTHER
+    effects = settlement.effects
+    if effects is NO_EFFECTS:
+        return _Kind.PLAIN
+    others = effects.guards or effects.forgets or effects.sends or effects.joins or effects.arrivals
+    is_keeping = len(effects.records) == 1 and not others and not effects.records[0].only_if_absent
+    return _Kind.KEEPING if is_keeping else _Kind.OTHER
 
 
-def pack_alike(settlements: Sequence[Settlement]) -> tuple[Argument, ...] | None:
-    """Return plain deletions from one queue as arguments (``verbs.settle_alike``), or ``None``: one names no message,
-    or two the same."""
+def pack_alike(settlements: Sequence[Settlement]) -> list[Argument] | None:
+    """Return settlements that are alike as arguments (``verbs.settle_alike``), or ``None``: one names no message, or
+    two the same message or record."""
     queue = settlements[0].queue
     try:
         receipts = decode_receipts(queue, [each.receipt_handle for each in settlements])
@@ -73,7 +90,11 @@ def pack_alike(settlements: Sequence[Settlement]) -> tuple[Argument, ...] | None
         ]
     except (PenstockError, struct.error):
         return None
-    return queue, int(settlements[0].is_fenced), b"".join(packed)
+    arguments: list[Argument] = [queue, int(settlements[0].is_fenced), b"".join(packed)]
+    records = [each.effects.records[0] for each in settlements if each.effects.records]
+    if len({each.key for each in records}) < len(records):
+        return None
+    return arguments + pack_records(records)
 
 
 def pack_settlement(settlement: Settlement, now: int) -> list[Argument]:

@@ -2,7 +2,7 @@
 -- sends, records, joins, arrivals.
 --
 -- Gives: take_effects, effects_refusal, apply_effects, close_join, held_join, draft_of, save_draft, shown_record,
--- Gives: put_record, take_record, forget_record, close_if_expired
+-- Gives: put_record, take_record, forget_record, close_if_expired, take_records, put_records
 
 local JOIN = '>I4I6c16Bc0'
 local RECORD = '>I6I4c0'
@@ -117,6 +117,52 @@ function put_record(record)
   later('ZADD', key_record_keys(), '0', record.key)
   if record.ends > 0 then later('ZADD', key_record_ends(), digits(record.ends - 1), record.key) end
   return 1
+end
+
+-- Read many records from the arguments: how many, how many sets of tags, each with its size and its tags as name=value; then
+-- for each record its key, its row, the number of its set, and when it ends ('' never).
+function take_records()
+  local records, sets, count = {}, {}, take_number()
+  for number = 1, take_number() do
+    local set = {keys = {}, members = {}}
+    for tag = 1, take_number() do set.keys[tag] = key_tagged(take()) end
+    sets[number] = set
+  end
+  for index = 1, count do records[index] = {take(), take(), sets[take_number()], take()} end
+  return records, sets
+end
+
+-- Keep those of many records with different keys that are wanted, with a few commands for all.
+function put_records(records, sets, is_wanted)
+  local keys, wanted = {}, {}
+  for index, record in ipairs(records) do
+    if is_wanted(index) then
+      keys[#keys + 1], wanted[#wanted + 1] = record[1], record
+    end
+  end
+  if #keys == 0 then return end
+  local known = call('HMGET', key_records(), unpack(keys))
+  local rows, names, ends = {}, {}, {}
+  for index, record in ipairs(wanted) do
+    local key, members = record[1], record[3].members
+    if known[index] then forget_record(key) end
+    if noting > now then later('SADD', key_noted(), key) end
+    rows[2 * index - 1], rows[2 * index], names[2 * index - 1], names[2 * index] = key, record[2], '0', key
+    members[#members + 1] = '0'
+    members[#members + 1] = key
+    if record[4] ~= '' then
+      ends[#ends + 1] = record[4]
+      ends[#ends + 1] = key
+    end
+  end
+  call('HSET', key_records(), unpack(rows))
+  call('ZADD', key_record_keys(), unpack(names))
+  if #ends > 0 then call('ZADD', key_record_ends(), unpack(ends)) end
+  for _, set in ipairs(sets) do
+    for _, key in ipairs(set.keys) do
+      if #set.members > 0 then call('ZADD', key, unpack(set.members)) end
+    end
+  end
 end
 
 -- -- joins ----------------------------------------------------------------------------------------------------------

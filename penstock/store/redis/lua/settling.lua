@@ -123,11 +123,12 @@ local function forget_plain(q, is_fenced, seqs, first, last, packed, ids)
   if q.count == 0 then clean_up(q) end
 end
 
--- settle_alike: queue, are fenced, receipts. Deletes each message whose receipt is right; a receipt is a sequence number
--- of 6 bytes and a token.
+-- settle_alike: queue, are fenced, receipts, records. Deletes each message whose receipt is right, and keeps its record if there
+-- are any; a receipt is a sequence number of 6 bytes and a token.
 -- Returns 'missing', or {ids of 16 bytes, of zeros where nothing was done; place, why, ...}: gone, stale, expired.
 verbs.settle_alike = function()
   local q, s, packed = find_queue(take()), {action = 'd', is_fenced = take() == '1'}, take()
+  local records, sets = take_records()
   if not q then return 'missing' end
   local seqs, ids, others = {}, {}, {}
   for from = 1, #packed, RECEIPT_BYTES do seqs[#seqs + 1] = seq_of(string.sub(packed, from, from + 5)) end
@@ -154,6 +155,7 @@ verbs.settle_alike = function()
       end
     end
   end
+  put_records(records, sets, function(index) return ids[index] ~= NO_ID end)
   return {table.concat(ids), others}
 end
 
