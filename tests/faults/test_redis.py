@@ -20,6 +20,7 @@ from penstock.core.settlements import Settled, Settlement
 from penstock.store import examine, open_store
 from penstock.store.contract import Store
 from penstock.store.redis import calls
+from penstock.store.redis.address import read_addresses
 from tests.support.cutting_proxy import CuttingProxy, cutting_proxy
 from tests.support.redis_server import RedisServer
 from tests.support.turns import until
@@ -290,6 +291,32 @@ async def test_redis_before_7_is_given_scripts(start: StartServer) -> None:
     async with opened(server.url) as store:
         await store.send("q", [draft()], now())
         assert await delete(store, await take(store)) == [Settled.DONE]
+
+
+async def test_two_batches_at_once_find_out_that_there_are_only_scripts(start: StartServer) -> None:
+    server = start(rename_command="FCALL ")
+    way = calls.Calls(read_addresses(server.url)[0], lambda wakeups: None)
+    await way.open()
+    server.pause()
+    asked = []
+    for name in ("one", "other"):
+        asked.append(way.submit("describe_queue", now(), name))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # it has gone out
+    server.resume()
+    assert await asyncio.gather(*asked) == [b"missing"] * 2
+    await way.aclose()
+
+
+async def test_redis_7_is_given_functions(start: StartServer) -> None:
+    server = start()
+    async with opened(server.url) as store:
+        await store.send("q", [draft()], now())
+        assert await delete(store, await take(store)) == [Settled.DONE]
+    # code that it would not take is run as a script, only slower
+    told = server.told("INFO", "commandstats")
+    assert "cmdstat_fcall" in told
+    assert "cmdstat_evalsha" not in told
 
 
 @pytest.mark.parametrize("options", ["", "&functions=no"])
