@@ -19,12 +19,12 @@ JOBS = {
     "saq": 3_000,
     "huey": 4_000,
     "rq": 600,
-    "bullmq": 20_000,
+    "bullmq": 60_000,
     "procrastinate": 2_000,
 }
 """How many jobs each drains, by module: as many as take it some seconds."""
 
-OURS = 20_000
+OURS = 100_000
 _STAMPS = 200
 _IDLE_SECONDS = 4
 
