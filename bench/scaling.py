@@ -1,15 +1,16 @@
 """From one machine to a hundred shards, simulated: ``python -m bench.scaling`` prints the table of docs/scaling.md.
 
-Deterministic. A thousand queues, the busiest with a share of one in fifty, fall to shards by rendezvous hashing. Rates
+Deterministic. A thousand queues, the busiest with a share of one in fifty, fall to shards as they do in a store. Rates
 rise until the busiest core of a step is at ``MOST_BUSY``; then requests arrive there at random.
 """
 
-from hashlib import sha256
 from random import Random
 
 from msgspec import Struct
 
 from penstock.cli.capacity import MOST_BUSY, Costs, between, measured
+from penstock.core.partitions import MOST_PARTITIONS, partition_name
+from penstock.core.placement import homes, slot_of
 
 QUEUES = 1000
 _BUSIEST = 0.02
@@ -48,7 +49,7 @@ STEPS = (
     Step("10 shards, 40 server cores, tens", "redis", 40, 10, 10),
     Step("10 shards, partitions", "redis", 40, 10, 10, 10),
     Step("100 shards, 400 server cores, tens", "redis", 400, 100, 10),
-    Step("100 shards, partitions", "redis", 400, 100, 10, 100),
+    Step("100 shards, partitions", "redis", 400, 100, 10, MOST_PARTITIONS),
 )
 
 
@@ -90,13 +91,10 @@ def _busiest_share(step: Step) -> float:
     for number, part in enumerate(shares):
         partitions = step.partitions if number < _PARTITIONED else 1
         for partition in range(partitions):
-            carried[_shard_of(f"queue-{number}/{partition}", cores)] += part / partitions
+            name = f"queue-{number}"
+            whole_or_part = name if partitions == 1 else partition_name(name, partition)
+            carried[homes(cores)[slot_of(whole_or_part)]] += part / partitions
     return max(carried)
-
-
-def _shard_of(name: str, shards: int) -> int:
-    """Rendezvous hashing: the shard whose hash with the name is highest."""
-    return max(range(shards), key=lambda shard: sha256(f"{shard}:{name}".encode()).digest()) if shards > 1 else 0
 
 
 def _waits(service_us: float) -> tuple[float, float]:

@@ -43,6 +43,9 @@ class Step(Struct, frozen=True):
     refused: PenstockError | None = None
 
 
+_NOTHING = Step(NO_EFFECTS)
+
+
 class Stepping:
     """Takes steps that concern several shards.
 
@@ -86,6 +89,9 @@ class Stepping:
         run: list[Settlement] = []
         kept, relayed = set[str](), set[str]()
         for each in settlements:
+            if each.effects is NO_EFFECTS:
+                run.append(each)
+                continue
             guarded, local, crossing = self._names(each)
             # what crosses is looked at before the run begins
             if relayed & (guarded | local) or (crossing and kept & guarded):
@@ -125,12 +131,13 @@ class Stepping:
     async def _settle_run(self, settlements: Sequence[Settlement], now: int) -> list[SettleOutcome | None]:
         """Return outcomes; ``None``: the map has changed, and nothing was done."""
         try:
-            steps = await asyncio.gather(*(self._settling(each, now) for each in settlements))
+            steps = await self._steps(settlements, now)
         except MapChanged:
             return [None] * len(settlements)
+        homes = {queue: self._shards.home(queue) for queue in {each.queue for each in settlements}}
         places: dict[int, list[int]] = defaultdict(list)
         for place, each in enumerate(settlements):
-            places[self._shards.home(each.queue)].append(place)
+            places[homes[each.queue]].append(place)
 
         async def on(shard: int, mine: list[int]) -> Sequence[SettleOutcome | None]:
             ready = [_with(settlements[place], steps[place]) for place in mine]
@@ -149,15 +156,27 @@ class Stepping:
         ):
             found.update(zip(mine, answer, strict=True))
         outcomes = [_outcome(found[place], step) for place, step in enumerate(steps)]
-        done = [
-            step for outcome, step in zip(outcomes, steps, strict=True) if outcome and outcome.result is Settled.DONE
+        relayed = [
+            step.entries
+            for outcome, step in zip(outcomes, steps, strict=True)
+            if step.entries and outcome and outcome.result is Settled.DONE
         ]
-        await self._relaying.relay([step.entries for step in done])
+        if relayed:
+            await self._relaying.relay(relayed)
         return outcomes
 
+    async def _steps(self, settlements: Sequence[Settlement], now: int) -> list[Step]:
+        """Make the effects of settlements ready. Raises MapChanged."""
+        steps = [_NOTHING] * len(settlements)
+        places = [place for place, each in enumerate(settlements) if each.effects is not NO_EFFECTS]
+        made = await asyncio.gather(*(self._settling(settlements[place], now) for place in places))
+        for place, step in zip(places, made, strict=True):
+            steps[place] = step
+        return steps
+
     async def _settling(self, settlement: Settlement, now: int) -> Step:
-        if settlement.effects is NO_EFFECTS or settlement.effects == NO_EFFECTS:
-            return Step(NO_EFFECTS)
+        if settlement.effects == NO_EFFECTS:
+            return _NOTHING
         step, _ = await self._ready(settlement.effects, self._shards.home(settlement.queue), now)
         return step
 
@@ -355,6 +374,8 @@ class Stepping:
 
 
 def _with(settlement: Settlement, step: Step) -> Settlement:
+    if step is _NOTHING:
+        return settlement
     if step.refused is not None:
         return structs.replace(settlement, effects=_NEVER)
     if step.local is settlement.effects or (step.local is NO_EFFECTS and settlement.effects == NO_EFFECTS):

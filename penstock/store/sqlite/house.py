@@ -171,9 +171,7 @@ class SqliteHouse:
     def _queue_called(self, name: str) -> tuple[int, bool]:
         """Return a queue's number, and whether its groups are strict."""
         if name not in self._queues:
-            ((number, order),) = self._do(
-                "SELECT queue_number, CAST(settings AS TEXT) ->> 'group_order' FROM queues WHERE name = ?", name
-            )
+            ((number, order),) = self._do(SQL["queue_order"], name)
             self._queues[name] = (number, order == "strict")
         return self._queues[name]
 
@@ -182,19 +180,9 @@ class SqliteHouse:
 
     def _queue(self, queue: KeptQueue) -> None:
         redrive = queue.settings.redrive
-        self._do("DELETE FROM deleted_queues WHERE name = ?", queue.name)
+        self._do(SQL["wake_name"], queue.name)
         self._do(
-            """INSERT INTO queues (name, settings, dead_letter_queue, created_at, modified_at, purged_at, last_sequence,
-                                   last_turn, sent_total, received_total, deleted_total, busy_period, busy_current_ms,
-                                   busy_previous_ms)
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-               ON CONFLICT (name) DO UPDATE SET
-                   settings = excluded.settings, dead_letter_queue = excluded.dead_letter_queue,
-                   created_at = excluded.created_at, modified_at = excluded.modified_at, purged_at = excluded.purged_at,
-                   last_sequence = excluded.last_sequence, last_turn = excluded.last_turn,
-                   sent_total = excluded.sent_total, received_total = excluded.received_total,
-                   deleted_total = excluded.deleted_total, busy_period = excluded.busy_period,
-                   busy_current_ms = excluded.busy_current_ms, busy_previous_ms = excluded.busy_previous_ms""",
+            SQL["take_in_queue"],
             *(queue.name, _json(queue.settings), None if redrive is None else redrive.dead_letter_queue),
             *(queue.created_at, queue.modified_at, queue.purged_at, queue.last_sequence, queue.last_turn),
             *(queue.sent_total, queue.received_total, queue.deleted_total, *structs.astuple(queue.busy)),
@@ -215,7 +203,7 @@ class SqliteHouse:
         phase = HANDED_OUT if message.token is not None else DELAYED if message.was_delayed else PLAIN
         is_long = len(message.body) > LONGEST_IN_ROW
         self._do(
-            """INSERT OR REPLACE INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+            SQL["take_in_message"],
             *(key, number, to_blob(message.message_id)),
             -number if message.group_id is None else self._group_key(number, message.group_id),
             0 if is_ordered else lane_of(message.priority, comes_back=message.comes_back),
@@ -225,11 +213,11 @@ class SqliteHouse:
             *(message.dead_letter_source, pack_extras(draft), None if is_long else message.body),
         )
         if is_long:
-            self._do("INSERT OR REPLACE INTO bodies VALUES (?, ?)", key, message.body)
+            self._do(SQL["take_in_body"], key, message.body)
 
     def _group_key(self, number: int, group_id: str) -> int:
-        self._do("INSERT OR IGNORE INTO groups (queue_number, group_id) VALUES (?, ?)", number, group_id)
-        ((key,),) = self._do("SELECT group_key FROM groups WHERE queue_number = ? AND group_id = ?", number, group_id)
+        self._do(SQL["make_group"], number, group_id)
+        ((key,),) = self._do(SQL["group_key"], number, group_id)
         return int(key)
 
     def _group(self, group: KeptGroup) -> None:
@@ -237,9 +225,7 @@ class SqliteHouse:
         head = None if group.head is None else number << KEY_SHIFT | group.head
         turn = group.turn if is_strict or head is None else head
         self._do(
-            """UPDATE groups SET lane = ?, ready_at = ?, turn = ?, head_key = ?, head_visible_at = ?, is_parked = ?,
-                   is_noisy = ?, last_sent_at = ?, busy_period = ?, busy_current_ms = ?, busy_previous_ms = ?
-               WHERE group_key = ?""",
+            SQL["take_in_group"],
             *(group.lane, group.ready_at, turn, head, group.head_visible_at, int(group.is_parked)),
             *(int(group.is_noisy), group.last_sent_at, *structs.astuple(group.busy)),
             self._group_key(number, group.group_id),
@@ -264,9 +250,9 @@ class SqliteHouse:
             *(join.join_id, join.parts, to_blob(message_id), _pack(join.follow_up), join.expires_at),
         )
         for part in kept.arrived:
-            self._do("INSERT INTO join_parts VALUES (?, ?)", join.join_id, part)
+            self._do(SQL["take_in_join_part"], join.join_id, part)
         if kept.arrived:
-            self._do("INSERT INTO join_counts VALUES (?, ?)", join.join_id, len(kept.arrived))
+            self._do(SQL["take_in_join_count"], join.join_id, len(kept.arrived))
 
     def _forget_join(self, join_id: str) -> None:
         for name in ("delete_join", "delete_join_parts", "delete_join_count"):
@@ -276,17 +262,15 @@ class SqliteHouse:
         record = kept.record
         self._forget_record(record.key)
         tags = _json(dict(record.tags))
-        self._do(
-            "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", record.key, record.value, tags, record.expires_at
-        )
+        self._do(SQL["take_in_record"], record.key, record.value, tags, record.expires_at)
         for name, value in record.tags.items():
-            self._do("INSERT OR IGNORE INTO record_tags VALUES (?, ?)", f"{name}={value}", record.key)
+            self._do(SQL["take_in_record_tag"], f"{name}={value}", record.key)
 
     def _forget_record(self, key: str) -> None:
-        for (tags,) in self._do("SELECT tags FROM records WHERE key = ?", key):
+        for (tags,) in self._do(SQL["tags_of_record"], key):
             for name, value in _decode_tags(tags).items():
-                self._do("DELETE FROM record_tags WHERE tag = ? AND key = ?", f"{name}={value}", key)
-        self._do("DELETE FROM records WHERE key = ?", key)
+                self._do(SQL["forget_record_tag"], f"{name}={value}", key)
+        self._do(SQL["forget_record"], key)
 
     def _move(self, kept: KeptMove) -> None:
         move = kept.move
@@ -296,12 +280,12 @@ class SqliteHouse:
     def _event(self, kept: KeptEvent) -> None:
         event = kept.event
         self._do(
-            "INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?, ?, ?)",
+            SQL["take_in_event"],
             *(event.event_id, event.at, event.queue, to_blob(event.message_id), event.kind.value, event.detail),
         )
 
     def _resting(self, name: RestingName) -> None:
-        if not self._do("SELECT 1 FROM queues WHERE name = ?", name.name):
+        if not self._do(SQL["is_queue"], name.name):
             self._do(SQL["rest_name"], name.name, name.deleted_at)
 
     def _gone(self, gone: Gone) -> None:
@@ -309,51 +293,37 @@ class SqliteHouse:
             self._forget_record(gone.key)
         elif gone.kind == "join":
             self._forget_join(gone.key)
-        elif self._do("SELECT 1 FROM queues WHERE name = ?", gone.queue):
+        elif self._do(SQL["is_queue"], gone.queue):
             number = self._number(gone.queue)
             if gone.kind == "queue":
                 del self._queues[gone.queue]
                 self._do(SQL["delete_queue"], number)
                 self._do(SQL["insert_orphan"], number)
             elif gone.kind == "group":
-                self._do("DELETE FROM groups WHERE queue_number = ? AND group_id = ?", number, gone.key)
+                self._do(SQL["delete_group_by_id"], number, gone.key)
             else:
                 key = number << KEY_SHIFT | gone.sequence_number
                 self._do(SQL["delete_message"], key)
                 self._do(SQL["delete_body"], key)
 
     def _settle_in(self, now: int) -> None:
-        self._do("DELETE FROM bodies WHERE message_key NOT IN (SELECT message_key FROM messages)")
+        self._do(SQL["forget_bodies_alone"])
+        self._do(SQL["forget_empty_groups"])
         self._do(
-            """DELETE FROM groups WHERE NOT is_parked
-               AND NOT EXISTS (SELECT 1 FROM messages WHERE messages.group_key = groups.group_key)"""
-        )
-        self._do(
-            """UPDATE groups SET
-                   message_count = (SELECT count(*) FROM messages WHERE messages.group_key = groups.group_key),
-                   in_flight = (SELECT count(*) FROM messages WHERE messages.group_key = groups.group_key
-                                AND phase = 2 AND visible_at > ?)
-               WHERE queue_number IN
-                   (SELECT queue_number FROM queues WHERE CAST(settings AS TEXT) ->> 'group_order' <> 'strict')""",
+            SQL["count_fair_groups"],
             now,
         )
-        for number, *_ in self._do("SELECT queue_number FROM queues"):
+        for number, *_ in self._do(SQL["queue_numbers"]):
             span = (number << KEY_SHIFT, (number + 1) << KEY_SHIFT)
             lanes = 0
-            for rank, priority in self._do(
-                "SELECT DISTINCT rank, priority FROM messages WHERE message_key > ? AND message_key < ?", *span
-            ):
+            for rank, priority in self._do(SQL["lanes_in"], *span):
                 lanes |= 1 << lane_of(priority) | 1 << rank
             ((count, held, waits),) = self._do(
-                """SELECT count(*), count(*) FILTER (WHERE phase = 2 AND visible_at > ?),
-                          count(*) FILTER (WHERE phase = 1 AND visible_at > ?)
-                   FROM messages WHERE message_key > ? AND message_key < ?""",
+                SQL["counts_in"],
                 *(now, now, *span),
             )
             self._do(
-                """UPDATE queues SET message_count = ?, in_flight = ?, delayed = ?, counted_at = ?, lanes = ?,
-                       group_count = (SELECT count(*) FROM groups WHERE groups.queue_number = queues.queue_number)
-                   WHERE queue_number = ?""",
+                SQL["count_queue"],
                 *(count, held, waits, now, lanes, number),
             )
 

@@ -133,6 +133,8 @@ class Handling:
             if is_turn is None:
                 return
             outcome = await self._outcome(held) if is_turn else Unfinished()
+            if held.has_slot:
+                self._leave_slot(held)  # it ended without being run
             has_ended = await self._settle(held, outcome)
         except asyncio.CancelledError:
             await self._settle(held, Unfinished())
