@@ -20,6 +20,7 @@ from bench.jobs.contenders import (
     HUEY_ON_REDIS,
     ON_POSTGRES,
     ON_REDIS,
+    ON_REDIS_AS_BULLMQ,
     ON_REDIS_WITH_RESULTS,
     PEERS,
     PROCRASTINATE,
@@ -36,11 +37,12 @@ _CELERY, _DRAMATIQ, _HUEY = (
 
 def draining(pace: Pace) -> list[Figure]:
     """Drain no-ops with workers in two processes."""
-    ours = (ON_REDIS, ON_REDIS_WITH_RESULTS, ON_POSTGRES)
+    ours = (ON_REDIS, ON_REDIS_AS_BULLMQ, ON_REDIS_WITH_RESULTS, ON_POSTGRES)
     rates = by_turns("drain", (*ours, _DRAMATIQ, BULLMQ, _CELERY, PROCRASTINATE), drain, pace)
     on_redis = {"dramatiq": ">= 3", "bullmq": ">= 2", "celery": ">= 15"}
     on_postgres = {"dramatiq": ">= 0.8", "procrastinate": ">= 5"}
     figures = beside("drain", ON_REDIS, (_DRAMATIQ, BULLMQ, _CELERY), rates, on_redis)
+    figures += beside("drain", ON_REDIS_AS_BULLMQ, (BULLMQ,), rates, {})
     figures += beside("drain", ON_REDIS_WITH_RESULTS, (_DRAMATIQ, BULLMQ, _CELERY), rates, {})
     return figures + beside("drain", ON_POSTGRES, (_DRAMATIQ, PROCRASTINATE), rates, on_postgres)
 

@@ -50,6 +50,9 @@ ON_REDIS = Contender(
     name="Penstock, Redis", module="penstock", needs="redis", two=(*_WORK, "--processes", "2"), one=_WORK
 )
 ON_REDIS_WITH_RESULTS = structs.replace(ON_REDIS, name="Penstock, Redis, results kept", result_seconds=86_400)
+ON_REDIS_AS_BULLMQ = structs.replace(
+    ON_REDIS, name="Penstock, Redis, 50 slots", two=(*_WORK, "--processes", "2", "--slots", "50")
+)
 ON_POSTGRES = Contender(
     name="Penstock, PostgreSQL", module="penstock", needs="postgres", two=(*_WORK, "--processes", "2"), one=_WORK
 )

@@ -4,7 +4,6 @@ import asyncio
 import contextvars
 import logging
 import threading
-from functools import partial
 
 from penstock.worker.engine.calling import Attempt, acall
 from penstock.worker.engine.runners import Mailbox
@@ -26,7 +25,7 @@ class LoopRunner:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._home = asyncio.get_running_loop()
-        self._running: dict[int, asyncio.Task[Outcome]] = {}
+        self._running: dict[int, tuple[asyncio.Task[None], asyncio.Future[Outcome]]] = {}
 
     async def run(self, attempt: Attempt) -> Outcome:
         outcome: asyncio.Future[Outcome] = self._home.create_future()
@@ -61,27 +60,37 @@ class LoopRunner:
 
     def _begin(self, attempt: Attempt, waiting: "asyncio.Future[Outcome]") -> None:
         assert self._loop is not None
-        task = self._loop.create_task(acall(attempt), context=contextvars.Context())
-        self._running[id(attempt)] = task
+        task = self._loop.create_task(self._perform(attempt, waiting), context=contextvars.Context())
+        self._running[id(attempt)] = task, waiting
         limit = attempt.task.options.time_limit_seconds
         if limit is not None:
-            insist = self._loop.call_later(limit + PATIENCE_SECONDS, self._insist, attempt, task)
-            task.add_done_callback(lambda _: insist.cancel())
-        task.add_done_callback(partial(self._end, attempt, waiting))
+            self._insist_after(limit + PATIENCE_SECONDS, attempt, task)
 
-    def _end(self, attempt: Attempt, waiting: "asyncio.Future[Outcome]", done: "asyncio.Task[Outcome]") -> None:
-        self._running.pop(id(attempt), None)
-        outcome = Unfinished() if done.cancelled() else done.result()
+    async def _perform(self, attempt: Attempt, waiting: "asyncio.Future[Outcome]") -> None:
+        outcome = await acall(attempt)
+        del self._running[id(attempt)]
         self._returns.post(waiting, outcome)
 
     def _stop(self, attempt: Attempt) -> None:
-        task = self._running.get(id(attempt))
-        if task is not None and self._loop is not None:
-            task.cancel()
-            insist = self._loop.call_later(PATIENCE_SECONDS, self._insist, attempt, task)
-            task.add_done_callback(lambda _: insist.cancel())
+        running = self._running.get(id(attempt))
+        if running is None:
+            return
+        task, waiting = running
+        task.cancel()
+        task.add_done_callback(lambda _: self._end_unbegun(attempt, waiting))
+        self._insist_after(PATIENCE_SECONDS, attempt, task)
 
-    def _insist(self, attempt: Attempt, task: "asyncio.Task[Outcome]") -> None:
+    def _end_unbegun(self, attempt: Attempt, waiting: "asyncio.Future[Outcome]") -> None:
+        """Answer for a task that was cancelled before its first step; any other has answered."""
+        if self._running.pop(id(attempt), None) is not None:
+            self._returns.post(waiting, Unfinished())
+
+    def _insist_after(self, seconds: float, attempt: Attempt, task: "asyncio.Task[None]") -> None:
+        assert self._loop is not None
+        insist = self._loop.call_later(seconds, self._insist, attempt, task)
+        task.add_done_callback(lambda _: insist.cancel())
+
+    def _insist(self, attempt: Attempt, task: "asyncio.Task[None]") -> None:
         log.warning(
             "job %s (%s) was told to end and goes on: it swallows CancelledError; it is told once more, and its "
             "lease is renewed until it ends",

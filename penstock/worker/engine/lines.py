@@ -42,6 +42,8 @@ class Lines:
 
     def leave(self, held: Held, *, has_ended: bool) -> None:
         """Leave the line. The next one has its turn if this job has ended; if it comes back, all behind it let go."""
+        if held.delivery.group_id is None:
+            return
         line = self._lines.get(_name(held), [])
         if held not in line:
             return
