@@ -42,7 +42,7 @@ def draining(pace: Pace) -> list[Figure]:
     on_redis = {"dramatiq": ">= 3", "bullmq": ">= 2", "celery": ">= 15"}
     on_postgres = {"dramatiq": ">= 0.8", "procrastinate": ">= 5"}
     figures = beside("drain", ON_REDIS, (_DRAMATIQ, BULLMQ, _CELERY), rates, on_redis)
-    figures += beside("drain", ON_REDIS_AS_BULLMQ, (BULLMQ,), rates, {})
+    figures += beside("drain", ON_REDIS_AS_BULLMQ, (BULLMQ,), rates, {"bullmq": ">= 2"})
     figures += beside("drain", ON_REDIS_WITH_RESULTS, (_DRAMATIQ, BULLMQ, _CELERY), rates, {})
     return figures + beside("drain", ON_POSTGRES, (_DRAMATIQ, PROCRASTINATE), rates, on_postgres)
 

@@ -29,6 +29,7 @@ from penstock.store.sqlite.transaction import DELAYED, PLAIN, QueueState, Transa
 _INSERT_MESSAGE = SQL["insert_message"]
 _HELD_BY_KEYS = SQL["held_by_keys"]
 _DELETE_MESSAGE = SQL["delete_message"]
+_DELETE_TEN = SQL["delete_ten"]
 _DELETE_BODY = SQL["delete_body"]
 _LANES = tuple(lane_of(priority) for priority in range(HIGHEST_PRIORITY + 1))
 _KEYS_AT_ONCE = 10
@@ -176,9 +177,17 @@ def _delete_plain(tx: Transaction, settlements: Sequence[Settlement], now: int) 
             gone.append(message)
             outcomes.append(SettleOutcome(Settled.DONE, to_text(message.message_id)))
     if gone:
-        tx.execute_many(_DELETE_MESSAGE, [(each.message_key,) for each in gone])
+        _forget(tx, [each.message_key for each in gone])
         _left(tx, queue, gone, now)
     return outcomes
+
+
+def _forget(tx: Transaction, keys: list[int]) -> None:
+    tens = len(keys) - len(keys) % _KEYS_AT_ONCE
+    for at in range(0, tens, _KEYS_AT_ONCE):
+        tx.execute(_DELETE_TEN, keys[at : at + _KEYS_AT_ONCE])
+    if keys[tens:]:
+        tx.execute_many(_DELETE_MESSAGE, [(key,) for key in keys[tens:]])
 
 
 def _held(tx: Transaction, keys: list[int]) -> dict[int, _Held]:

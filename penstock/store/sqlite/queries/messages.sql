@@ -25,6 +25,10 @@ UPDATE bodies SET message_key = ? WHERE message_key = ?;
 -- : message key
 DELETE FROM messages WHERE message_key = ?;
 
+-- name: delete_ten
+-- : 10 message keys
+DELETE FROM messages WHERE message_key IN (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
 -- name: delete_body
 -- : message key
 DELETE FROM bodies WHERE message_key = ?;
