@@ -34,15 +34,31 @@ class Receipt(Struct, frozen=True, gc=False):
 
 def encode_receipt(queue: str, receipt: Receipt) -> str:
     """Return the receipt handle of a delivery from ``queue``."""
-    packed = _LAYOUT.pack(
-        _VERSION,
-        receipt.shard,
-        receipt.epoch >> 16,
-        receipt.epoch & 0xFFFF,
-        _checksum_of(queue),
-        receipt.sequence_number,
-        receipt.token,
+    return _to_text(
+        _LAYOUT.pack(
+            _VERSION,
+            receipt.shard,
+            receipt.epoch >> 16,
+            receipt.epoch & 0xFFFF,
+            _checksum_of(queue),
+            receipt.sequence_number,
+            receipt.token,
+        )
     )
+
+
+def encode_receipts(queue: str, deliveries: Iterable[tuple[int, bytes]]) -> list[str]:
+    """Return the receipt handles of deliveries from ``queue``, each a sequence number and a token, for less than one by
+    one."""
+    checksum = _checksum_of(queue)
+    text = _to_text(
+        b"".join([_LAYOUT.pack(_VERSION, 0, 0, 0, checksum, number, token) for number, token in deliveries])
+    )
+    return [text[at : at + _HANDLE_CHARACTERS] for at in range(0, len(text), _HANDLE_CHARACTERS)]
+
+
+def _to_text(packed: bytes) -> str:
+    # a receipt is 30 bytes: what is written one behind the other needs no padding
     return binascii.b2a_base64(packed, newline=False).translate(_TO_URL_SAFE).decode("ascii")
 
 

@@ -14,6 +14,7 @@ from penstock.core.receipts import (
     decode_receipt,
     decode_receipts,
     encode_receipt,
+    encode_receipts,
 )
 
 receipts = st.builds(
@@ -33,6 +34,12 @@ def test_a_receipt_comes_back_as_it_was(queue: str, receipt: Receipt) -> None:
     assert handle.isascii()
     assert not set("+/=") & set(handle)
     assert decode_receipt(queue, handle) == receipt
+
+
+@given(queue=st.text(), given=st.lists(st.tuples(st.integers(0, 2**64 - 1), st.binary(min_size=12, max_size=12))))
+def test_several_handles_are_each_what_it_is_alone(queue: str, given: list[tuple[int, bytes]]) -> None:
+    alone = [encode_receipt(queue, Receipt(number, token)) for number, token in given]
+    assert encode_receipts(queue, given) == alone
 
 
 def test_the_form_of_receipts_does_not_change() -> None:

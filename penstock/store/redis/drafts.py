@@ -10,6 +10,7 @@ from msgspec import Struct, structs
 
 from penstock.core.clock import to_ms
 from penstock.core.effects import Effects, Record
+from penstock.core.message_ids import to_blob, to_text
 from penstock.core.messages import Attribute, Draft, MessageView, as_draft, size_of
 
 Argument = bytes | str | int
@@ -32,20 +33,6 @@ _HEAD = struct.Struct(">16sBHIHIHIHI")
 # when it ends, bytes of its tags (RECORD in effects.lua)
 _RECORD = struct.Struct(">HII")
 _LENGTH = struct.Struct(">H")
-
-
-def to_blob(message_id: str) -> bytes:
-    """Return a UUID's bytes. Raises ValueError for anything else."""
-    blob = bytes.fromhex(message_id.replace("-", ""))
-    if len(blob) != 16:
-        raise ValueError(message_id)
-    return blob
-
-
-def to_text(blob: bytes) -> str:
-    """Return a UUID's text."""
-    digits = blob.hex()
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def pack_draft(draft: Draft, *, with_digest: bool) -> tuple[bytes, bytes]:

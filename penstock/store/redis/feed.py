@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from penstock.core.events import Event, EventKind
-from penstock.store.redis.drafts import to_text
+from penstock.core.message_ids import to_text
 
 
 def events(shown: Sequence[Any]) -> list[Event]:

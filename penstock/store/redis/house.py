@@ -24,10 +24,11 @@ from penstock.core.belongings import (
 )
 from penstock.core.effects import FollowUp, Join
 from penstock.core.fairness import BusyTime
+from penstock.core.message_ids import to_blob, to_text
 from penstock.store.contract import ENDED_MOVES_KEPT_MS, Store
 from penstock.store.house import Place
 from penstock.store.redis.calls import Asking
-from penstock.store.redis.drafts import pack_draft, pack_record, to_blob, to_text, unpack_whole_draft
+from penstock.store.redis.drafts import pack_draft, pack_record, unpack_whole_draft
 from penstock.store.redis.keys import prefix
 from penstock.store.redis.moving import encode_move, read_move
 from penstock.store.redis.rows import pack_message, read_message

@@ -7,11 +7,11 @@ import msgspec
 from msgspec import structs
 
 from penstock.core.filters import Matcher
+from penstock.core.message_ids import to_blob
 from penstock.core.moves import Move, MoveStatus, allowance, next_step_at, target_of
 from penstock.core.refusals import move_conflict, move_not_found, queue_not_found
 from penstock.store.contract import ENDED_MOVES_KEPT_MS, PEEK_BUDGET
 from penstock.store.redis.calls import Asking
-from penstock.store.redis.drafts import to_blob
 from penstock.store.redis.rows import view
 from penstock.store.shard import MapChanged
 

@@ -6,13 +6,13 @@ from typing import Any
 from penstock.core.effects import Effects
 from penstock.core.errors import PenstockError
 from penstock.core.lifecycle import refusal
+from penstock.core.message_ids import to_text, to_texts
 from penstock.core.messages import Draft
 from penstock.core.operations import ApplyReply, Refused, SendOutcome, Sent
 from penstock.core.queues import QueueCounts, QueueDescription
 from penstock.core.receipts import decode_receipt, decode_receipts
 from penstock.core.refusals import guard_failed, lease_lost, lease_too_long, nothing_to_follow, queue_not_found
 from penstock.core.settlements import ChangeVisibility, Settled, Settlement, SettleOutcome
-from penstock.store.redis.drafts import to_text
 from penstock.store.redis.settings import decode_settings
 
 _SETTLED = {each.value.encode(): each for each in Settled}
@@ -44,15 +44,9 @@ def settled_alike(answer: Any, settlements: Sequence[Settlement]) -> list[Settle
     if isinstance(answer, bytes):
         problem = queue_not_found(settlements[0].queue).problem
         return [SettleOutcome(Settled.REFUSED, problem=problem)] * len(settlements)
-    digits, others = answer[0].hex(), answer[1]
-    outcomes = [
-        SettleOutcome(
-            Settled.DONE,
-            f"{digits[at : at + 8]}-{digits[at + 8 : at + 12]}-{digits[at + 12 : at + 16]}-{digits[at + 16 : at + 20]}"
-            f"-{digits[at + 20 : at + 32]}",
-        )
-        for at in range(0, len(digits), 32)
-    ]
+    ids, others = answer
+    texts = to_texts([ids[at : at + 16] for at in range(0, len(ids), 16)])
+    outcomes = [SettleOutcome(Settled.DONE, text) for text in texts]
     for place, why in zip(others[::2], others[1::2], strict=True):
         outcomes[place - 1] = settled(why, settlements[place - 1])
     return outcomes

@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 from penstock.core.belongings import KeptMessage
 from penstock.core.lifecycle import state_of
+from penstock.core.message_ids import to_blob, to_text
 from penstock.core.messages import Delivery, MessageView, blocked_view
 from penstock.core.receipts import Receipt, encode_receipt
-from penstock.store.redis.drafts import NO_EXTRAS, Extras, pack_tail, to_blob, to_text, unpack_draft, unpack_tail
+from penstock.store.redis.drafts import NO_EXTRAS, Extras, pack_tail, unpack_draft, unpack_tail
 
 # id, sent at, visible at, expires at, priority, timed, receives, first received at, length of the group id
 _CONTENT = struct.Struct(">16sHIHIHIBBIHIH")

@@ -10,6 +10,7 @@ from penstock.core.effects import NO_EFFECTS, Effects, Record
 from penstock.core.errors import PenstockError
 from penstock.core.events import Event
 from penstock.core.filters import Matcher, MessageFilter, matches
+from penstock.core.message_ids import to_blob
 from penstock.core.messages import Draft, MessageView
 from penstock.core.moves import Move
 from penstock.core.operations import ApplyReply, IdOutcome, SendOutcome
@@ -27,15 +28,7 @@ from penstock.store.examination import Examination
 from penstock.store.redis import administering, looking, moving
 from penstock.store.redis.address import Address
 from penstock.store.redis.calls import Asking, Calls, CallsByMap
-from penstock.store.redis.drafts import (
-    pack_draft,
-    pack_effects,
-    pack_record,
-    pack_view,
-    pack_words,
-    to_blob,
-    unpack_record,
-)
+from penstock.store.redis.drafts import pack_draft, pack_effects, pack_record, pack_view, pack_words, unpack_record
 from penstock.store.redis.durability import examine
 from penstock.store.redis.feed import events
 from penstock.store.redis.house import RedisHouse

@@ -24,10 +24,11 @@ from penstock.core.effects import Join
 from penstock.core.events import Event, EventKind
 from penstock.core.fairness import BusyTime
 from penstock.core.lifecycle import lane_of
+from penstock.core.message_ids import to_text
 from penstock.core.queues import QueueSettings
 from penstock.store.house import Place
 from penstock.store.sqlite import effects, moving, records
-from penstock.store.sqlite.ids import SEQUENCE_MASK, to_text
+from penstock.store.sqlite.ids import SEQUENCE_MASK
 from penstock.store.sqlite.rows import unpack_extras
 from penstock.store.sqlite.transaction import DELAYED
 

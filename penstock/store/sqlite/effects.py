@@ -8,9 +8,9 @@ from msgspec import structs
 from penstock.core.effects import Arrival, Effects, FollowUp, Join, Record
 from penstock.core.errors import PenstockError, QueueNotFound
 from penstock.core.lifecycle import refusal
+from penstock.core.message_ids import to_blob
 from penstock.core.operations import ApplyReply, SendOutcome
 from penstock.core.refusals import guard_failed
-from penstock.store.sqlite.ids import to_blob
 from penstock.store.sqlite.keeping import kept_message, send
 from penstock.store.sqlite.queries import SQL
 from penstock.store.sqlite.records import delete_records, get_record, put_record

@@ -30,6 +30,7 @@ from penstock.core.belongings import (
     RestingName,
 )
 from penstock.core.lifecycle import lane_of
+from penstock.core.message_ids import to_blob
 from penstock.core.messages import Draft
 from penstock.core.moves import MoveStatus
 from penstock.core.queues import QueueSettings
@@ -37,7 +38,7 @@ from penstock.store.contract import Store
 from penstock.store.house import Leaving, Place
 from penstock.store.sqlite.belongings import read_page
 from penstock.store.sqlite.connection import BUSY_MS, TRANSLATED, translate
-from penstock.store.sqlite.ids import KEY_SHIFT, to_blob
+from penstock.store.sqlite.ids import KEY_SHIFT
 from penstock.store.sqlite.keeping import LONGEST_IN_ROW
 from penstock.store.sqlite.leaving import LeavingFile
 from penstock.store.sqlite.queries import SQL

@@ -10,11 +10,12 @@ from penstock.core.clock import to_ms
 from penstock.core.deduplication import deduplication_key, effective_deduplication_id
 from penstock.core.events import EventKind
 from penstock.core.lifecycle import first_visible_at, has_expired, is_spent, lane_of, own_expiry, refusal
+from penstock.core.message_ids import to_blob, to_text
 from penstock.core.messages import Draft
 from penstock.core.operations import Refused, SendOutcome, Sent
 from penstock.store.contract import EVERY_GROUP, wakeup_name
 from penstock.store.sqlite.groups import group_by_id, group_by_key, save_and_reseat, seat_if_first
-from penstock.store.sqlite.ids import KEY_SHIFT, SEQUENCE_MASK, to_blob, to_text
+from penstock.store.sqlite.ids import KEY_SHIFT, SEQUENCE_MASK
 from penstock.store.sqlite.queries import SQL
 from penstock.store.sqlite.rows import GroupRow, MessageRow, message_of, pack_extras, unpack_extras
 from penstock.store.sqlite.transaction import DELAYED, HANDED_OUT, PLAIN, QueueState, Transaction

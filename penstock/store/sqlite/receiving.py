@@ -11,6 +11,7 @@ from penstock.core.deduplication import ATTEMPT_WINDOW_MS
 from penstock.core.errors import StoreDamaged
 from penstock.core.events import EventKind
 from penstock.core.lifecycle import lane_of
+from penstock.core.message_ids import to_text
 from penstock.core.messages import Delivery
 from penstock.core.receipts import decode_receipt
 from penstock.core.refusals import lease_lost, nothing_to_follow
@@ -26,7 +27,7 @@ from penstock.store.sqlite.groups import (
     next_group,
     save_and_reseat,
 )
-from penstock.store.sqlite.ids import KEY_SHIFT, SEQUENCE_MASK, to_text
+from penstock.store.sqlite.ids import KEY_SHIFT, SEQUENCE_MASK
 from penstock.store.sqlite.keeping import change_visibility, clear, count, group_of, uncount, wake_followers
 from penstock.store.sqlite.queries import SQL
 from penstock.store.sqlite.rows import (

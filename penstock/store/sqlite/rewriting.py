@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from msgspec import structs
 
+from penstock.core.message_ids import to_blob
 from penstock.core.messages import MessageView, blocked_view
 from penstock.store.sqlite.effects import pack_follow_up, unpack_follow_up
-from penstock.store.sqlite.ids import to_blob
 from penstock.store.sqlite.keeping import LONGEST_IN_ROW
 from penstock.store.sqlite.queries import SQL
 from penstock.store.sqlite.rows import NO_EXTRAS, message_of, pack, unpack_extras

@@ -13,10 +13,11 @@ from msgspec import Meta, Struct, convert
 from penstock.core.errors import StoreDamaged
 from penstock.core.fairness import BusyTime
 from penstock.core.lifecycle import state_of
+from penstock.core.message_ids import to_text, to_texts
 from penstock.core.messages import HIGHEST_PRIORITY, Attribute, Delivery, Draft, MessageView
-from penstock.core.receipts import Receipt, encode_receipt
+from penstock.core.receipts import encode_receipts
 from penstock.store.sqlite.connection import DAMAGE
-from penstock.store.sqlite.ids import SEQUENCE_MASK, to_text
+from penstock.store.sqlite.ids import SEQUENCE_MASK
 from penstock.store.sqlite.queries import SQL
 from penstock.store.sqlite.transaction import HANDED_OUT, Execute
 
@@ -126,9 +127,13 @@ def deliveries(
     """Show messages, as selected before they were leased at ``now``, each with its token. Raises what ``DAMAGE`` names,
     if one of them is damaged."""
     unpacked: dict[bytes | None, Extras] = {}  # what comes together was often sent by one sender
+    numbers = [message.message_key & SEQUENCE_MASK for message in messages]
+    message_ids = to_texts([message.message_id for message in messages])
+    receipt_handles = encode_receipts(queue, zip(numbers, tokens, strict=True))
     shown = []
-    for message, token in zip(messages, tokens, strict=True):
-        sequence_number = message.message_key & SEQUENCE_MASK
+    for message, sequence_number, message_id, receipt_handle in zip(
+        messages, numbers, message_ids, receipt_handles, strict=True
+    ):
         packed, source = message.extras, message.dead_letter_source
         extras = unpacked.get(packed)
         if extras is None:
@@ -136,8 +141,8 @@ def deliveries(
         first_received_at = message.first_received_at
         shown.append(
             Delivery(
-                to_text(message.message_id),
-                encode_receipt(queue, Receipt(sequence_number, token)),
+                message_id,
+                receipt_handle,
                 body_of(execute, message),
                 message.sent_at,
                 now if first_received_at is None else first_received_at,

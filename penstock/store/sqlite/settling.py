@@ -7,13 +7,14 @@ from penstock.core.effects import NO_EFFECTS
 from penstock.core.errors import PenstockError
 from penstock.core.events import EventKind
 from penstock.core.lifecycle import lane_of, lease_refusal, names_delivery, told
+from penstock.core.message_ids import to_blob, to_text
 from penstock.core.messages import Delivery
 from penstock.core.operations import IdOutcome
 from penstock.core.receipts import Receipt, decode_receipt, decode_receipts
 from penstock.core.settlements import ChangeVisibility, DeadLetter, GiveBack, Settled, Settlement, SettleOutcome
 from penstock.store.sqlite import effects
 from penstock.store.sqlite.groups import save_and_reseat
-from penstock.store.sqlite.ids import KEY_SHIFT, SEQUENCE_MASK, to_blob, to_text
+from penstock.store.sqlite.ids import KEY_SHIFT, SEQUENCE_MASK
 from penstock.store.sqlite.keeping import (
     change_visibility,
     count,

@@ -15,6 +15,7 @@ from penstock.core.effects import Effects, Record
 from penstock.core.errors import PenstockError, StoreDamaged, StoreUnavailable
 from penstock.core.events import Event, EventKind
 from penstock.core.filters import Matcher, MessageFilter, matches
+from penstock.core.message_ids import to_blob, to_text
 from penstock.core.messages import Delivery, Draft, MessageView, blocked_view
 from penstock.core.moves import Move
 from penstock.core.operations import ApplyReply, IdOutcome, SendOutcome
@@ -23,7 +24,7 @@ from penstock.core.settlements import Settlement, SettleOutcome
 from penstock.store.contract import Received, WakeupListener
 from penstock.store.sqlite import effects, integrity, moving, queues, records, rewriting, settling, upkeep
 from penstock.store.sqlite.connection import TRANSLATED, Durability, open_reader, open_writer, translate
-from penstock.store.sqlite.ids import KEY_SHIFT, to_blob, to_text
+from penstock.store.sqlite.ids import KEY_SHIFT
 from penstock.store.sqlite.log import Log
 from penstock.store.sqlite.looking import find_queue, peek
 from penstock.store.sqlite.queries import SQL

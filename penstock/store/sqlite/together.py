@@ -14,12 +14,13 @@ from penstock.core.clock import to_ms
 from penstock.core.effects import NO_EFFECTS
 from penstock.core.errors import PenstockError
 from penstock.core.lifecycle import lane_of, refusal
+from penstock.core.message_ids import to_blob, to_texts
 from penstock.core.messages import HIGHEST_PRIORITY, Draft
 from penstock.core.operations import SendOutcome, Sent
 from penstock.core.receipts import decode_receipts
 from penstock.core.settlements import Delete, Settled, Settlement, SettleOutcome
 from penstock.store.sqlite.groups import group_by_key, save_and_reseat
-from penstock.store.sqlite.ids import KEY_SHIFT, SEQUENCE_MASK, to_blob, to_text
+from penstock.store.sqlite.ids import KEY_SHIFT, SEQUENCE_MASK
 from penstock.store.sqlite.keeping import LONGEST_IN_ROW, send, wake_followers, wake_if_freed
 from penstock.store.sqlite.queries import SQL
 from penstock.store.sqlite.rows import GroupRow, pack_extras
@@ -32,6 +33,7 @@ _DELETE_MESSAGE = SQL["delete_message"]
 _DELETE_TEN = SQL["delete_ten"]
 _DELETE_BODY = SQL["delete_body"]
 _LANES = tuple(lane_of(priority) for priority in range(HIGHEST_PRIORITY + 1))
+_DONE = SettleOutcome(Settled.DONE)
 _KEYS_AT_ONCE = 10
 _NO_KEY = -1
 
@@ -175,8 +177,10 @@ def _delete_plain(tx: Transaction, settlements: Sequence[Settlement], now: int) 
             outcomes.append(None)
         else:
             gone.append(message)
-            outcomes.append(SettleOutcome(Settled.DONE, to_text(message.message_id)))
+            outcomes.append(_DONE)
     if gone:
+        message_ids = iter(to_texts([each.message_id for each in gone]))
+        outcomes = [SettleOutcome(Settled.DONE, next(message_ids)) if each is _DONE else each for each in outcomes]
         _forget(tx, [each.message_key for each in gone])
         _left(tx, queue, gone, now)
     return outcomes

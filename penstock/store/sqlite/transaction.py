@@ -11,9 +11,10 @@ from msgspec import Struct, convert, structs
 from penstock.core.clock import to_ms
 from penstock.core.events import EventKind, is_kept
 from penstock.core.fairness import BusyTime
+from penstock.core.message_ids import to_blob
 from penstock.core.queues import QueueCounts, QueueDescription, QueueSettings
 from penstock.core.refusals import queue_not_found
-from penstock.store.sqlite.ids import KEY_SHIFT, to_blob
+from penstock.store.sqlite.ids import KEY_SHIFT
 from penstock.store.sqlite.queries import SQL
 
 _QUEUE_BY_NAME = SQL["queue_by_name"]

@@ -2,10 +2,11 @@
 
 from penstock.core.clock import to_ms
 from penstock.core.events import EventKind
+from penstock.core.message_ids import to_text
 from penstock.store.contract import ENDED_MOVES_KEPT_MS, EVENTS_KEPT
 from penstock.store.sqlite.connection import DAMAGE
 from penstock.store.sqlite.effects import close_join
-from penstock.store.sqlite.ids import KEY_SHIFT, to_text
+from penstock.store.sqlite.ids import KEY_SHIFT
 from penstock.store.sqlite.keeping import forget, group_of
 from penstock.store.sqlite.queries import SQL
 from penstock.store.sqlite.records import delete_records
