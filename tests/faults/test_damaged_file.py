@@ -30,7 +30,7 @@ from penstock.store.sqlite import SqliteStore
 from tests.faults.server_process import ServerProcess
 from tests.faults.sqs_connection import Refused, SqsConnection, queue_url
 
-_PAGE = 2048
+_PAGE = 4096
 _IN_A_CENTURY = 1_000 * 86_400 * 365 * 100
 
 

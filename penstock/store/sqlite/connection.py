@@ -22,10 +22,6 @@ APPLICATION_ID = 0x50454E53
 MOVED = "moved_to"
 """The table that says where everything is that was in a file."""
 
-_PAGE_BYTES = 2048
-"""Of a new file. A change costs its pages in the log, on the disk and in the copy; where a million messages wait in
-many groups, each change has some that no other touches."""
-
 _CACHE_KIB = 32_768
 """Holds the pages of the order index that a million messages in 10,000 groups need."""
 
@@ -55,7 +51,6 @@ def open_writer(path: Path, durability: Durability, turns: Turns) -> apsw.Connec
     try:
         connection = _connect(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
         _check_owner(connection, path)
-        _pragma(connection, f"page_size = {_PAGE_BYTES}")
         _pragma(connection, "journal_mode = WAL")
         _pragma(connection, "synchronous = NORMAL")  # the log itself is brought to the disk by the writer: see log.py
         _pragma(connection, "fullfsync = 1")  # on macOS an fsync alone does not reach the disk
