@@ -29,11 +29,8 @@ _DAY_MS = 86_400_000
 
 def filled(count: int, *, is_fifo: bool) -> Path:
     """Return a database file in which so many messages wait; made now if need be. Copy it before use."""
-    sqlite = ROOT / "penstock/store/sqlite"
-    form = b"".join(
-        path.read_bytes() for path in (*sorted((sqlite / "migrations").iterdir()), sqlite / "connection.py")
-    )
-    name = f"{'fifo' if is_fifo else 'plain'}-{count}-{hashlib.sha256(form).hexdigest()[:8]}.db"
+    schema = b"".join(path.read_bytes() for path in sorted((ROOT / "penstock/store/sqlite/migrations").iterdir()))
+    name = f"{'fifo' if is_fifo else 'plain'}-{count}-{hashlib.sha256(schema).hexdigest()[:8]}.db"
     path = BUILD / "filled" / name
     if not path.exists() or time() - path.stat().st_mtime > _KEPT_SECONDS:
         path.parent.mkdir(parents=True, exist_ok=True)

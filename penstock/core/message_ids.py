@@ -1,7 +1,5 @@
 """Message ids as the 16 bytes of the UUIDs they are."""
 
-from collections.abc import Iterable
-
 
 def to_blob(message_id: str) -> bytes:
     """Return a UUID's bytes. Raises ValueError for anything else."""
@@ -17,9 +15,9 @@ def to_text(blob: bytes) -> str:
     return f"{digits[:4]}{digits[5:29]}{digits[30:34]}{digits[35:]}"
 
 
-def to_texts(blobs: Iterable[bytes]) -> list[str]:
-    """Return the texts of many UUIDs, for less than one by one."""
-    digits = b"".join(blobs).hex()
+def to_texts(blobs: bytes) -> list[str]:
+    """Return the texts of UUIDs whose bytes are written one behind the other, for less than one by one."""
+    digits = blobs.hex()
     return [
         f"{digits[at : at + 8]}-{digits[at + 8 : at + 12]}-{digits[at + 12 : at + 16]}-{digits[at + 16 : at + 20]}"
         f"-{digits[at + 20 : at + 32]}"

@@ -14,7 +14,7 @@ def test_bytes_and_texts_of_uuids_are_those_of_python(uuids: list[UUID]) -> None
     blobs = [each.bytes for each in uuids]
     assert [to_blob(str(each)) for each in uuids] == blobs
     assert [to_text(each) for each in blobs] == [str(each) for each in uuids]
-    assert to_texts(blobs) == [str(each) for each in uuids]
+    assert to_texts(b"".join(blobs)) == [str(each) for each in uuids]
 
 
 @pytest.mark.parametrize(

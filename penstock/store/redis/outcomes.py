@@ -45,8 +45,7 @@ def settled_alike(answer: Any, settlements: Sequence[Settlement]) -> list[Settle
         problem = queue_not_found(settlements[0].queue).problem
         return [SettleOutcome(Settled.REFUSED, problem=problem)] * len(settlements)
     ids, others = answer
-    texts = to_texts([ids[at : at + 16] for at in range(0, len(ids), 16)])
-    outcomes = [SettleOutcome(Settled.DONE, text) for text in texts]
+    outcomes = [SettleOutcome(Settled.DONE, message_id) for message_id in to_texts(ids)]
     for place, why in zip(others[::2], others[1::2], strict=True):
         outcomes[place - 1] = settled(why, settlements[place - 1])
     return outcomes

@@ -75,10 +75,10 @@ class Checkpoints:
     def _is_long(self) -> bool:
         """Whether the log is as long as the database, within its limits."""
         log_bytes = self._pages * self._page_bytes
-        if not _LEAST_BYTES <= log_bytes < _MOST_BYTES:
-            return log_bytes >= _MOST_BYTES
+        if log_bytes < _LEAST_BYTES:
+            return False
         try:
-            return log_bytes >= self._path.stat().st_size
+            return log_bytes >= min(self._path.stat().st_size, _MOST_BYTES)
         except OSError:
             return True
 

@@ -128,7 +128,7 @@ def deliveries(
     if one of them is damaged."""
     unpacked: dict[bytes | None, Extras] = {}  # what comes together was often sent by one sender
     numbers = [message.message_key & SEQUENCE_MASK for message in messages]
-    message_ids = to_texts([message.message_id for message in messages])
+    message_ids = to_texts(b"".join([message.message_id for message in messages]))
     receipt_handles = encode_receipts(queue, zip(numbers, tokens, strict=True))
     shown = []
     for message, sequence_number, message_id, receipt_handle in zip(

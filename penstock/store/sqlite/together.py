@@ -179,7 +179,7 @@ def _delete_plain(tx: Transaction, settlements: Sequence[Settlement], now: int) 
             gone.append(message)
             outcomes.append(_DONE)
     if gone:
-        message_ids = iter(to_texts([each.message_id for each in gone]))
+        message_ids = iter(to_texts(b"".join([each.message_id for each in gone])))
         outcomes = [SettleOutcome(Settled.DONE, next(message_ids)) if each is _DONE else each for each in outcomes]
         _forget(tx, [each.message_key for each in gone])
         _left(tx, queue, gone, now)

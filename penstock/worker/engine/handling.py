@@ -285,8 +285,7 @@ class Handling:
         if settled.result is not Settled.DONE:
             log.warning("job %s ended, but was no longer ours: %s", held.job_id, settled.result.value)
             return False
-        if type(outcome) is not Done or self._app.middleware:
-            self._tell(held, outcome)
+        self._tell(held, outcome)
         return not settlement.parks_group and isinstance(outcome, Done | Failed | Stopped)
 
     def _settlement(self, held: Held, outcome: Outcome) -> Settlement:
@@ -321,7 +320,7 @@ class Handling:
                 outcome.after_seconds,
                 outcome.failure,
             )
-        if held.context is not None and self._app.middleware:
+        if held.context is not None:
             seconds = (self._app.clock.now_ms() - held.started_at) / 1000
             for each in self._app.middleware:
                 each.settled(held.context, outcome, seconds)
