@@ -22,6 +22,7 @@ from tests.faults import chaos_tasks
 from tests.faults.at_work import at_work
 from tests.faults.ledger import Ledger
 from tests.faults.load import LEASE_SECONDS, Receiver, Sender
+from tests.faults.redis_at_work import StartServer
 from tests.faults.server_process import ServerProcess, environment
 from tests.faults.sqs_connection import SqsConnection
 from tests.faults.test_chaos import Sent, Workers, _joins_fired_once, _order_is_held, _until_all_ran
@@ -31,23 +32,6 @@ from tests.support.redis_server import RedisServer
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("growing")]
 PATIENCE_SECONDS = 60
-StartServer = Callable[..., RedisServer]
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[StartServer]:
-    servers: list[RedisServer] = []
-
-    def start(**settings: str | int) -> RedisServer:
-        directory = tmp_path / f"redis-{len(servers)}"
-        directory.mkdir()
-        servers.append(RedisServer(directory, **settings))
-        return servers[-1].start()
-
-    yield start
-    for server in servers:
-        server.resume()
-        server.kill()
 
 
 def url_of(*servers: RedisServer) -> str:

@@ -15,6 +15,7 @@ from penstock.core.queues import QueueChanges
 from penstock.core.settlements import Settled, Settlement
 from penstock.store import open_store
 from penstock.store.contract import Store
+from tests.faults.redis_at_work import StartServer
 from tests.faults.server_process import ServerProcess
 from tests.support.pages import PATIENCE_SECONDS, Page, wait_for_port
 from tests.support.postgres import PostgresServer
@@ -23,7 +24,6 @@ from tests.support.redis_server import RedisServer, free_port
 pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("recovery")]
 ENTROPY = SystemEntropy()
 LEASE_MS = 600_000
-StartRedis = Callable[..., RedisServer]
 
 
 def now() -> int:
@@ -103,21 +103,6 @@ async def test_sqlite_is_restored_from_a_backup_taken_while_it_served(tmp_path: 
 # -- Redis -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def start_redis(tmp_path: Path) -> Iterator[StartRedis]:
-    servers: list[RedisServer] = []
-
-    def start(**settings: str | int) -> RedisServer:
-        directory = tmp_path / f"redis-{len(servers)}"
-        directory.mkdir()
-        servers.append(RedisServer(directory, **settings))
-        return servers[-1].start()
-
-    yield start
-    for server in servers:
-        server.kill()
-
-
 def wait_until(holds: Callable[[], bool], what: str) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not holds():
@@ -133,8 +118,8 @@ def redis_places(server: RedisServer, directory: Path, **more: str) -> dict[str,
     return {**places, "6379": str(server.port), **more}
 
 
-async def test_redis_restarts_from_its_log(start_redis: StartRedis, tmp_path: Path) -> None:
-    server = start_redis(appendonly="yes", appendfsync="always")
+async def test_redis_restarts_from_its_log(start: StartServer, tmp_path: Path) -> None:
+    server = start(appendonly="yes", appendfsync="always")
     stock = await Stock(server.url).fill()
     server.kill()
     places = redis_places(server, tmp_path / "redis-0")
@@ -143,8 +128,8 @@ async def test_redis_restarts_from_its_log(start_redis: StartRedis, tmp_path: Pa
         await stock.verify()
 
 
-async def test_redis_is_restored_from_a_snapshot(start_redis: StartRedis, tmp_path: Path) -> None:
-    server = start_redis(appendonly="yes", appendfsync="always")
+async def test_redis_is_restored_from_a_snapshot(start: StartServer, tmp_path: Path) -> None:
+    server = start(appendonly="yes", appendfsync="always")
     stock = await Stock(server.url).fill()
     places = redis_places(server, tmp_path / "redis-0", **{"/backup": str(tmp_path)})
     page = Page("recovery/restore-from-a-snapshot.md", "Redis", tmp_path, places)
@@ -159,8 +144,8 @@ async def test_redis_is_restored_from_a_snapshot(start_redis: StartRedis, tmp_pa
         await stock.verify()
 
 
-async def test_a_redis_replica_is_promoted(start_redis: StartRedis, tmp_path: Path) -> None:
-    first, second = (start_redis(repl_diskless_sync_delay=0) for _ in range(2))
+async def test_a_redis_replica_is_promoted(start: StartServer, tmp_path: Path) -> None:
+    first, second = (start(repl_diskless_sync_delay=0) for _ in range(2))
     places = {
         "first 6379": f"127.0.0.1 {first.port}",
         "-h second": "-h 127.0.0.1",
@@ -175,12 +160,12 @@ async def test_a_redis_replica_is_promoted(start_redis: StartRedis, tmp_path: Pa
     await stock.verify(second.url)
 
 
-async def test_sentinels_promote_a_redis_replica(start_redis: StartRedis, tmp_path: Path) -> None:
-    first, second = (start_redis(repl_diskless_sync_delay=0) for _ in range(2))
+async def test_sentinels_promote_a_redis_replica(start: StartServer, tmp_path: Path) -> None:
+    first, second = (start(repl_diskless_sync_delay=0) for _ in range(2))
     second.ask("REPLICAOF", "127.0.0.1", str(first.port))
     wait_until(lambda: first.ask("WAIT", "1", "50") == b":1", "the replica follows")
     watch = f"sentinel monitor orders 127.0.0.1 {first.port} 1\nsentinel failover-timeout orders 2000\n"
-    sentinel = start_redis(file=watch)
+    sentinel = start(file=watch)
     asked = ["redis-cli", "-p", str(sentinel.port), "SENTINEL", "REPLICAS", "orders"]
     wait_until(
         lambda: b"master-link-status\nok" in subprocess.run(asked, capture_output=True, check=True).stdout,

@@ -2,8 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
@@ -16,30 +15,15 @@ from penstock.core.settlements import Settled, Settlement
 from penstock.store import open_store
 from penstock.store.contract import Store
 from penstock.store.redis.address import read_addresses
-from tests.support.redis_server import RedisServer, free_port
+from tests.faults.redis_at_work import StartServer
+from tests.support.redis_server import free_port
 
 ENTROPY = SystemEntropy()
 PATIENCE_SECONDS = 20
-StartServer = Callable[..., RedisServer]
 
 
 def now() -> int:
     return time.time_ns() // 1_000_000
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[StartServer]:
-    servers: list[RedisServer] = []
-
-    def start(*, file: str | None = None, **settings: str | int) -> RedisServer:
-        directory = tmp_path / f"redis-{len(servers)}"
-        directory.mkdir()
-        servers.append(RedisServer(directory, file=file, **settings))
-        return servers[-1].start()
-
-    yield start
-    for server in servers:
-        server.kill()
 
 
 def wait_for(holds: Callable[[], bool], what: str) -> None:

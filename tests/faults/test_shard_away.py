@@ -16,9 +16,8 @@ from penstock.core.settlements import Settled, Settlement, SettleOutcome
 from penstock.store import open_store
 from penstock.store.contract import Store
 from penstock.store.sharded.shards import AWAY_SECONDS
-from tests.faults.test_shards import ENTROPY, KEPT, LEASE_MS, StartServer, draft, now, one_each, start, until_there
-
-__all__ = ["start"]
+from tests.faults.redis_at_work import StartServer
+from tests.faults.test_shards import ENTROPY, KEPT, LEASE_MS, draft, now, one_each, until_there
 
 AWAY = StoreUnavailable.code
 T = TypeVar("T")

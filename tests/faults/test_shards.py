@@ -3,8 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import pytest
 
@@ -24,12 +23,12 @@ from penstock.store.partitioned import PartitionedStore
 from penstock.store.sharded import ShardedStore
 from penstock.store.sharded.relaying import RELAYED_AFTER_MS
 from penstock.worker.engine import settling
-from tests.support.redis_server import RedisServer, form_cluster, free_port
+from tests.faults.redis_at_work import StartServer
+from tests.support.redis_server import form_cluster, free_port
 
 ENTROPY = SystemEntropy()
 LEASE_MS = 600_000
 KEPT = {"appendonly": "yes", "appendfsync": "always"}
-StartServer = Callable[..., RedisServer]
 
 
 def now() -> int:
@@ -210,21 +209,6 @@ def _key_on(store: ShardedStore, index: int) -> str:
 
 
 # -- a shard that is away ------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[StartServer]:
-    servers: list[RedisServer] = []
-
-    def start(**settings: str | int) -> RedisServer:
-        directory = tmp_path / f"redis-{len(servers)}"
-        directory.mkdir()
-        servers.append(RedisServer(directory, **settings))
-        return servers[-1].start()
-
-    yield start
-    for server in servers:
-        server.kill()
 
 
 @pytest.mark.timeout(60)
