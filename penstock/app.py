@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from penstock.broker.contract import Broker
 from penstock.broker.system import Entropy
-from penstock.connect import open_broker
+from penstock.connect import open_blocking_broker, open_broker
 from penstock.core.clock import Clock
 from penstock.worker.app import RESULT_SECONDS, App
 from penstock.worker.middleware import Middleware
@@ -48,6 +48,7 @@ class Penstock(App):
 
         super().__init__(
             connect,
+            connect_blocking=lambda: open_blocking_broker(self.url, clock=clock),
             name=name,
             clock=clock,
             entropy=entropy,

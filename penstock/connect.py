@@ -6,7 +6,7 @@ from penstock.broker.contract import Broker
 from penstock.broker.local import LocalBroker
 from penstock.broker.sweeping import Sweeping
 from penstock.core.clock import Clock
-from penstock.store import open_store
+from penstock.store import open_blocking_store, open_store
 
 SERVER_SCHEMES = ("http", "https")
 
@@ -33,3 +33,13 @@ async def open_broker(
     store = await open_store(url)
     local = LocalBroker(store, clock)
     return Sweeping(local, store, clock) if is_kept_up else local
+
+
+def open_blocking_broker(url: str, *, clock: Clock | None = None) -> Broker | None:
+    """Open a broker for a thread that has no event loop; see ``open_blocking_store``, which says what is raised.
+
+    Returns:
+        ``None``: the URL names a server, or a store that has no such way.
+    """
+    store = None if urlsplit(url).scheme in SERVER_SCHEMES else open_blocking_store(url)
+    return None if store is None else LocalBroker(store, clock)

@@ -54,6 +54,7 @@ MAY_TAKE_CHANCES = {
     "broker/timed.py",  # how long calls of the store take; no reply depends on it
     "store/sqlite/wakeups.py",  # the name of a socket; no reply depends on it
     "store/redis/calls.py",  # the name under which a process asks; no reply depends on it
+    "store/redis/blocking.py",  # the same for a thread, and how long it waits for a server
     "store/sealed/sealing.py",  # nonces; no reply depends on them
     "store/sharded/relaying.py",  # the names of a process's entries in outboxes; no reply depends on them
     "store/sharded/membership.py",  # the name of a new store of shards; no reply depends on it

@@ -6,6 +6,7 @@ from typing import Any, cast
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from penstock.core.errors import InvalidRequest
+from penstock.core.finishing import finished
 from penstock.store.contract import Store
 from penstock.store.examination import Examination, together
 from penstock.store.following import FollowingStore, StoreMoved
@@ -94,6 +95,33 @@ async def open_plain_store(url: str) -> Store:
         return await PostgresStore.open(url)
     hint = "Use sqlite:///path/to/file.db, redis://host:port/0, postgresql://host/database or memory://."
     raise InvalidRequest(f"{url!r} is no store.", hint=hint, field="store")
+
+
+def open_blocking_store(url: str) -> Store | None:
+    """Open the store a URL names for a thread that has no event loop, and is the only one to ask it at a time.
+
+    What is asked of it is done when it is awaited (``core.finished``). It knows no queues of several partitions, and
+    nothing can be waited for: it is for sending.
+
+    Returns:
+        ``None``: the store has no such way.
+
+    Raises:
+        InvalidRequest: the URL names none, or the keys cannot be read.
+        EncryptionKeyMissing: content of the store is sealed with keys that are not here.
+        StoreUnavailable: it does not answer.
+    """
+    if not url.startswith(("redis://", "rediss://")):
+        return None
+    from penstock.store.redis.address import read_addresses
+    from penstock.store.redis.blocking import BlockingCalls
+    from penstock.store.redis.store import RedisStore
+    from penstock.store.sealed.opening import sealed
+
+    address, *others = read_addresses(url)
+    if others or address.wait_replicas:
+        return None
+    return finished(sealed(cast(Store, RedisStore(address, BlockingCalls(address)))))
 
 
 async def open_house(url: str) -> House:

@@ -6,16 +6,16 @@ One thread for each app and process, started at first use; a child of a fork sta
 import asyncio
 import os
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from penstock.broker.contract import Broker
 from penstock.core.errors import InvalidRequest
+from penstock.worker.direct import Direct, Work
 from penstock.worker.loops import new_loop
 
 T = TypeVar("T")
 Connect = Callable[[], Awaitable[Broker]]
-Work = Callable[[Broker], Coroutine[Any, Any, T]]
 
 
 class Portal:
@@ -23,10 +23,12 @@ class Portal:
 
     Args:
         connect: opens the broker; called on the loop that it will live on, at first use.
+        connect_blocking: opens one for threads without a loop, if there is such a way.
     """
 
-    def __init__(self, connect: Connect) -> None:
+    def __init__(self, connect: Connect, connect_blocking: Callable[[], Broker | None] = lambda: None) -> None:
         self._connect = connect
+        self._direct = Direct(connect_blocking)
         self._lock = threading.Lock()
         self._forget()
         if hasattr(os, "register_at_fork"):
@@ -37,11 +39,14 @@ class Portal:
         self._thread: threading.Thread | None = None
         self._broker: asyncio.Future[Broker] | None = None
         self._before: tuple[asyncio.AbstractEventLoop | None, asyncio.Future[Broker] | None] = (None, None)
+        self._is_attached = False
         self._lock = threading.Lock()
+        self._direct.forget()
 
     def attach(self, broker: Broker) -> None:
         """Use this broker, which lives on the running loop, from now on: a worker shares its own with its tasks."""
         self._before = self._loop, self._broker
+        self._is_attached = True
         self._loop = asyncio.get_running_loop()
         self._broker = self._loop.create_future()
         self._broker.set_result(broker)
@@ -49,6 +54,7 @@ class Portal:
     def detach(self) -> None:
         """Use the attached broker no more, but the one of before."""
         self._loop, self._broker = self._before
+        self._is_attached = False
 
     def run(self, work: Work[T]) -> T:
         """Do some work with the broker and wait for it, blocking the calling thread.
@@ -63,6 +69,13 @@ class Portal:
             )
         return asyncio.run_coroutine_threadsafe(self._work(work), loop).result()
 
+    def run_directly(self, queue: str, work: Work[T]) -> T:
+        """Do some work about a queue that awaits nothing but replies of the broker: in the calling thread, where that
+        is possible (``Direct``), else as ``run`` does it; an attached broker is asked always."""
+        if self._is_attached:
+            return self.run(work)
+        return self._direct.run(queue, work, self.run)
+
     async def arun(self, work: Work[T]) -> T:
         """The same for coroutines, on whichever loop they are."""
         loop = self._running()
@@ -71,7 +84,8 @@ class Portal:
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._work(work), loop))
 
     def close(self) -> None:
-        """Close the broker this portal opened, and end the thread."""
+        """Close the brokers this portal opened, and end the thread."""
+        self._direct.close()
         with self._lock:
             loop, thread = self._loop, self._thread
             self._forget_thread()

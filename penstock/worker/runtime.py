@@ -4,7 +4,7 @@ Tasks, jobs, workflows, schedules, keys and outboxes each hold the ``Runtime`` t
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -37,6 +37,7 @@ class Runtime:
 
     Args:
         connect: opens the broker, on the event loop it will live on.
+        connect_blocking: opens one for a thread that has no event loop, if there is such a way; see ``Direct``.
         clock, entropy: where instants and ids come from.
         result_seconds: how long the end of a job is known, unless its task says otherwise.
         middleware: wraps every sending and every attempt, the first outermost.
@@ -50,6 +51,7 @@ class Runtime:
         self,
         connect: Connect,
         *,
+        connect_blocking: Callable[[], Broker | None] = lambda: None,
         name: str | None = None,
         clock: Clock | None = None,
         entropy: Entropy | None = None,
@@ -57,7 +59,7 @@ class Runtime:
         middleware: Sequence[Middleware] = (),
     ) -> None:
         self.connect = connect
-        self.portal = Portal(lambda: self.connect())
+        self.portal = Portal(lambda: self.connect(), connect_blocking)
         self.clock: Clock = clock or SystemClock()
         self.entropy: Entropy = entropy or SystemEntropy()
         self.result_seconds = result_seconds
@@ -78,6 +80,15 @@ class Runtime:
     async def dispatch(self, broker: Broker, requests: Sequence[Request]) -> list[str]:
         """Send jobs with a broker; see ``sending.send``."""
         return await send(broker, requests, self.queue_named, self.clock.now_ms())
+
+    def send(self, requests: Sequence[Request]) -> list[str]:
+        """The same from code that is not async, blocking the calling thread."""
+        queue = requests[0].queue if requests else ""
+        return self.portal.run_directly(queue, lambda broker: self.dispatch(broker, requests))
+
+    async def asend(self, requests: Sequence[Request]) -> list[str]:
+        """The same from whichever loop."""
+        return await self.portal.arun(lambda broker: self.dispatch(broker, requests))
 
     def stamp(self, envelope: Envelope) -> Envelope:
         """Return a job as all middleware lets it be sent."""

@@ -126,14 +126,14 @@ class Sender(Generic[P, R]):
         """
         request = self.request(args, kwargs)
         app = self._task.app
-        (job_id,) = app.portal.run(lambda broker: app.dispatch(broker, (request,)))
+        (job_id,) = app.send((request,))
         return Job(AsyncJob(app, job_id))
 
     async def asend(self, *args: P.args, **kwargs: P.kwargs) -> AsyncJob[R]:
         """The same in async code."""
         request = self.request(args, kwargs)
         app = self._task.app
-        (job_id,) = await app.portal.arun(lambda broker: app.dispatch(broker, (request,)))
+        (job_id,) = await app.asend((request,))
         return AsyncJob(app, job_id)
 
     def send_in(self, connection: Any, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
@@ -156,15 +156,13 @@ class Sender(Generic[P, R]):
         """
         requests = self.requests(calls)
         app = self._task.app
-        job_ids = app.portal.run(lambda broker: app.dispatch(broker, requests))
-        return [Job(AsyncJob(app, job_id)) for job_id in job_ids]
+        return [Job(AsyncJob(app, job_id)) for job_id in app.send(requests)]
 
     async def asend_many(self, calls: Iterable[tuple[Any, ...] | Mapping[str, Any]]) -> list[AsyncJob[R]]:
         """The same in async code."""
         requests = self.requests(calls)
         app = self._task.app
-        job_ids = await app.portal.arun(lambda broker: app.dispatch(broker, requests))
-        return [AsyncJob(app, job_id) for job_id in job_ids]
+        return [AsyncJob(app, job_id) for job_id in await app.asend(requests)]
 
     def requests(self, calls: Iterable[tuple[Any, ...] | Mapping[str, Any]]) -> list[Request]:
         """Return what would be sent for many calls."""

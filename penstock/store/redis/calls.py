@@ -7,18 +7,19 @@ sent again, and the script answers as it did before (performing.lua); so every c
 import asyncio
 import itertools
 import os
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol
 
 import msgspec
 
 from penstock.core.errors import PenstockError, StoreUnavailable
 from penstock.store.redis.address import Address
+from penstock.store.redis.batch import Batch, Call
 from penstock.store.redis.connection import LOST, Connection, pack
-from penstock.store.redis.keys import key, prefix
+from penstock.store.redis.keys import key
 from penstock.store.redis.locating import connect_to
-from penstock.store.redis.refusals import Remedy, refused, remedy_for
-from penstock.store.redis.scripts import FUNCTIONS, SCRIPTS, Form
+from penstock.store.redis.refusals import Remedy, refused
+from penstock.store.redis.scripts import FUNCTIONS, SCRIPTS
 from penstock.store.shard import MapChanged
 
 MOST_UNANSWERED = 2
@@ -30,51 +31,9 @@ MOST_BYTES = 1 << 20
 ANSWER_SECONDS = 10
 """How long a batch may be unanswered before the connection counts as dead."""
 
-_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.02, 1.0
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.02, 1.0
 WAIT_REPLICAS_MS = 5_000
-_MOST_LOADS = 2
-_READING = frozenset(
-    {"describe_queue", "list_queues", "list_groups", "look", "find", "get_records", "find_records", "history", "events"}
-    | {"list_moves", "running_moves", "list_blocked", "read_map", "house_queue", "house_groups", "house_hash"}
-)
-_MAKING_ROOM = frozenset(
-    {"receive", "settle", "settle_alike", "release", "cancel", "delete", "delete_queue", "purge_queue", "sweep"}
-)
 _unpack_wakeups = msgspec.msgpack.Decoder(tuple[str, list[str | int]]).decode
-
-
-class Call(NamedTuple):
-    """One verb asked for, and who waits for its outcome. ``epoch``: of the map it is asked by; '' of every one."""
-
-    verb: str
-    arguments: Sequence[bytes | str | int]
-    outcome: "asyncio.Future[Any]"
-    since: float
-    epoch: int | str
-
-
-class Batch:
-    """Calls that go out together."""
-
-    __slots__ = ("calls", "form", "loads", "number", "sent_at", "told")
-
-    def __init__(self, calls: list[Call], number: int | str) -> None:
-        self.calls, self.number = calls, number
-        self.form = FUNCTIONS
-        self.loads = 0
-        self.sent_at = 0.0
-        self.told: Any = None
-
-    def packed(self, form: Form, tag: str, client: str) -> bytes:
-        """Return the command."""
-        self.form = form
-        makes_room = all(call.verb in _MAKING_ROOM for call in self.calls)
-        command: list[bytes | str | int] = [*(form.call_making_room if makes_room else form.call), 1, prefix(tag)]
-        command += (client, self.number, int(makes_room), self.calls[0].epoch, len(self.calls))
-        for call in self.calls:
-            command.append(call.verb)
-            command += call.arguments
-        return pack(command)
 
 
 class Asking(Protocol):
@@ -82,12 +41,30 @@ class Asking(Protocol):
 
     address: Address
 
-    def submit(self, verb: str, now: int, *arguments: bytes | str | int) -> "asyncio.Future[Any]":
-        """Return the future of a verb's outcome."""
+    def submit(self, verb: str, now: int, *arguments: bytes | str | int) -> Awaitable[Any]:
+        """Return a verb's outcome to come."""
         ...
 
     async def ask(self, *command: bytes | str | int) -> Any:
         """Send a command of Redis itself."""
+        ...
+
+
+class Way(Asking, Protocol):
+    """A way to one shard that is opened and closed, and by which calls may be made by a map."""
+
+    async def open(self) -> None:
+        """Connect. Raises StoreUnavailable."""
+        ...
+
+    def submit_by(
+        self, epoch: int | str, verb: str, now: int, arguments: Sequence[bytes | str | int]
+    ) -> Awaitable[Any]:
+        """Return a verb's outcome to come, asked by the map of an epoch."""
+        ...
+
+    async def aclose(self) -> None:
+        """Finish what was submitted and let go of the connection."""
         ...
 
 
@@ -99,14 +76,14 @@ class CallsByMap:
         epoch: of the map.
     """
 
-    def __init__(self, calls: "Calls", epoch: int) -> None:
+    def __init__(self, calls: Way, epoch: int) -> None:
         self.address = calls.address
         self.ask = calls.ask
         self._calls = calls
         self._epoch = epoch
 
-    def submit(self, verb: str, now: int, *arguments: bytes | str | int) -> "asyncio.Future[Any]":
-        """Return the future of a verb's outcome."""
+    def submit(self, verb: str, now: int, *arguments: bytes | str | int) -> Awaitable[Any]:
+        """Return a verb's outcome to come."""
         return self._calls.submit_by(self._epoch, verb, now, arguments)
 
 
@@ -158,7 +135,7 @@ class Calls:
         if self._is_closed:
             outcome.set_exception(StoreUnavailable("The store is closed."))
             return outcome
-        self._pending.append(Call(verb, (now, *arguments), outcome, self._loop.time(), epoch))
+        self._pending.append(Call(verb, (now, *arguments), epoch, outcome, self._loop.time()))
         self._schedule()
         return outcome
 
@@ -204,8 +181,7 @@ class Calls:
         while self._pending and len(self._unanswered) < MOST_UNANSWERED:
             calls = self._next_calls()
             if calls:
-                changes = any(call.verb not in _READING for call in calls)
-                self._send(Batch(calls, next(self._numbers) if changes else ""))
+                self._send(Batch(calls, self._numbers))
         if self._drained is not None and not self._unanswered and not self._drained.done():
             self._drained.set_result(None)
 
@@ -248,7 +224,7 @@ class Calls:
         elif isinstance(count, int) and count < self.address.wait_replicas:
             self._unanswered.remove(batch)
             self._fail(
-                batch,
+                batch.calls,
                 StoreUnavailable(
                     f"Only {count} of {self.address.wait_replicas} replicas have confirmed the change in time.",
                     hint="It happened, but may be lost with the server. Look after the replicas, or ask for fewer.",
@@ -266,7 +242,7 @@ class Calls:
             if told:
                 self._on_wakeups({told[at].decode(): told[at + 1] for at in range(0, len(told), 2)})
             if not outcomes:
-                self._fail(batch, MapChanged(f"The shard at {self.address.name} knows another map."))
+                self._fail(batch.calls, MapChanged(f"The shard at {self.address.name} knows another map."))
             for call, outcome in zip(batch.calls, outcomes, strict=bool(outcomes)):
                 if not call.outcome.done():
                     call.outcome.set_result(outcome)
@@ -277,25 +253,25 @@ class Calls:
             self._flush()
 
     def _remedy(self, batch: Batch, error: Exception) -> None:
-        remedy = remedy_for(error)
-        if remedy is Remedy.LOAD and batch.loads < _MOST_LOADS and self._connection is not None:
-            batch.loads += 1
-            self._connection.send(pack(self._form.load), lambda answer: None)
+        remedy = batch.remedy(error)
+        if remedy is Remedy.LOAD:
+            if self._connection is not None:
+                self._connection.send(pack(self._form.load), lambda answer: None)
             self._again.append(batch)
-        elif remedy in (Remedy.LOAD, Remedy.SCRIPTS) and batch.form is FUNCTIONS:
+        elif remedy is Remedy.SCRIPTS:
             # another batch may have found out before
-            self._form, batch.loads = SCRIPTS, 0
+            self._form = SCRIPTS
             self._again.append(batch)
         elif remedy is Remedy.RECONNECT and not self._has_waited(batch.calls):
             self._again.append(batch)
             self._drop()
         elif remedy is Remedy.ALONE and len(batch.calls) > 1:
-            self._again += [Batch([call], next(self._numbers)) for call in batch.calls]
+            self._again += [Batch([call], self._numbers) for call in batch.calls]
         else:
-            self._fail(batch, refused(error, self.address.name))
+            self._fail(batch.calls, refused(error, self.address.name))
 
-    def _fail(self, batch: Batch, error: PenstockError) -> None:
-        for call in batch.calls:
+    def _fail(self, calls: Sequence[Call], error: PenstockError) -> None:
+        for call in calls:
             if not call.outcome.done():
                 call.outcome.set_exception(error)
 
@@ -308,7 +284,7 @@ class Calls:
     async def _reconnect(self) -> None:
         while self._connection is None or not self._connection.is_open:
             await asyncio.sleep(self._pause_seconds)
-            self._pause_seconds = min(_LONGEST_PAUSE_SECONDS, max(_FIRST_PAUSE_SECONDS, 2 * self._pause_seconds))
+            self._pause_seconds = min(LONGEST_PAUSE_SECONDS, max(FIRST_PAUSE_SECONDS, 2 * self._pause_seconds))
             try:
                 await self._connect()
             except PenstockError as error:
@@ -325,8 +301,8 @@ class Calls:
         """Fail the calls that have waited long enough."""
         over = [call for call in self._pending if self._has_waited([call])]
         self._pending = [call for call in self._pending if call not in over]
-        for batch in [Batch(over, ""), *(each for each in self._again if self._has_waited(each.calls))]:
-            self._fail(batch, error)
+        for calls in [over, *(each.calls for each in self._again if self._has_waited(each.calls))]:
+            self._fail(calls, error)
         self._again = [batch for batch in self._again if not self._has_waited(batch.calls)]
         if self._drained is not None and not (self._pending or self._again or self._drained.done()):
             self._drained.set_result(None)

@@ -132,10 +132,7 @@ async def connect(
     except (OSError, TimeoutError) as error:
         if connection is not None:
             connection.close()
-        raise StoreUnavailable(
-            f"Redis at {name} cannot be reached: {error or 'no answer'}.",
-            hint="Is it running, and are host and port right?",
-        ) from error
+        raise cannot_be_reached(name, error) from error
     except BaseException:
         if connection is not None:
             connection.close()
@@ -143,23 +140,39 @@ async def connect(
     return connection
 
 
-async def _introduce(connection: Connection, address: Address, name: str, channel: str) -> None:
+def introduction(address: Address) -> list[list[bytes | str | int]]:
+    """Return the commands that a connection begins with."""
     hello: list[bytes | str | int] = ["HELLO", 3]
     if address.password is not None:
         hello += ["AUTH", address.username or "default", address.password]
-    commands: list[list[bytes | str | int]] = [[*hello, "SETNAME", "penstock"]]
+    commands = [[*hello, "SETNAME", "penstock"]]
     if address.database:
         commands.append(["SELECT", address.database])
-    commands.append(["PING"])
-    for command in commands:
-        if command == ["PING"]:
-            # SUBSCRIBE is answered by a push where it is allowed, and else by an error in the place of PONG
-            connection.tell("SUBSCRIBE", channel)
-        answer = await connection.ask(*command)
-        if isinstance(answer, OSError):
-            raise answer
-        if isinstance(answer, hiredis.ReplyError):
-            raise StoreUnavailable(
-                f"Redis at {name} does not let us in: {answer}.",
-                hint="Penstock needs Redis 6.2 or newer, and the right user and password.",
-            )
+    return commands
+
+
+def check_let_in(answer: Any, name: str) -> None:
+    """Raise StoreUnavailable, or OSError, if a command of the introduction was not answered as it should be."""
+    if isinstance(answer, OSError):
+        raise answer
+    if isinstance(answer, hiredis.ReplyError):
+        raise StoreUnavailable(
+            f"Redis at {name} does not let us in: {answer}.",
+            hint="Penstock needs Redis 6.2 or newer, and the right user and password.",
+        )
+
+
+def cannot_be_reached(name: str, error: OSError) -> StoreUnavailable:
+    """Return what callers are told of a server that nobody answers at."""
+    return StoreUnavailable(
+        f"Redis at {name} cannot be reached: {error or 'no answer'}.",
+        hint="Is it running, and are host and port right?",
+    )
+
+
+async def _introduce(connection: Connection, address: Address, name: str, channel: str) -> None:
+    for command in introduction(address):
+        check_let_in(await connection.ask(*command), name)
+    # SUBSCRIBE is answered by a push where it is allowed, and else by an error in the place of PONG
+    connection.tell("SUBSCRIBE", channel)
+    check_let_in(await connection.ask("PING"), name)

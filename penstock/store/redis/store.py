@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import copy
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 from penstock.core.effects import NO_EFFECTS, Effects, Record
@@ -27,7 +27,7 @@ from penstock.store.contract import EVENTS_KEPT, Received, WakeupListener, wakeu
 from penstock.store.examination import Examination
 from penstock.store.redis import administering, looking, moving
 from penstock.store.redis.address import Address
-from penstock.store.redis.calls import Asking, Calls, CallsByMap
+from penstock.store.redis.calls import Asking, Calls, CallsByMap, Way
 from penstock.store.redis.drafts import pack_draft, pack_effects, pack_record, pack_view, pack_words, unpack_record
 from penstock.store.redis.durability import examine
 from penstock.store.redis.feed import events
@@ -47,14 +47,18 @@ class RedisStore:
     """Keeps everything in one Redis server, which any number of processes may use at once.
 
     Made by ``await RedisStore.open(address)``.
+
+    Args:
+        address: of the server.
+        calls: the way to it; one of the running event loop if not given.
     """
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, calls: Way | None = None) -> None:
         self._matches: Matcher = matches
         self._listeners: list[WakeupListener] = []
         self._awaited: dict[str, None] = {}
         self._digested: set[str] = set()
-        self._own_calls = Calls(address, self._wake)
+        self._own_calls: Way = calls or Calls(address, self._wake)
         self._calls: Asking = self._own_calls
 
     @classmethod
@@ -202,7 +206,7 @@ class RedisStore:
             group_id,
         )
 
-    async def _undo(self, queue: str, asked: "asyncio.Future[Any]", now: int) -> None:
+    async def _undo(self, queue: str, asked: Awaitable[Any], now: int) -> None:
         """Give back what a cancelled receive was handed."""
 
         async def undo() -> None:
