@@ -15,7 +15,7 @@ function empty(q)
   q.n, q.page_read = digits(q.number), nil
   q.group_count, q.count, q.fresh_at, q.ghosts, q.sweep_at = 0, 0, 0, 0, 0
   q.busy_period, q.busy_now, q.busy_before = 0, 0, 0
-  q.rows, q.read_groups, q.emptied, q.changed = {}, {}, nil, true
+  q.rows, q.kept, q.read_groups, q.emptied, q.changed = {}, {}, {}, nil, true
 end
 
 function take_number_away(q)

@@ -94,7 +94,7 @@ local function drop(q, seq)
   set_owner(q, row, '')
   local value = call('HGET', key_ids(), row.id)
   if value == 'm' .. pack('>I4I6', q.number, seq) then call('HDEL', key_ids(), row.id) end
-  q.rows[seq] = nil
+  q.rows[seq], q.kept[seq] = nil, nil
 end
 
 -- take_in_messages: queue, count, for each its sequence number, id, content, state or ''. Returns 'done'.
@@ -301,7 +301,7 @@ verbs.settle_messages = function()
   local are_all = #seqs < limit
   while #seqs > 0 and seqs[#seqs] > last do seqs[#seqs], are_all = nil, true end
   for _, row in ipairs(get_rows(q, seqs)) do list(q, row) end
-  q.rows, q.changed = {}, true
+  q.rows, q.kept, q.changed = {}, {}, true
   return are_all and -1 or seqs[#seqs]
 end
 

@@ -51,6 +51,15 @@ local function unplace(q, row, holds)
   end
 end
 
+-- List the page of a queue's last sequence number, if it is not.
+local function list_page(q)
+  local page = page_of(q.seq)
+  if page == q.page and q.count > 1 then return end
+  if q.count > 1 and call('EXISTS', key_page(q.n, q.page)) == 0 then call('ZREM', key_pages(q.n), q.page) end
+  call('ZADD', key_pages(q.n), page, page)
+  q.page = page
+end
+
 -- Give a row its number in a queue and place it; tail is what only Python reads of its content.
 local function keep(q, row, deduplication_id, source, tail)
   q.seq, q.sent, q.count, q.changed = q.seq + 1, q.sent + 1, q.count + 1, true
@@ -60,12 +69,7 @@ local function keep(q, row, deduplication_id, source, tail)
     -- a clock that went back must not put what it sends before what is there
     if row.visible_at < q.fresh_at then row.timed = 1 else q.fresh_at = row.visible_at end
   end
-  local n, page = q.n, page_of(row.seq)
-  if page ~= q.page or q.count == 1 then
-    if q.count > 1 and call('EXISTS', key_page(n, q.page)) == 0 then call('ZREM', key_pages(n), q.page) end
-    call('ZADD', key_pages(n), page, page)
-    q.page = page
-  end
+  list_page(q)
   row.content = pack(CONTENT, row.id, row.sent_at, row.visible_at, row.expires_at, row.priority, row.timed, row.receives,
     row.first_at, #row.group, row.group, #deduplication_id, deduplication_id, #source, source) .. tail
   row.carried = row.receives
@@ -73,7 +77,7 @@ local function keep(q, row, deduplication_id, source, tail)
   later('HSET', key, field, row.content)
   expect(q, row.sent_at + q.retention_ms)
   if row.expires_at > 0 then
-    later('ZADD', key_expiring(n), row.expires_at, 'm' .. member(row.seq))
+    later('ZADD', key_expiring(q.n), row.expires_at, 'm' .. member(row.seq))
     expect(q, row.expires_at)
   end
   q.rows[row.seq] = row

@@ -72,6 +72,28 @@ local function text_of(number)
   return text
 end
 
+local facts_in
+do
+local known_facts, known_count, MOST_KNOWN = {}, 0, 1000
+
+-- Return packed facts as what a queue has besides its counts; what was read of them is kept from step to step.
+function facts_in(packed)
+  local known = known_facts[packed]
+  if known then return known end
+  local is_strict, is_fifo, comes_back, is_paused, history, content_based, per_group, visibility_ms, delay_ms,
+    retention_ms, max_bytes, wait_ms, window_ms, max_in_flight, group_max, max_receives, dead_letter_queue =
+    read(FACTS, packed)
+  known = {__index = {is_strict = is_strict == 1, is_fifo = is_fifo == 1, comes_back = comes_back,
+    is_paused = is_paused == 1, history = history, content_based = content_based, per_group = per_group,
+    visibility_ms = visibility_ms, delay_ms = delay_ms, retention_ms = retention_ms, max_bytes = max_bytes,
+    wait_ms = wait_ms, window_ms = window_ms, max_in_flight = max_in_flight, group_max = group_max,
+    max_receives = max_receives, dead_letter_queue = dead_letter_queue}}
+  if known_count == MOST_KNOWN then known_facts, known_count = {}, 0 end
+  known_facts[packed], known_count = known, known_count + 1
+  return known
+end
+end
+
 -- Return a queue, or false.
 local function find_queue(name)
   local q = loaded[name]
@@ -81,15 +103,16 @@ local function find_queue(name)
     loaded[name] = false
     return false
   end
-  q = {name = name, read_groups = {}, rows = {}}
-  q.is_strict, q.is_fifo, q.comes_back, q.is_paused, q.history, q.content_based, q.per_group, q.visibility_ms,
-    q.delay_ms, q.retention_ms, q.max_bytes, q.wait_ms, q.window_ms, q.max_in_flight, q.group_max, q.max_receives,
-    q.dead_letter_queue = read(FACTS, row[1])
-  q.is_strict, q.is_fifo, q.is_paused = q.is_strict == 1, q.is_fifo == 1, q.is_paused == 1
-  q.number, q.seq, q.turn, q.fresh_lanes, q.waiting_lanes, q.leased_lanes, q.group_lanes, q.group_count, q.count,
-    q.sent, q.received, q.deleted, q.fresh_at, q.ghosts, q.page, q.sweep_at, q.busy_period, q.busy_now, q.busy_before,
-    q.is_awaited, q.is_followed = read(COUNTS, row[2])
-  q.n = digits(q.number)
+  local number, seq, turn, fresh_lanes, waiting_lanes, leased_lanes, group_lanes, group_count, count, sent, received,
+    deleted, fresh_at, ghosts, page, sweep_at, busy_period, busy_now, busy_before, is_awaited, is_followed =
+    read(COUNTS, row[2])
+  -- the table is made at once: one that grows is copied again and again
+  q = setmetatable({name = name, n = digits(number), read_groups = {}, rows = {}, kept = {}, changed = false,
+    page_read = false, page_key = '', number = number, seq = seq, turn = turn, fresh_lanes = fresh_lanes,
+    waiting_lanes = waiting_lanes, leased_lanes = leased_lanes, group_lanes = group_lanes, group_count = group_count,
+    count = count, sent = sent, received = received, deleted = deleted, fresh_at = fresh_at, ghosts = ghosts,
+    page = page, sweep_at = sweep_at, busy_period = busy_period, busy_now = busy_now, busy_before = busy_before,
+    is_awaited = is_awaited, is_followed = is_followed}, facts_in(row[1]))
   loaded[name] = q
   return q
 end

@@ -113,7 +113,7 @@ local function lease_plain(q, r, lane)
     local former = q.ghosts > 0 and ask('HMGET', key, unpack(state_fields)) or {}
     local states, scores, owners, taken = {}, {}, {}, 0
     for index, seq in ipairs(rows) do
-      local content = contents[index]
+      local content = contents[index] or q.kept[seq]
       is_plain = content and not former[index] and q.rows[seq] == nil
       if not is_plain then break end
       local sent_at, ready_at, expires_at, _, timed, receives = read('>I6I6I6BBI4', content, 17)

@@ -49,10 +49,15 @@ local function row_of(seq, content, state)
 end
 
 -- Return what this step knows of a row: nil nothing, false that there is none. What it wrote without making a row of it,
--- is there as a state.
+-- is there as a state, or as a content if it was sent and no more.
 local function known_row(q, seq)
   local row = q.rows[seq]
-  if type(row) == 'string' then
+  if row == nil then
+    local content = q.kept[seq]
+    if not content then return nil end
+    row = row_of(seq, content, false)
+    q.rows[seq] = row
+  elseif type(row) == 'string' then
     row = row_of(seq, nil, row)
     q.rows[seq] = row
   end

@@ -82,21 +82,64 @@ end
 
 local function settings_of(q) return call('HGET', key_queue(q.name), 'settings') end
 
+do
+-- What a head has after id, priority and size, if its message is to be kept now, for as long as others, without a group.
+local PLAIN = '\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0'
+local NOTHING_MORE = '\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0'
+
+-- Return whether a queue keeps such messages as they come.
+local function takes_plain(q)
+  return not q.is_fifo and q.content_based == 0 and q.delay_ms == 0 and q.history == 0 and now >= q.fresh_at
+end
+
+-- Keep such a message and return its sequence number, or nil: it is too large, or its id is known. No row is made of it,
+-- which would cost several times as much.
+local function send_plain(q, head, tail)
+  local id, priority, bytes = read('>c16BI6', head)
+  if bytes > q.max_bytes then return nil end
+  local seq = q.seq + 1
+  if call('HSETNX', key_ids(), id, 'm' .. pack('>I4I6', q.number, seq)) == 0 then return nil end
+  q.seq, q.sent, q.count, q.fresh_at, q.changed = seq, q.sent + 1, q.count + 1, now, true
+  list_page(q)
+  local content = pack('>c16I6I6I6Bc16', id, now, now, 0, priority, NOTHING_MORE) .. tail
+  local key, field = place_of(q, seq)
+  later('HSET', key, field, content)
+  -- what waits to be written is not found there
+  if writes_wait then q.kept[seq] = content end
+  expect(q, now + q.retention_ms)
+  local lane = lane_of(priority, 0)
+  q.fresh_lanes = bor(q.fresh_lanes, bit_of(lane))
+  later('RPUSH', key_fresh(q.n, text_of(lane)), digits(seq))
+  wake(q, now)
+  return seq
+end
+
 -- send: queue, count, drafts.
 -- Returns 'missing', or for each draft what send returns, or {'refused', settings}, or {'digest'}; with 'digest'
 -- nothing was kept of the call.
 verbs.send = function()
-  local name, drafts = take(), {}
-  for index = 1, take_number() do drafts[index] = take_draft() end
+  local name, count, heads, tails = take(), take_number(), {}, {}
+  for index = 1, count do heads[index], tails[index] = take(), take() end
   local q = find_queue(name)
   if not q then return 'missing' end
-  local reasons, outcomes = {}, {}
-  for index, d in ipairs(drafts) do
-    reasons[index] = refusal(q, d) or false
-    if reasons[index] == 'digest' then return 'digest' end
+  local is_plain, drafts, outcomes = takes_plain(q), {}, {}
+  for index, head in ipairs(heads) do
+    if not (is_plain and string.sub(head, 24) == PLAIN) then
+      local d = read_draft({head = head, tail = tails[index]})
+      if refusal(q, d) == 'digest' then return 'digest' end
+      drafts[index] = d
+    end
   end
-  for index, d in ipairs(drafts) do
-    outcomes[index] = reasons[index] and {reasons[index], settings_of(q)} or send(q, d)
+  for index, head in ipairs(heads) do
+    local d = drafts[index]
+    local seq = not d and send_plain(q, head, tails[index])
+    if not seq then
+      d = d or read_draft({head = head, tail = tails[index]})
+      local reason = refusal(q, d)
+      seq = reason and {reason, settings_of(q)} or send(q, d)
+    end
+    outcomes[index] = seq
   end
   return outcomes
+end
 end

@@ -52,7 +52,7 @@ end
 
 -- Forget pages and lists under the number of a purged or deleted queue. Returns how many messages, and one for the rest.
 local function sweep_orphan(number, limit)
-  local q, forgotten = {number = number, n = digits(number), rows = {}}, 0
+  local q, forgotten = {number = number, n = digits(number), rows = {}, kept = {}}, 0
   for _, page in ipairs(call('ZRANGE', key_pages(number), 0, math.ceil(limit / PAGE) - 1)) do
     local key = key_page(number, page)
     for _, field in ipairs(call('HKEYS', key)) do
