@@ -4,7 +4,7 @@ import pytest
 
 from penstock.core.errors import InvalidRequest, PurgeInProgress
 from penstock.core.operations import DescribeQueue, PurgeQueue
-from penstock.core.queues import QueueCounts
+from penstock.core.queues import QueueCounts, RedrivePolicy
 from penstock.core.settlements import Settled
 from tests.support.entropy import own_id
 from tests.support.world import World, bodies
@@ -65,6 +65,20 @@ async def test_a_sweep_forgets_what_has_expired(world: World) -> None:
     assert await world.find(old.message_id) is await world.find(short.message_id) is None
     assert await world.counts("q") == QueueCounts(1, 0, 0)
     assert await world.sweep() == 0
+
+
+async def test_a_sweep_forgets_what_lies_behind_a_message_whose_time_to_live_has_ended(world: World) -> None:
+    await world.create("dead", retention_seconds=60)
+    await world.create("q", redrive=RedrivePolicy("dead", 1))
+    await world.send("q", "old")
+    assert await world.receive_bodies("q", visibility_timeout_seconds=1) == ["old"]
+    world.advance(30)
+    await world.send("dead", "short", time_to_live_seconds=5)
+    assert await world.receive("q") == ()  # it goes to the dead letters, as old as it is
+    assert await world.counts("dead") == QueueCounts(2, 0, 0)
+    world.advance(30)
+    assert await world.sweep() == 2
+    assert await world.counts("dead") == QueueCounts(0, 0, 0)
 
 
 async def test_a_sweep_forgets_delayed_and_held_messages_too(world: World) -> None:

@@ -309,11 +309,12 @@ class MemoryStore:
         shelf = self._shelf
         forgotten = 0
         for queue in shelf.queues.values():
-            short = [row for row in queue.rows.values() if row.expires_at is not None and row.expires_at <= now]
+            rows, settings = queue.rows.values(), queue.settings
+            short = [row for row in rows if row.expires_at is not None and row.expires_at <= now]
+            others = [row for row in rows if row.expires_at is None or row.expires_at > now]
             over = sorted(short, key=lambda row: (row.expires_at, row.sequence_number))
-            settings = queue.settings
-            over += takewhile(lambda r, s=settings: has_expired(s, r.sent_at, None, now), queue.rows.values())  # type: ignore[misc]
-            for row in dict.fromkeys(over):
+            over += takewhile(lambda r, s=settings: has_expired(s, r.sent_at, None, now), others)  # type: ignore[misc]
+            for row in over:
                 shelf.clear(queue, row, now)
                 forgotten += 1
             if over:
