@@ -121,7 +121,11 @@ def open_blocking_store(url: str) -> Store | None:
     address, *others = read_addresses(url)
     if others or address.wait_replicas:
         return None
-    return finished(sealed(cast(Store, RedisStore(address, BlockingCalls(address)))))
+
+    async def opened() -> Store:
+        return await sealed(cast(Store, await RedisStore.open(address, BlockingCalls(address))))
+
+    return finished(opened())
 
 
 async def open_house(url: str) -> House:

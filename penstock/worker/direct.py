@@ -43,14 +43,15 @@ class Direct:
 
     def __init__(self, connect: Callable[[], Broker | None]) -> None:
         self._connect = connect
-        self.forget()
-
-    def forget(self) -> None:
-        """Begin anew: a child of a fork has a connection of its own."""
         self._lock = threading.Lock()
         self._broker: Broker | None = None
         self._is_possible = True
         self._elsewhere: dict[str, float] = {}
+
+    def forget(self) -> None:
+        """Begin anew, in the child of a fork: the connection is its parent's, whatever that was doing with it."""
+        self._lock = threading.Lock()
+        self.close()
 
     def run(self, queue: str, work: Work[T], otherwise: Callable[[Work[T]], T]) -> T:
         """Do some work that awaits nothing but replies of the broker.

@@ -81,12 +81,12 @@ class Runtime:
         """Send jobs with a broker; see ``sending.send``."""
         return await send(broker, requests, self.queue_named, self.clock.now_ms())
 
-    def send(self, requests: Sequence[Request]) -> list[str]:
+    def send_requests(self, requests: Sequence[Request]) -> list[str]:
         """The same from code that is not async, blocking the calling thread."""
         queue = requests[0].queue if requests else ""
         return self.portal.run_directly(queue, lambda broker: self.dispatch(broker, requests))
 
-    async def asend(self, requests: Sequence[Request]) -> list[str]:
+    async def asend_requests(self, requests: Sequence[Request]) -> list[str]:
         """The same from whichever loop."""
         return await self.portal.arun(lambda broker: self.dispatch(broker, requests))
 

@@ -173,12 +173,12 @@ class SessionTask(Task[..., Any], Generic[E]):
     def send_many(self, events: Iterable[tuple[str, E]]) -> None:  # type: ignore[override]
         """Send many events, each with its key, in this order."""
         requests = self._requests(events)
-        self.app.send(requests)
+        self.app.send_requests(requests)
 
     async def asend_many(self, events: Iterable[tuple[str, E]]) -> None:  # type: ignore[override]
         """The same in async code."""
         requests = self._requests(events)
-        await self.app.asend(requests)
+        await self.app.asend_requests(requests)
 
     def last(self, key: str) -> SessionRecord | None:
         """Return how the last session of a key went, as long as that is known."""

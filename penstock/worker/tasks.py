@@ -126,14 +126,14 @@ class Sender(Generic[P, R]):
         """
         request = self.request(args, kwargs)
         app = self._task.app
-        (job_id,) = app.send((request,))
+        (job_id,) = app.send_requests((request,))
         return Job(AsyncJob(app, job_id))
 
     async def asend(self, *args: P.args, **kwargs: P.kwargs) -> AsyncJob[R]:
         """The same in async code."""
         request = self.request(args, kwargs)
         app = self._task.app
-        (job_id,) = await app.asend((request,))
+        (job_id,) = await app.asend_requests((request,))
         return AsyncJob(app, job_id)
 
     def send_in(self, connection: Any, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
@@ -156,13 +156,13 @@ class Sender(Generic[P, R]):
         """
         requests = self.requests(calls)
         app = self._task.app
-        return [Job(AsyncJob(app, job_id)) for job_id in app.send(requests)]
+        return [Job(AsyncJob(app, job_id)) for job_id in app.send_requests(requests)]
 
     async def asend_many(self, calls: Iterable[tuple[Any, ...] | Mapping[str, Any]]) -> list[AsyncJob[R]]:
         """The same in async code."""
         requests = self.requests(calls)
         app = self._task.app
-        return [AsyncJob(app, job_id) for job_id in await app.asend(requests)]
+        return [AsyncJob(app, job_id) for job_id in await app.asend_requests(requests)]
 
     def requests(self, calls: Iterable[tuple[Any, ...] | Mapping[str, Any]]) -> list[Request]:
         """Return what would be sent for many calls."""

@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -19,8 +20,10 @@ from penstock.core.queues import QueueDescription
 from penstock.store import open_plain_store, open_store
 from penstock.worker.unique import Unique
 from tests.faults.redis_at_work import StartServer, now
+from tests.support.certificates import make_certificate
 from tests.support.cutting_proxy import CuttingProxy, cutting_proxy
 from tests.support.encryption import FIRST_KEY, environment
+from tests.support.redis_server import free_port
 
 PORTAL = "penstock-portal"
 
@@ -99,6 +102,27 @@ def test_code_that_redis_has_lost_is_loaded_again(start: StartServer, option: st
     assert ids_waiting(server.url) == sorted(sent)
 
 
+def test_it_speaks_tls_and_says_its_password(start: StartServer, tmp_path: Path) -> None:
+    certificate, key = make_certificate(tmp_path)
+    port = free_port()
+    files = {"tls_cert_file": certificate, "tls_key_file": key, "tls_ca_cert_file": certificate}
+    start(requirepass="secret", tls_port=port, tls_auth_clients="no", **files)
+    url = f"rediss://:secret@127.0.0.1:{port}/2?ca={certificate}"
+    app = app_on(url)
+    app.tasks["noop"].send()
+    app.close()
+    app = app_on(url)
+    jobs = [app.tasks["noop"].send() for _ in range(3)]
+    assert not has_portal()
+    app.close()
+    assert {each.id for each in jobs} <= set(ids_waiting(url))
+    for refused in (url.partition("?")[0], url.replace("secret", "wrong")):
+        app = app_on(refused)
+        with pytest.raises(StoreUnavailable):
+            app.tasks["noop"].send()
+        app.close()
+
+
 async def test_a_send_whose_answer_is_lost_happens_once(url: str) -> None:
     before = len(await waiting(url))
     async with proxied(url) as (app, proxy):
@@ -156,31 +180,51 @@ def test_a_server_that_stays_away_is_an_error_that_says_so(start: StartServer) -
     app.close()
 
 
+@pytest.mark.timeout(10)
+def test_a_server_that_never_was_there_is_told_at_once() -> None:
+    app = app_on(f"redis://127.0.0.1:{free_port()}")
+    with pytest.raises(StoreUnavailable, match="cannot be reached"):
+        app.tasks["noop"].send()
+    app.close()
+
+
 def test_a_send_that_is_interrupted_leaves_no_answer_for_the_next(url: str) -> None:
     class Interrupted(BaseException):
         pass
 
+    is_sending = False
+
     def interrupt(*_: object) -> None:
-        raise Interrupted
+        nonlocal is_sending
+        if is_sending:
+            is_sending = False
+            raise Interrupted
+
+    def interrupt_often() -> None:
+        while not is_over.wait(0.0005):
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+    def send_on() -> None:
+        nonlocal is_sending
+        is_sending = True
+        while True:
+            sent.append(send().id)
 
     app = app_on(url)
     send = app.tasks["noop"].send
     sent = [send().id]
-
-    def send_on() -> None:
-        while True:
-            sent.append(send().id)
-
     before = signal.signal(signal.SIGUSR1, interrupt)
+    is_over = threading.Event()
+    interrupting = threading.Thread(target=interrupt_often)
+    interrupting.start()
     try:
         for _ in range(20):
-            alarm = threading.Timer(0.0005, os.kill, (os.getpid(), signal.SIGUSR1))
-            alarm.start()
             with pytest.raises(Interrupted):
                 send_on()
-            alarm.join()
             sent.append(send().id)
     finally:
+        is_over.set()
+        interrupting.join()
         signal.signal(signal.SIGUSR1, before)
     app.close()
     found = ids_waiting(url)

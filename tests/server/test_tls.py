@@ -1,9 +1,7 @@
 """HTTPS by certificate files."""
 
 import json
-import shutil
 import ssl
-import subprocess
 from pathlib import Path
 
 import httpx
@@ -14,17 +12,13 @@ from penstock.core.operations import CreateQueue
 from penstock.core.queues import QueueChanges
 from penstock.server.options import Key
 from penstock.store.memory import MemoryStore
+from tests.support.certificates import make_certificate
 from tests.support.server import running_server
 
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> tuple[str, str]:
-    assert shutil.which("openssl"), "these tests make a certificate with openssl: install it"
-    files = (str(tmp_path / "certificate.pem"), str(tmp_path / "key.pem"))
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
-    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-out", files[0], "-keyout", files[1]]
-    subprocess.run([*command.split(), *names], check=True, capture_output=True)
-    return files
+    return make_certificate(tmp_path)
 
 
 async def test_with_certificate_and_key_the_server_speaks_https(certificate: tuple[str, str]) -> None:

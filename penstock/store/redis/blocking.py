@@ -60,13 +60,23 @@ class BlockingConnection:
         self._reader = hiredis.Reader(notEnoughData=_MORE)
         try:
             self._socket = socket.create_connection(host, CONNECT_SECONDS)
-            if (tls := address.tls_context()) is not None:
-                self._socket = tls.wrap_socket(self._socket, server_hostname=host[0])
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            for command in introduction(address):
-                check_let_in(self.ask(pack(command)), address.name)
         except OSError as error:
             raise cannot_be_reached(address.name, error) from error
+        try:
+            self._begin(address, host[0])
+        except OSError as error:
+            self.close()
+            raise cannot_be_reached(address.name, error) from error
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self, address: Address, server_name: str) -> None:
+        if (tls := address.tls_context()) is not None:
+            self._socket = tls.wrap_socket(self._socket, server_hostname=server_name)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for command in introduction(address):
+            check_let_in(self.ask(pack(command)), address.name)
         # the system keeps the time: a timeout of Python's own costs another call of it each time
         self._socket.settimeout(None)
         for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):

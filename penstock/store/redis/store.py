@@ -62,13 +62,13 @@ class RedisStore:
         self._calls: Asking = self._own_calls
 
     @classmethod
-    async def open(cls, address: Address) -> "RedisStore":
-        """Connect to a server.
+    async def open(cls, address: Address, calls: Way | None = None) -> "RedisStore":
+        """Connect to a server; parameters as the store's.
 
         Raises:
             StoreUnavailable: it does not answer, or does not let us in.
         """
-        store = cls(address)
+        store = cls(address, calls)
         try:
             await store.connect()
         except BaseException:
