@@ -111,7 +111,7 @@ def open_blocking_store(url: str) -> Store | None:
         EncryptionKeyMissing: content of the store is sealed with keys that are not here.
         StoreUnavailable: it does not answer.
     """
-    if not url.startswith(("redis://", "rediss://")):
+    if not urlsplit(url).scheme.startswith("redis"):
         return None
     from penstock.store.redis.address import read_addresses
     from penstock.store.redis.blocking import BlockingCalls
@@ -119,7 +119,7 @@ def open_blocking_store(url: str) -> Store | None:
     from penstock.store.sealed.opening import sealed
 
     address, *others = read_addresses(url)
-    if others or address.wait_replicas:
+    if others:
         return None
 
     async def opened() -> Store:

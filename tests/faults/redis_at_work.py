@@ -1,11 +1,15 @@
-"""A Redis server of a test's own, and a store on it with one queue."""
+"""A Redis server of a test's own, a store on it with one queue, an app that sends to it, and what waits there."""
 
+import asyncio
 import contextlib
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 
+from penstock import Penstock
 from penstock.broker.system import SystemEntropy
-from penstock.core.messages import Draft
+from penstock.core.filters import MessageFilter
+from penstock.core.messages import Draft, MessageView
 from penstock.core.queues import QueueChanges
 from penstock.core.settlements import Settled, Settlement
 from penstock.store import open_store
@@ -14,6 +18,7 @@ from tests.support.redis_server import RedisServer
 
 LEASE_MS = 600_000
 ENTROPY = SystemEntropy()
+PORTAL = "penstock-portal"
 StartServer = Callable[..., RedisServer]
 
 
@@ -42,3 +47,29 @@ async def opened(url: str) -> AsyncIterator[Store]:
         yield store
     finally:
         await store.aclose()
+
+
+def app_on(url: str) -> Penstock:
+    app = Penstock(url)
+
+    @app.task(name="noop")
+    async def noop(number: int = 0) -> None: ...
+
+    return app
+
+
+async def waiting(url: str, queue: str = "default") -> list[MessageView]:
+    store = await open_store(url)
+    try:
+        found, _ = await store.peek(queue, MessageFilter(), -1, 1000, now())
+        return list(found)
+    finally:
+        await store.aclose()
+
+
+def ids_waiting(url: str, queue: str = "default") -> list[str]:
+    return sorted(each.message_id for each in asyncio.run(waiting(url, queue)))
+
+
+def has_portal() -> bool:
+    return any(thread.name == PORTAL for thread in threading.enumerate())

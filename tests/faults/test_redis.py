@@ -17,8 +17,8 @@ from penstock.core.queues import QueueChanges, QueueCounts
 from penstock.core.settlements import Settled, Settlement
 from penstock.store import examine, open_store
 from penstock.store.contract import Store
-from penstock.store.redis import calls
-from tests.faults.redis_at_work import ENTROPY, LEASE_MS, StartServer, delete, draft, now, opened, take
+from penstock.store.redis import batch, calls
+from tests.faults.redis_at_work import ENTROPY, LEASE_MS, StartServer, app_on, delete, draft, now, opened, take
 from tests.support.cutting_proxy import CuttingProxy, cutting_proxy
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -248,7 +248,7 @@ async def test_a_change_that_too_few_replicas_have_is_an_error(
 ) -> None:
     primary = start(repl_diskless_sync_delay=0)
     with monkeypatch.context() as hurried:
-        hurried.setattr(calls, "WAIT_REPLICAS_MS", 100)
+        hurried.setattr(batch, "WAIT_REPLICAS_MS", 100)
         with pytest.raises(StoreUnavailable, match="0 of 1 replicas"):
             async with opened(f"{primary.url}?wait_replicas=1"):
                 pass
@@ -259,6 +259,31 @@ async def test_a_change_that_too_few_replicas_have_is_an_error(
         assert time.monotonic() < deadline
     async with opened(f"{primary.url}?wait_replicas=1&tag=b") as store:
         await store.send("q", [draft()], now())
+
+
+async def test_what_is_told_again_is_what_replicas_have(start: StartServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "WAIT_REPLICAS_MS", 100)
+    primary, replica = start(repl_diskless_sync_delay=0), start()
+    replica.ask("REPLICAOF", "127.0.0.1", str(primary.port))
+    deadline = time.monotonic() + 10
+    while primary.ask("WAIT", "1", "100") != b":1":
+        assert time.monotonic() < deadline
+    async with cutting_proxy(primary.port) as proxy:
+        url = f"redis://127.0.0.1:{proxy.port}?wait_replicas=1"
+        app = app_on(url)
+        send = app.tasks["noop"].send
+        await asyncio.to_thread(send)
+        async with opened(url) as store:
+            replica.pause()
+            proxy.cut_next_answer()
+            with pytest.raises(StoreUnavailable, match="0 of 1 replicas"):
+                await store.send("q", [draft()], now())
+            proxy.cut_next_answer()
+            with pytest.raises(StoreUnavailable, match="0 of 1 replicas"):
+                await asyncio.to_thread(send)
+            assert proxy.cuts == 2
+            replica.resume()
+        await asyncio.to_thread(app.close)
 
 
 async def test_the_rights_that_the_documentation_asks_for_suffice(start: StartServer) -> None:

@@ -13,45 +13,15 @@ import pytest
 
 from penstock import Penstock
 from penstock.core.errors import StoreUnavailable
-from penstock.core.filters import MessageFilter
-from penstock.core.messages import MessageView
 from penstock.core.operations import DescribeQueue
 from penstock.core.queues import QueueDescription
-from penstock.store import open_plain_store, open_store
+from penstock.store import open_plain_store
 from penstock.worker.unique import Unique
-from tests.faults.redis_at_work import StartServer, now
+from tests.faults.redis_at_work import StartServer, app_on, has_portal, ids_waiting, now, waiting
 from tests.support.certificates import make_certificate
 from tests.support.cutting_proxy import CuttingProxy, cutting_proxy
 from tests.support.encryption import FIRST_KEY, environment
 from tests.support.redis_server import free_port
-
-PORTAL = "penstock-portal"
-
-
-def app_on(url: str) -> Penstock:
-    app = Penstock(url)
-
-    @app.task(name="noop")
-    async def noop(number: int = 0) -> None: ...
-
-    return app
-
-
-async def waiting(url: str, queue: str = "default") -> list[MessageView]:
-    store = await open_store(url)
-    try:
-        found, _ = await store.peek(queue, MessageFilter(), -1, 1000, now())
-        return list(found)
-    finally:
-        await store.aclose()
-
-
-def ids_waiting(url: str, queue: str = "default") -> list[str]:
-    return sorted(each.message_id for each in asyncio.run(waiting(url, queue)))
-
-
-def has_portal() -> bool:
-    return any(thread.name == PORTAL for thread in threading.enumerate())
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from penstock.core.settlements import Settled, Settlement
 from penstock.store import open_store
 from penstock.store.contract import Store
 from penstock.store.redis.address import read_addresses
-from tests.faults.redis_at_work import StartServer
+from tests.faults.redis_at_work import StartServer, app_on, has_portal, ids_waiting
 from tests.support.redis_server import free_port
 
 ENTROPY = SystemEntropy()
@@ -84,8 +84,32 @@ async def survive(url: str, fail: Callable[[], None]) -> None:
     await store.aclose()
 
 
+def survive_in_a_thread(url: str, fail: Callable[[], None]) -> None:
+    """The same with jobs that code which is not async sends."""
+    maker = app_on(url)
+    maker.tasks["noop"].send()
+    maker.close()
+    confirming, following = app_on(f"{url}wait_replicas=1&patience_seconds=0.5"), app_on(f"{url}patience_seconds=20")
+    sent = {confirming.tasks["noop"].send().id for _ in range(30)}
+    following.tasks["noop"].send()
+    fail()
+    with pytest.raises(StoreUnavailable):
+        confirming.tasks["noop"].send()
+    sent |= {following.tasks["noop"].send().id for _ in range(10)}
+    assert not has_portal()
+    confirming.close()
+    following.close()
+    assert sent <= set(ids_waiting(url)), "lost"
+
+
+SURVIVE = pytest.mark.parametrize(
+    "survive_it", [lambda url, fail: asyncio.run(survive(url, fail)), survive_in_a_thread], ids=["loop", "thread"]
+)
+
+
 @pytest.mark.timeout(60)
-async def test_sentinels_name_the_next_primary(start: StartServer) -> None:
+@SURVIVE
+def test_sentinels_name_the_next_primary(start: StartServer, survive_it: Callable[..., None]) -> None:
     primary = start(repl_diskless_sync_delay=0)
     replica = start(repl_diskless_sync_delay=0)
     replica.ask("REPLICAOF", "127.0.0.1", str(primary.port))
@@ -97,11 +121,12 @@ async def test_sentinels_name_the_next_primary(start: StartServer) -> None:
     """
     sentinel = start(file=watch)
     wait_for(lambda: sentinel.ask("SENTINEL", "REPLICAS", "orders") == b"*1", "the sentinel knows the replica")
-    await survive(f"redis+sentinel://127.0.0.1:1,127.0.0.1:{sentinel.port}/orders?", primary.kill)
+    survive_it(f"redis+sentinel://127.0.0.1:1,127.0.0.1:{sentinel.port}/orders?", primary.kill)
 
 
 @pytest.mark.timeout(60)
-async def test_a_replica_takes_over_in_a_cluster(start: StartServer) -> None:
+@SURVIVE
+def test_a_replica_takes_over_in_a_cluster(start: StartServer, survive_it: Callable[..., None]) -> None:
     ports = {"cluster_enabled": "yes", "cluster_node_timeout": 500, "repl_diskless_sync_delay": 0}
     nodes = [start(cluster_port=free_port(), **ports) for _ in range(4)]
     first, last = 0, 5461
@@ -119,7 +144,7 @@ async def test_a_replica_takes_over_in_a_cluster(start: StartServer) -> None:
     wait_for(lambda: holder.ask("WAIT", "1", "50") == b":1", "the replica follows")
     wait_for(lambda: all("slave" in node.told("CLUSTER", "NODES") for node in nodes), "all know the replica")
     others = ",".join(f"127.0.0.1:{node.port}" for node in nodes if node is not holder)
-    await survive(f"redis+cluster://{others}?", holder.kill)
+    survive_it(f"redis+cluster://{others}?", holder.kill)
 
 
 @pytest.mark.parametrize(

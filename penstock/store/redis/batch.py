@@ -8,6 +8,9 @@ from penstock.store.redis.keys import prefix
 from penstock.store.redis.refusals import Remedy, remedy_for
 from penstock.store.redis.scripts import FUNCTIONS, Form
 
+WAIT_REPLICAS_MS = 5_000
+"""How long replicas have to confirm a change."""
+
 _MOST_LOADS = 2
 _READING = frozenset(
     {"describe_queue", "list_queues", "list_groups", "look", "find", "get_records", "find_records", "history", "events"}
@@ -76,3 +79,8 @@ class Batch:
             self._loads = 0
             return Remedy.SCRIPTS
         return remedy
+
+
+def waiting_for(replicas: int) -> bytes:
+    """Return the command that is answered by how many replicas have what was changed before."""
+    return pack(("WAIT", replicas, WAIT_REPLICAS_MS))

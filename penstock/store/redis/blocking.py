@@ -4,6 +4,7 @@ What is awaited of it is there already, so a coroutine that awaits nothing else 
 (``core.finished``). It takes no wake-ups: nothing can be waited for here.
 """
 
+import contextlib
 import itertools
 import os
 import socket
@@ -15,8 +16,9 @@ from typing import Any
 import hiredis
 
 from penstock.core.errors import StoreUnavailable
-from penstock.store.redis.address import Address
-from penstock.store.redis.batch import Batch, Call
+from penstock.core.finishing import finished
+from penstock.store.redis.address import Address, Host
+from penstock.store.redis.batch import Batch, Call, waiting_for
 from penstock.store.redis.calls import ANSWER_SECONDS, FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS
 from penstock.store.redis.connection import (
     CONNECT_SECONDS,
@@ -26,7 +28,8 @@ from penstock.store.redis.connection import (
     introduction,
     pack,
 )
-from penstock.store.redis.refusals import Remedy, refused
+from penstock.store.redis.locating import nobody_says, told_by
+from penstock.store.redis.refusals import Remedy, refused, too_few_replicas
 from penstock.store.redis.scripts import FUNCTIONS, SCRIPTS
 from penstock.store.shard import MapChanged
 
@@ -49,41 +52,34 @@ class Answer:
 
 
 class BlockingConnection:
-    """One connection to a server, on which one question is asked at a time.
+    """One connection to a server, on which one question is asked at a time, and nothing has been said yet.
+
+    Args:
+        host: where it is.
+        address: how to speak to it.
 
     Raises:
-        StoreUnavailable: nobody answers there, or we are not let in.
+        OSError: nobody answers there.
     """
 
-    def __init__(self, address: Address) -> None:
-        (host,) = address.hosts
+    def __init__(self, host: Host, address: Address) -> None:
+        self.host = host[0]
         self._reader = hiredis.Reader(notEnoughData=_MORE)
+        self._socket = socket.create_connection(host, CONNECT_SECONDS)
         try:
-            self._socket = socket.create_connection(host, CONNECT_SECONDS)
-        except OSError as error:
-            raise cannot_be_reached(address.name, error) from error
-        try:
-            self._begin(address, host[0])
-        except OSError as error:
-            self.close()
-            raise cannot_be_reached(address.name, error) from error
+            if (tls := address.tls_context()) is not None:
+                self._socket = tls.wrap_socket(self._socket, server_hostname=self.host)
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except BaseException:
             self.close()
             raise
 
-    def _begin(self, address: Address, server_name: str) -> None:
-        if (tls := address.tls_context()) is not None:
-            self._socket = tls.wrap_socket(self._socket, server_hostname=server_name)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for command in introduction(address):
-            check_let_in(self.ask(pack(command)), address.name)
-        # the system keeps the time: a timeout of Python's own costs another call of it each time
-        self._socket.settimeout(None)
-        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-            self._socket.setsockopt(socket.SOL_SOCKET, option, _TIMEVAL.pack(ANSWER_SECONDS, 0))
+    async def ask(self, *command: bytes | str | int) -> Any:
+        """Send a command and return its answer: a value, a ``hiredis.ReplyError``, or ``LOST``."""
+        return self.exchange(pack(command))
 
-    def ask(self, packed: bytes) -> Any:
-        """Send a packed command and return its answer: a value, a ``hiredis.ReplyError``, or ``LOST``."""
+    def exchange(self, packed: bytes) -> Any:
+        """Send a packed command and return its answer."""
         reader = self._reader
         try:
             self._socket.sendall(packed)
@@ -96,16 +92,60 @@ class BlockingConnection:
             return LOST
         return answer
 
+    def leave_time_to_system(self) -> None:
+        """From now on an answer has ``ANSWER_SECONDS``. A timeout of Python's own would cost two more calls of the
+        system each time."""
+        self._socket.settimeout(None)
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            self._socket.setsockopt(socket.SOL_SOCKET, option, _TIMEVAL.pack(ANSWER_SECONDS, 0))
+
     def close(self) -> None:
         """Let go of it."""
         self._socket.close()
+
+
+def connect(address: Address) -> BlockingConnection:
+    """Connect to the server that takes the changes, and introduce ourselves. Raises StoreUnavailable."""
+    host = _locate(address)
+    name = f"{host[0]}:{host[1]}"
+    try:
+        connection = BlockingConnection(host, address)
+    except OSError as error:
+        raise cannot_be_reached(name, error) from error
+    try:
+        for command in introduction(address):
+            check_let_in(connection.exchange(pack(command)), name)
+        connection.leave_time_to_system()
+    except OSError as error:
+        connection.close()
+        raise cannot_be_reached(name, error) from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _locate(address: Address) -> Host:
+    if address.kind == "server":
+        return address.hosts[0]
+    reasons = []
+    for host in address.hosts:
+        try:
+            with contextlib.closing(BlockingConnection(host, address)) as connection:
+                found = finished(told_by(connection, address))
+            if found is not None:
+                return found
+            reasons.append(f"{host[0]}:{host[1]} does not know")
+        except OSError as error:
+            reasons.append(f"{host[0]}:{host[1]}: {error}")
+    raise nobody_says(reasons)
 
 
 class BlockingCalls:
     """The way to one server, for one thread at a time; as ``Calls``, but that each call goes out alone.
 
     Args:
-        address: of the kind ``server``.
+        address: which server.
     """
 
     def __init__(self, address: Address) -> None:
@@ -132,7 +172,7 @@ class BlockingCalls:
 
     async def ask(self, *command: bytes | str | int) -> Any:
         """Send a command of Redis itself; the answer may be a ``hiredis.ReplyError``."""
-        answer = self._ask(pack(command))
+        answer = self._exchange(pack(command))
         if answer is LOST:
             raise StoreUnavailable(f"Redis at {self.address.name} closed the connection.")
         return answer
@@ -143,12 +183,12 @@ class BlockingCalls:
 
     def _connected(self) -> BlockingConnection:
         if self._connection is None:
-            self._connection = BlockingConnection(self.address)
+            self._connection = connect(self.address)
         return self._connection
 
-    def _ask(self, packed: bytes) -> Any:
+    def _exchange(self, packed: bytes) -> Any:
         try:
-            answer = self._connected().ask(packed)
+            answer = self._connected().exchange(packed)
         except BaseException:
             # interrupted: what comes next on it answers something else
             self._drop()
@@ -162,15 +202,21 @@ class BlockingCalls:
         until, pause_seconds = 0.0, 0.0
         while True:
             try:
-                answer = self._ask(batch.packed(self._form, self.address.tag, self._client))
-                if not isinstance(answer, Exception):
-                    return answer
-                remedy, problem = batch.remedy(answer), refused(answer, self.address.name)
-                if remedy is Remedy.LOAD:
-                    self._ask(pack(self._form.load))
+                answer = self._exchange(batch.packed(self._form, self.address.tag, self._client))
+                count = self._replicas_of(batch, answer)
             except StoreUnavailable as away:
                 remedy, problem = Remedy.RECONNECT, away
-            if remedy is Remedy.SCRIPTS:
+            else:
+                answer = count if isinstance(count, Exception) else answer
+                if not isinstance(answer, Exception):
+                    if count < self.address.wait_replicas:
+                        raise too_few_replicas(count, self.address.wait_replicas)
+                    return answer
+                remedy, problem = batch.remedy(answer), refused(answer, self.address.name)
+            if remedy is Remedy.LOAD:
+                with contextlib.suppress(StoreUnavailable):
+                    self._exchange(pack(self._form.load))
+            elif remedy is Remedy.SCRIPTS:
                 self._form = SCRIPTS
             elif remedy is Remedy.RECONNECT:
                 until = until or monotonic() + self.address.patience_seconds
@@ -179,8 +225,15 @@ class BlockingCalls:
                 self._drop()
                 sleep(pause_seconds)
                 pause_seconds = min(LONGEST_PAUSE_SECONDS, max(FIRST_PAUSE_SECONDS, 2 * pause_seconds))
-            elif remedy is not Remedy.LOAD:
+            else:
                 raise problem
+
+    def _replicas_of(self, batch: Batch, answer: Any) -> Any:
+        """Return how many replicas have what a batch changed, as far as anybody wants to know."""
+        wanted = self.address.wait_replicas
+        if not wanted or batch.number == "" or isinstance(answer, Exception):
+            return wanted
+        return self._exchange(waiting_for(wanted))
 
     def _drop(self) -> None:
         if self._connection is not None:

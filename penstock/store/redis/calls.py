@@ -14,11 +14,11 @@ import msgspec
 
 from penstock.core.errors import PenstockError, StoreUnavailable
 from penstock.store.redis.address import Address
-from penstock.store.redis.batch import Batch, Call
+from penstock.store.redis.batch import Batch, Call, waiting_for
 from penstock.store.redis.connection import LOST, Connection, pack
 from penstock.store.redis.keys import key
 from penstock.store.redis.locating import connect_to
-from penstock.store.redis.refusals import Remedy, refused
+from penstock.store.redis.refusals import Remedy, refused, too_few_replicas
 from penstock.store.redis.scripts import FUNCTIONS, SCRIPTS
 from penstock.store.shard import MapChanged
 
@@ -32,7 +32,6 @@ ANSWER_SECONDS = 10
 """How long a batch may be unanswered before the connection counts as dead."""
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.02, 1.0
-WAIT_REPLICAS_MS = 5_000
 _unpack_wakeups = msgspec.msgpack.Decoder(tuple[str, list[str | int]]).decode
 
 
@@ -207,8 +206,7 @@ class Calls:
         packed = batch.packed(self._form, self.address.tag, self._client)
         if self.address.wait_replicas and batch.number != "":
             self._connection.send(packed, lambda answer: self._note(batch, answer))
-            wait = pack(("WAIT", self.address.wait_replicas, WAIT_REPLICAS_MS))
-            self._connection.send(wait, lambda count: self._replicated(batch, count))
+            self._connection.send(waiting_for(self.address.wait_replicas), lambda count: self._replicated(batch, count))
         else:
             self._connection.send(packed, lambda answer: self._answered(batch, answer))
 
@@ -223,13 +221,7 @@ class Calls:
             self._answered(batch, batch.told)
         elif isinstance(count, int) and count < self.address.wait_replicas:
             self._unanswered.remove(batch)
-            self._fail(
-                batch.calls,
-                StoreUnavailable(
-                    f"Only {count} of {self.address.wait_replicas} replicas have confirmed the change in time.",
-                    hint="It happened, but may be lost with the server. Look after the replicas, or ask for fewer.",
-                ),
-            )
+            self._fail(batch.calls, too_few_replicas(count, self.address.wait_replicas))
             self._schedule()
         else:
             self._answered(batch, LOST if count is LOST else batch.told)

@@ -5,8 +5,8 @@ Asked anew at each connection, so that a failover is followed by connecting agai
 
 import asyncio
 import binascii
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import hiredis
 
@@ -14,8 +14,17 @@ from penstock.core.errors import StoreUnavailable
 from penstock.store.redis.address import Address, Host
 from penstock.store.redis.connection import CONNECT_SECONDS, Connection, connect, open_connection
 
-T = TypeVar("T")
 _SLOTS = 16_384
+
+
+class Informant(Protocol):
+    """A connection to somebody who may know."""
+
+    host: str
+
+    async def ask(self, *command: bytes | str | int) -> Any:
+        """Send a command and return its answer, which may be a ``hiredis.ReplyError``."""
+        ...
 
 
 async def connect_to(
@@ -28,18 +37,13 @@ async def connect_to(
 async def _locate(address: Address) -> Host:
     if address.kind == "server":
         return address.hosts[0]
-    return await _first(address, _primary if address.kind == "sentinel" else _holder)
-
-
-async def _first(address: Address, ask: Callable[[Connection, Address], Awaitable[Host | None]]) -> Host:
-    """Return what the first of the hosts says that says anything."""
     reasons = []
     for host in address.hosts:
         connection: Connection | None = None
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 connection = await open_connection(host, address, _ignore, _ignore)
-                found = await ask(connection, address)
+                found = await told_by(connection, address)
             if found is not None:
                 return found
             reasons.append(f"{host[0]}:{host[1]} does not know")
@@ -48,30 +52,40 @@ async def _first(address: Address, ask: Callable[[Connection, Address], Awaitabl
         finally:
             if connection is not None:
                 connection.close()
-    raise StoreUnavailable(
+    raise nobody_says(reasons)
+
+
+async def told_by(informant: Informant, address: Address) -> Host | None:
+    """Return where a sentinel, or a node of a cluster, says that the server is; ``None``: it does not know."""
+    return await (_primary if address.kind == "sentinel" else _holder)(informant, address)
+
+
+def nobody_says(reasons: Sequence[str]) -> StoreUnavailable:
+    """Return what callers are told where none of the hosts knows."""
+    return StoreUnavailable(
         f"Nobody says where to connect: {'; '.join(reasons)}.",
         hint="Are the sentinels or nodes running, and is the primary's name right?",
     )
 
 
-async def _primary(connection: Connection, address: Address) -> Host | None:
-    answer = await connection.ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", address.service)
+async def _primary(informant: Informant, address: Address) -> Host | None:
+    answer = await informant.ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", address.service)
     if not answer or isinstance(answer, Exception):
         return None
     return answer[0].decode(), int(answer[1])
 
 
-async def _holder(connection: Connection, address: Address) -> Host | None:
+async def _holder(informant: Informant, address: Address) -> Host | None:
     if address.password is not None:
-        await connection.ask("AUTH", address.username or "default", address.password)
+        await informant.ask("AUTH", address.username or "default", address.password)
     slot = binascii.crc_hqx(address.tag.encode(), 0) % _SLOTS
-    answer = await connection.ask("CLUSTER", "SLOTS")
+    answer = await informant.ask("CLUSTER", "SLOTS")
     if isinstance(answer, hiredis.ReplyError | OSError):
         return None
     for first, last, (host, port, *_), *_ in answer:
         if first <= slot <= last:
             # a node that does not know its own name is the one that was asked
-            return (host.decode() or connection.host), port
+            return (host.decode() or informant.host), port
     return None
 
 

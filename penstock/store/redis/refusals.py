@@ -68,6 +68,14 @@ def refused(error: Exception, name: str) -> StoreUnavailable:
     return StoreUnavailable(f"{words or 'Redis refused a change.'} ({name}: {error})", hint=hint)
 
 
+def too_few_replicas(count: int, wanted: int) -> StoreUnavailable:
+    """Return what callers are told of a change that not enough replicas have."""
+    return StoreUnavailable(
+        f"Only {count} of {wanted} replicas have confirmed the change in time.",
+        hint="It happened, but may be lost with the server. Look after the replicas, or ask for fewer.",
+    )
+
+
 def _code(error: Exception) -> str:
     # errors met inside a script are wrapped: "ERR Error running script ... -OOM command not allowed ..."
     text = str(error)

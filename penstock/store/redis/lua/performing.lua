@@ -84,7 +84,11 @@ local function perform(keys, given)
   if batch ~= '' then
     latest = tonumber(call('HGET', journal, 'latest') or 0)
     local before = tonumber(batch) <= latest and answer_of(journal, batch)
-    if before then return {before, {}} end
+    if before then
+      -- a write, so that who waits for replicas waits for what is told here
+      call('EXPIRE', journal, JOURNAL_SECONDS)
+      return {before, {}}
+    end
   end
   -- With its memory full Redis refuses what may grow, unless a script has written before: what makes room must go on.
   if makes_room == '1' then call('DEL', key_check()) end
