@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 
 from penstock import Penstock
 from penstock.broker.system import SystemEntropy
@@ -71,5 +71,9 @@ def ids_waiting(url: str, queue: str = "default") -> list[str]:
     return sorted(each.message_id for each in asyncio.run(waiting(url, queue)))
 
 
-def has_portal() -> bool:
-    return any(thread.name == PORTAL for thread in threading.enumerate())
+@contextlib.contextmanager
+def without_a_portal() -> Iterator[None]:
+    """Prove that no app opens a loop in another thread; other tests may have some that are open."""
+    before = set(threading.enumerate())
+    yield
+    assert not [each for each in set(threading.enumerate()) - before if each.name == PORTAL]

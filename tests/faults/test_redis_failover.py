@@ -15,7 +15,7 @@ from penstock.core.settlements import Settled, Settlement
 from penstock.store import open_store
 from penstock.store.contract import Store
 from penstock.store.redis.address import read_addresses
-from tests.faults.redis_at_work import StartServer, app_on, has_portal, ids_waiting
+from tests.faults.redis_at_work import StartServer, app_on, ids_waiting, without_a_portal
 from tests.support.redis_server import free_port
 
 ENTROPY = SystemEntropy()
@@ -90,13 +90,13 @@ def survive_in_a_thread(url: str, fail: Callable[[], None]) -> None:
     maker.tasks["noop"].send()
     maker.close()
     confirming, following = app_on(f"{url}wait_replicas=1&patience_seconds=0.5"), app_on(f"{url}patience_seconds=20")
-    sent = {confirming.tasks["noop"].send().id for _ in range(30)}
-    following.tasks["noop"].send()
-    fail()
-    with pytest.raises(StoreUnavailable):
-        confirming.tasks["noop"].send()
-    sent |= {following.tasks["noop"].send().id for _ in range(10)}
-    assert not has_portal()
+    with without_a_portal():
+        sent = {confirming.tasks["noop"].send().id for _ in range(30)}
+        following.tasks["noop"].send()
+        fail()
+        with pytest.raises(StoreUnavailable):
+            confirming.tasks["noop"].send()
+        sent |= {following.tasks["noop"].send().id for _ in range(10)}
     confirming.close()
     following.close()
     assert sent <= set(ids_waiting(url)), "lost"
