@@ -262,7 +262,6 @@ async def test_a_change_that_too_few_replicas_have_is_an_error(
 
 
 async def test_what_is_told_again_is_what_replicas_have(start: StartServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch, "WAIT_REPLICAS_MS", 100)
     primary, replica = start(repl_diskless_sync_delay=0), start()
     replica.ask("REPLICAOF", "127.0.0.1", str(primary.port))
     deadline = time.monotonic() + 10
@@ -275,6 +274,7 @@ async def test_what_is_told_again_is_what_replicas_have(start: StartServer, monk
         await asyncio.to_thread(send)
         async with opened(url) as store:
             replica.pause()
+            monkeypatch.setattr(batch, "WAIT_REPLICAS_MS", 100)
             proxy.cut_next_answer()
             with pytest.raises(StoreUnavailable, match="0 of 1 replicas"):
                 await store.send("q", [draft()], now())
