@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import psycopg
 import pytest
 
 from penstock.broker.system import SystemEntropy
@@ -33,6 +34,19 @@ async def stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
 
 def draft(group_id: str | None = None) -> Draft:
     return Draft("x", group_id=group_id, message_id=ENTROPY.message_id(NOW))
+
+
+async def test_those_that_open_an_empty_database_at_once_all_find_it_made() -> None:
+    schema = "made_at_once"
+    with psycopg.connect(shared_server().url, autocommit=True) as connection:
+        for _ in range(4):
+            url = f"{shared_server().url}?schema={schema}"
+            opened = await asyncio.gather(*(PostgresStore.open(url) for _ in range(6)), return_exceptions=True)
+            for each in opened:
+                assert isinstance(each, PostgresStore), each
+                await each.check()
+                await each.aclose()
+            connection.execute(f"DROP SCHEMA {schema} CASCADE")
 
 
 @pytest.mark.parametrize("stores", ["listen"], indirect=True)

@@ -52,7 +52,12 @@ def _scripts(folder: str) -> list[str]:
 
 
 async def _version(connection: Connection, options: Options) -> int:
-    if await connection.fetchval("SELECT to_regclass($1)", f'"{options.schema}".schema_version') is None:
+    # asked of the catalog: ``to_regclass`` remembers that there was none, past the wait for whoever made it
+    if not await connection.fetchval(
+        "SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE n.nspname = $1 AND c.relname = 'schema_version'",
+        options.schema,
+    ):
         return 0
     version: Any = await connection.fetchval(f'SELECT version FROM "{options.schema}".schema_version')
     return int(version)
