@@ -149,7 +149,8 @@ async def test_a_job_that_kills_its_workers_is_given_up_and_takes_no_other_along
     assert "3 times" in view.record.failure.message
     assert len(shop.notes("poison")) == 3
     assert [await job.result(PATIENCE_SECONDS) for job in others] == list(range(20))
-    assert {await job.result(PATIENCE_SECONDS) for job in held} == {"first"}
+    # those that ran beside it when it killed a worker ran again
+    assert {await job.result(PATIENCE_SECONDS) for job in held} <= {"first", "again"}
 
 
 async def test_a_drain_lets_jobs_end_and_gives_back_the_rest_at_once(shop: Shop) -> None:

@@ -11,6 +11,7 @@ from random import Random
 
 import pytest
 
+from penstock.core.effects import Record
 from penstock.core.errors import StoreUnavailable
 from penstock.core.operations import Sent
 from penstock.core.queues import QueueChanges, QueueCounts
@@ -121,7 +122,8 @@ async def test_a_purge_whose_answer_is_lost_is_answered_with_its_count(proxied: 
     assert proxy.cuts == 1
 
 
-async def test_what_is_read_late_from_a_broken_connection_changes_nothing(start: StartServer) -> None:
+@pytest.mark.parametrize("later_count", [0, 70], ids=["soon", "long after"])
+async def test_what_is_read_late_from_a_broken_connection_changes_nothing(start: StartServer, later_count: int) -> None:
     server = start()
     async with opened(server.url) as store:
         late: list[bytes] = []
@@ -130,8 +132,11 @@ async def test_what_is_read_late_from_a_broken_connection_changes_nothing(start:
         connection.send = lambda packed, on_answer: (late.append(packed), write(packed, on_answer))
         await store.send("q", [draft()], now())
         assert await delete(store, await take(store)) == [Settled.DONE]
+        said = b"".join(late)
+        for _ in range(later_count):
+            await store.put_records([Record("k", b"v")], now())
         with socket.create_connection(("127.0.0.1", server.port)) as broken:
-            broken.sendall(b"".join(late))
+            broken.sendall(said)
             broken.shutdown(socket.SHUT_WR)
             assert broken.makefile("rb").read().count(b"-ERR") == 0
         described = await store.describe_queue("q", now())

@@ -83,6 +83,8 @@ local function perform(keys, given)
   local journal, latest = key_journal(client), nil
   if batch ~= '' then
     latest = tonumber(call('HGET', journal, 'latest') or 0)
+    -- nobody waits any more for one so far behind the latest: it was answered then, and is read late
+    if tonumber(batch) <= latest - JOURNAL_BATCHES then return {{}, {}} end
     local before = tonumber(batch) <= latest and answer_of(journal, batch)
     if before then
       -- a write, so that who waits for replicas waits for what is told here
