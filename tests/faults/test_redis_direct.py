@@ -16,6 +16,7 @@ from penstock.core.errors import StoreUnavailable
 from penstock.core.operations import DescribeQueue
 from penstock.core.queues import QueueDescription
 from penstock.store import open_plain_store
+from penstock.store.redis import blocking_connection
 from penstock.worker.unique import Unique
 from tests.faults.redis_at_work import StartServer, app_on, ids_waiting, now, waiting, without_a_portal
 from tests.support.certificates import make_certificate
@@ -148,6 +149,20 @@ def test_a_server_that_stays_away_is_an_error_that_says_so(start: StartServer) -
     server.start()
     assert app.tasks["noop"].send().id
     app.close()
+
+
+def test_a_server_that_no_longer_answers_is_left(start: StartServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocking_connection, "ANSWER_SECONDS", 0.2)
+    server = start()
+    app = app_on(server.url)
+    sent = [app.tasks["noop"].send().id, app.tasks["noop"].send().id]
+    server.pause()
+    resuming = threading.Timer(0.5, server.resume)
+    resuming.start()
+    sent.append(app.tasks["noop"].send().id)
+    resuming.join()
+    app.close()
+    assert ids_waiting(server.url) == sorted(sent), "once, though by now what was sent before has been read too"
 
 
 @pytest.mark.timeout(10)

@@ -7,35 +7,19 @@ What is awaited of it is there already, so a coroutine that awaits nothing else 
 import contextlib
 import itertools
 import os
-import socket
-import struct
 from collections.abc import Generator, Sequence
 from time import monotonic, sleep
 from typing import Any
 
-import hiredis
-
 from penstock.core.errors import StoreUnavailable
-from penstock.core.finishing import finished
-from penstock.store.redis.address import Address, Host
+from penstock.store.redis.address import Address
 from penstock.store.redis.batch import Batch, Call, waiting_for
-from penstock.store.redis.calls import ANSWER_SECONDS, FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS
-from penstock.store.redis.connection import (
-    CONNECT_SECONDS,
-    LOST,
-    cannot_be_reached,
-    check_let_in,
-    introduction,
-    pack,
-)
-from penstock.store.redis.locating import nobody_says, told_by
+from penstock.store.redis.blocking_connection import BlockingConnection, connect
+from penstock.store.redis.calls import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS
+from penstock.store.redis.connection import LOST, pack
 from penstock.store.redis.refusals import Remedy, refused, too_few_replicas
 from penstock.store.redis.scripts import FUNCTIONS, SCRIPTS
 from penstock.store.shard import MapChanged
-
-_MORE = object()
-_READ_BYTES = 1 << 16
-_TIMEVAL = struct.Struct("@ll")
 
 
 class Answer:
@@ -49,96 +33,6 @@ class Answer:
     def __await__(self) -> Generator[Any, None, Any]:
         return self._value
         yield  # never: this makes it a generator
-
-
-class BlockingConnection:
-    """One connection to a server, on which one question is asked at a time, and nothing has been said yet.
-
-    Args:
-        host: where it is.
-        address: how to speak to it.
-
-    Raises:
-        OSError: nobody answers there.
-    """
-
-    def __init__(self, host: Host, address: Address) -> None:
-        self.host = host[0]
-        self._reader = hiredis.Reader(notEnoughData=_MORE)
-        self._socket = socket.create_connection(host, CONNECT_SECONDS)
-        try:
-            if (tls := address.tls_context()) is not None:
-                self._socket = tls.wrap_socket(self._socket, server_hostname=self.host)
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        except BaseException:
-            self.close()
-            raise
-
-    async def ask(self, *command: bytes | str | int) -> Any:
-        """Send a command and return its answer: a value, a ``hiredis.ReplyError``, or ``LOST``."""
-        return self.exchange(pack(command))
-
-    def exchange(self, packed: bytes) -> Any:
-        """Send a packed command and return its answer."""
-        reader = self._reader
-        try:
-            self._socket.sendall(packed)
-            while (answer := reader.gets()) is _MORE:
-                data = self._socket.recv(_READ_BYTES)
-                if not data:
-                    return LOST
-                reader.feed(data)
-        except (OSError, hiredis.ProtocolError):
-            return LOST
-        return answer
-
-    def leave_time_to_system(self) -> None:
-        """From now on an answer has ``ANSWER_SECONDS``. A timeout of Python's own would cost two more calls of the
-        system each time."""
-        self._socket.settimeout(None)
-        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-            self._socket.setsockopt(socket.SOL_SOCKET, option, _TIMEVAL.pack(ANSWER_SECONDS, 0))
-
-    def close(self) -> None:
-        """Let go of it."""
-        self._socket.close()
-
-
-def connect(address: Address) -> BlockingConnection:
-    """Connect to the server that takes the changes, and introduce ourselves. Raises StoreUnavailable."""
-    host = _locate(address)
-    name = f"{host[0]}:{host[1]}"
-    try:
-        connection = BlockingConnection(host, address)
-    except OSError as error:
-        raise cannot_be_reached(name, error) from error
-    try:
-        for command in introduction(address):
-            check_let_in(connection.exchange(pack(command)), name)
-        connection.leave_time_to_system()
-    except OSError as error:
-        connection.close()
-        raise cannot_be_reached(name, error) from error
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _locate(address: Address) -> Host:
-    if address.kind == "server":
-        return address.hosts[0]
-    reasons = []
-    for host in address.hosts:
-        try:
-            with contextlib.closing(BlockingConnection(host, address)) as connection:
-                found = finished(told_by(connection, address))
-            if found is not None:
-                return found
-            reasons.append(f"{host[0]}:{host[1]} does not know")
-        except OSError as error:
-            reasons.append(f"{host[0]}:{host[1]}: {error}")
-    raise nobody_says(reasons)
 
 
 class BlockingCalls:

@@ -15,7 +15,7 @@ import msgspec
 from penstock.core.errors import PenstockError, StoreUnavailable
 from penstock.store.redis.address import Address
 from penstock.store.redis.batch import Batch, Call, waiting_for
-from penstock.store.redis.connection import LOST, Connection, pack
+from penstock.store.redis.connection import ANSWER_SECONDS, LOST, Connection, pack
 from penstock.store.redis.keys import key
 from penstock.store.redis.locating import connect_to
 from penstock.store.redis.refusals import Remedy, refused, too_few_replicas
@@ -28,9 +28,6 @@ MOST_UNANSWERED_ONCE_MORE = 32
 
 MOST_TOGETHER = 128
 MOST_BYTES = 1 << 20
-ANSWER_SECONDS = 10
-"""How long a batch may be unanswered before the connection counts as dead."""
-
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.02, 1.0
 _unpack_wakeups = msgspec.msgpack.Decoder(tuple[str, list[str | int]]).decode
 

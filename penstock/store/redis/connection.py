@@ -22,6 +22,8 @@ LOST = ConnectionResetError("the connection was closed")
 _MORE = object()
 
 CONNECT_SECONDS = 5
+ANSWER_SECONDS = 10
+"""How long a question may be unanswered before the connection counts as dead."""
 
 
 def pack(command: Sequence[bytes | str | int]) -> bytes:
