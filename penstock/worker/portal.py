@@ -6,8 +6,9 @@ One thread for each app and process, started at first use; a child of a fork sta
 import asyncio
 import os
 import threading
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import CancelledError
+from typing import Any, Generic, TypeVar
 
 from penstock.broker.contract import Broker
 from penstock.core.errors import InvalidRequest
@@ -16,6 +17,36 @@ from penstock.worker.loops import new_loop
 
 T = TypeVar("T")
 Connect = Callable[[], Awaitable[Broker]]
+
+
+class _Asked(Generic[T]):
+    """Work on a loop, and the thread that waits for it: two thirds of what ``run_coroutine_threadsafe`` costs."""
+
+    __slots__ = ("_arguments", "_done", "_task")
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, do: Callable[[Work[T]], Coroutine[Any, Any, T]], work: Work[T]
+    ) -> None:
+        self._arguments = loop, do, work
+        self._done = threading.Lock()
+        self._done.acquire()
+
+    def begin(self) -> None:
+        """Begin, on the loop."""
+        loop, do, work = self._arguments
+        self._task = loop.create_task(do(work))
+        self._task.add_done_callback(self._end)
+
+    def _end(self, _: "asyncio.Task[T]") -> None:
+        self._done.release()
+
+    def result(self) -> T:
+        """Wait for the end and return the result, or raise what was raised."""
+        with self._done:
+            try:
+                return self._task.result()
+            except asyncio.CancelledError as error:
+                raise CancelledError from error
 
 
 class Portal:
@@ -67,7 +98,9 @@ class Portal:
             raise InvalidRequest(
                 "This would wait for itself.", hint="In async code await the async form: asend instead of send."
             )
-        return asyncio.run_coroutine_threadsafe(self._work(work), loop).result()
+        asked = _Asked(loop, self._work, work)
+        loop.call_soon_threadsafe(asked.begin)
+        return asked.result()
 
     def run_directly(self, queue: str, work: Work[T]) -> T:
         """Do some work about a queue that awaits nothing but replies of the broker: in the calling thread, where that
