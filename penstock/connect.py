@@ -41,5 +41,5 @@ def open_blocking_broker(url: str, *, clock: Clock | None = None) -> Broker | No
     Returns:
         ``None``: the URL names a server, or a store that has no such way.
     """
-    store = None if urlsplit(url).scheme in SERVER_SCHEMES else open_blocking_store(url)
+    store = open_blocking_store(url)
     return None if store is None else LocalBroker(store, clock)

@@ -69,23 +69,21 @@ class Portal:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._broker: asyncio.Future[Broker] | None = None
-        self._before: tuple[asyncio.AbstractEventLoop | None, asyncio.Future[Broker] | None] = (None, None)
-        self._is_attached = False
+        self._before: tuple[asyncio.AbstractEventLoop | None, asyncio.Future[Broker] | None] | None = None
         self._lock = threading.Lock()
         self._direct.forget()
 
     def attach(self, broker: Broker) -> None:
         """Use this broker, which lives on the running loop, from now on: a worker shares its own with its tasks."""
         self._before = self._loop, self._broker
-        self._is_attached = True
         self._loop = asyncio.get_running_loop()
         self._broker = self._loop.create_future()
         self._broker.set_result(broker)
 
     def detach(self) -> None:
         """Use the attached broker no more, but the one of before."""
-        self._loop, self._broker = self._before
-        self._is_attached = False
+        if self._before is not None:
+            (self._loop, self._broker), self._before = self._before, None
 
     def run(self, work: Work[T]) -> T:
         """Do some work with the broker and wait for it, blocking the calling thread.
@@ -105,7 +103,7 @@ class Portal:
     def run_directly(self, queue: str, work: Work[T]) -> T:
         """Do some work about a queue that awaits nothing but replies of the broker: in the calling thread, where that
         is possible (``Direct``), else as ``run`` does it; an attached broker is asked always."""
-        if self._is_attached:
+        if self._before is not None:
             return self.run(work)
         return self._direct.run(queue, work, self.run)
 

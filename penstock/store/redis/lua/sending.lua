@@ -122,20 +122,22 @@ verbs.send = function()
   for index = 1, count do heads[index], tails[index] = take(), take() end
   local q = find_queue(name)
   if not q then return 'missing' end
-  local is_plain, drafts, outcomes = takes_plain(q), {}, {}
+  local is_plain, drafts, reasons, outcomes = takes_plain(q), {}, {}, {}
   for index, head in ipairs(heads) do
     if not (is_plain and string.sub(head, 24) == PLAIN) then
       local d = read_draft({head = head, tail = tails[index]})
-      if refusal(q, d) == 'digest' then return 'digest' end
-      drafts[index] = d
+      drafts[index], reasons[index] = d, refusal(q, d)
+      if reasons[index] == 'digest' then return 'digest' end
     end
   end
   for index, head in ipairs(heads) do
-    local d = drafts[index]
+    local d, reason = drafts[index], reasons[index]
     local seq = not d and send_plain(q, head, tails[index])
     if not seq then
-      d = d or read_draft({head = head, tail = tails[index]})
-      local reason = refusal(q, d)
+      if not d then
+        d = read_draft({head = head, tail = tails[index]})
+        reason = refusal(q, d)
+      end
       seq = reason and {reason, settings_of(q)} or send(q, d)
     end
     outcomes[index] = seq
